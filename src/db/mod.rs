@@ -1,0 +1,187 @@
+//! The database: a bounded pool whose work never runs on the async threads.
+//!
+//! A fair semaphore of the pool's size stands in front of the blocking threads: whoever holds a permit finds a connection
+//! at once, and those who wait do so in the order they came. Waiting is bounded; what cannot be had in time is a 503.
+
+pub mod migrations;
+mod pool;
+#[expect(missing_docs, reason = "the migrations say what each column is")]
+pub mod schema;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use diesel::connection::TransactionManager;
+use diesel::pg::PgConnection;
+use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use secrecy::SecretString;
+use tokio::sync::Semaphore;
+
+use crate::error::Error;
+use pool::{Connections, Pooled};
+
+/// Longest wait for a connection.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// The door to PostgreSQL. Cheap to clone.
+#[derive(Clone)]
+pub struct Db {
+    pool: r2d2::Pool<Connections>,
+    permits: Arc<Semaphore>,
+}
+
+impl Db {
+    /// A pool of `size` connections to `url`. Connects to nothing yet: the service may start before its database.
+    pub fn new(url: &SecretString, size: u32) -> Self {
+        let pool = r2d2::Pool::builder()
+            .max_size(size)
+            .min_idle(Some(0))
+            .connection_timeout(PATIENCE)
+            .idle_timeout(Some(Duration::from_mins(10)))
+            .test_on_check_out(true)
+            .error_handler(Box::new(pool::LogErrors))
+            .build_unchecked(Connections::new(url));
+        Self {
+            pool,
+            permits: Arc::new(Semaphore::new(size as usize)),
+        }
+    }
+
+    /// Runs `work` with a connection, off the async threads, outside a transaction: for reads of one statement.
+    ///
+    /// # Errors
+    /// [`Code::Unavailable`](crate::error::Code::Unavailable) without a database, and what `work` fails with.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut PgConnection) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.with_connection(move |connection| work(connection)).await
+    }
+
+    /// Runs `work` in one transaction: all of it is kept, or nothing when it fails.
+    ///
+    /// # Errors
+    /// As [`Db::run`]; also when the commit fails.
+    pub async fn transaction<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut PgConnection) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.with_connection(move |connection| transaction(connection, work))
+            .await
+    }
+
+    async fn with_connection<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut PgConnection) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let permit = tokio::time::timeout(PATIENCE, Arc::clone(&self.permits).acquire_owned())
+            .await
+            .map_err(Error::unavailable)?
+            .map_err(Error::unavailable)?;
+        let pool = self.pool.clone();
+        let span = tracing::Span::current();
+        #[expect(clippy::disallowed_methods, reason = "bounded by the permit")]
+        let done = tokio::task::spawn_blocking(move || {
+            // Held inside, so that a caller who goes away does not free the place while the work still runs.
+            let _permit = permit;
+            span.in_scope(|| {
+                let mut connection = pool.get().map_err(Error::unavailable)?;
+                let result = work(connection.postgres());
+                if result
+                    .as_ref()
+                    .is_err_and(|error| error.code() == crate::error::Code::Unavailable)
+                {
+                    connection.suspect();
+                }
+                result
+            })
+        });
+        done.await.map_err(Error::internal)?
+    }
+
+    /// Connections in use and at most, for the metrics.
+    pub fn usage(&self) -> (u32, u32) {
+        let state = self.pool.state();
+        (state.connections - state.idle_connections, self.pool.max_size())
+    }
+}
+
+/// Runs `work` in one transaction on a connection in hand.
+///
+/// # Errors
+/// What `work` fails with, and a failing BEGIN or COMMIT.
+pub fn transaction<T>(
+    connection: &mut PgConnection,
+    work: impl FnOnce(&mut PgConnection) -> Result<T, Error>,
+) -> Result<T, Error> {
+    type Manager = <PgConnection as diesel::Connection>::TransactionManager;
+    Manager::begin_transaction(connection)?;
+    match work(connection) {
+        Ok(value) => {
+            Manager::commit_transaction(connection)?;
+            Ok(value)
+        }
+        Err(error) => {
+            // The first error is the one that matters; a connection whose rollback fails is dropped by the pool.
+            let _ = Manager::rollback_transaction(connection);
+            Err(error)
+        }
+    }
+}
+
+impl From<DieselError> for Error {
+    fn from(error: DieselError) -> Self {
+        if is_transient(&error) {
+            Self::unavailable(error)
+        } else {
+            Self::internal(error)
+        }
+    }
+}
+
+/// Whether another try, later, may succeed: the connection is gone, the server is starting, stopping, read-only or out of
+/// room, or a timeout or deadlock ended the statement.
+fn is_transient(error: &DieselError) -> bool {
+    match error {
+        DieselError::BrokenTransactionManager => true,
+        DieselError::DatabaseError(kind, info) => match kind {
+            DatabaseErrorKind::ClosedConnection
+            | DatabaseErrorKind::SerializationFailure
+            | DatabaseErrorKind::ReadOnlyTransaction
+            | DatabaseErrorKind::UnableToSendCommand => true,
+            // Diesel gives no SQLSTATE; these texts are PostgreSQL's own and are not translated under `lc_messages=C`.
+            DatabaseErrorKind::Unknown => {
+                const SIGNS: [&str; 12] = [
+                    "connection",
+                    "terminating",
+                    "canceling statement",
+                    "deadlock detected",
+                    "starting up",
+                    "shutting down",
+                    "recovery",
+                    "read-only",
+                    "too many clients",
+                    "No space left",
+                    "could not write",
+                    "SSL SYSCALL",
+                ];
+                SIGNS.iter().any(|sign| info.message().contains(sign))
+            }
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// The name of the constraint that a statement broke, if it broke one.
+pub fn violated_constraint(error: &DieselError) -> Option<&str> {
+    match error {
+        DieselError::DatabaseError(
+            DatabaseErrorKind::UniqueViolation
+            | DatabaseErrorKind::ForeignKeyViolation
+            | DatabaseErrorKind::CheckViolation,
+            info,
+        ) => info.constraint_name(),
+        _ => None,
+    }
+}

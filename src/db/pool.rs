@@ -1,0 +1,129 @@
+//! What the pool holds: connections that give up in bounded time and know when to be distrusted.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use diesel::Connection as _;
+use diesel::connection::SimpleConnection as _;
+use diesel::pg::PgConnection;
+use diesel::r2d2::R2D2Connection as _;
+use secrecy::{ExposeSecret as _, SecretString};
+
+/// A black hole must not hold a connection for ever: libpq's own limits, in seconds and milliseconds.
+const CONNECT_OPTIONS: [(&str, &str); 6] = [
+    ("connect_timeout", "2"),
+    ("tcp_user_timeout", "5000"),
+    ("keepalives_idle", "5"),
+    ("keepalives_interval", "2"),
+    ("keepalives_count", "2"),
+    ("application_name", "keyward"),
+];
+
+/// The server's limits; a statement that needs longer is a fault, not work.
+const SESSION_SETTINGS: &str = "SET statement_timeout = '5s'; SET lock_timeout = '3s'; \
+    SET idle_in_transaction_session_timeout = '10s'; SET timezone = 'UTC'; SET lc_messages = 'C'";
+
+/// Makes connections. When one of them turns out to be lost, all that exist are tested before they are used again: after
+/// a restart of PostgreSQL a single request notices, not one per connection.
+#[derive(Debug)]
+pub struct Connections {
+    url: SecretString,
+    suspicion: Arc<AtomicU64>,
+}
+
+impl Connections {
+    pub fn new(url: &SecretString) -> Self {
+        Self {
+            url: SecretString::from(with_options(url.expose_secret())),
+            suspicion: Arc::default(),
+        }
+    }
+}
+
+/// A connection of the pool.
+pub struct Connection {
+    postgres: PgConnection,
+    /// The suspicion up to which this connection is known to be good.
+    trusted: u64,
+    suspicion: Arc<AtomicU64>,
+}
+
+/// Access to what r2d2 wraps.
+pub trait Pooled {
+    /// The connection itself.
+    fn postgres(&mut self) -> &mut PgConnection;
+    /// Says that this connection failed, so that it and its like are tested before the next use.
+    fn suspect(&mut self);
+}
+
+impl Pooled for r2d2::PooledConnection<Connections> {
+    fn postgres(&mut self) -> &mut PgConnection {
+        &mut self.postgres
+    }
+
+    fn suspect(&mut self) {
+        self.suspicion.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+impl r2d2::ManageConnection for Connections {
+    type Connection = Connection;
+    type Error = diesel::r2d2::Error;
+
+    fn connect(&self) -> Result<Connection, Self::Error> {
+        let trusted = self.suspicion.load(Ordering::Relaxed);
+        let mut postgres =
+            PgConnection::establish(self.url.expose_secret()).map_err(diesel::r2d2::Error::ConnectionError)?;
+        postgres
+            .batch_execute(SESSION_SETTINGS)
+            .map_err(diesel::r2d2::Error::QueryError)?;
+        Ok(Connection {
+            postgres,
+            trusted,
+            suspicion: Arc::clone(&self.suspicion),
+        })
+    }
+
+    fn is_valid(&self, connection: &mut Connection) -> Result<(), Self::Error> {
+        let suspicion = self.suspicion.load(Ordering::Relaxed);
+        if connection.trusted < suspicion {
+            connection.postgres.ping().map_err(diesel::r2d2::Error::QueryError)?;
+            connection.trusted = suspicion;
+        }
+        Ok(())
+    }
+
+    fn has_broken(&self, connection: &mut Connection) -> bool {
+        std::thread::panicking() || connection.postgres.is_broken()
+    }
+}
+
+/// Logs why no connection could be made; without the URL, which holds a password.
+#[derive(Debug)]
+pub struct LogErrors;
+
+impl r2d2::HandleError<diesel::r2d2::Error> for LogErrors {
+    fn handle_error(&self, error: diesel::r2d2::Error) {
+        tracing::warn!(%error, "no connection to the database");
+    }
+}
+
+/// Adds the limits a URL (or a libpq keyword string) does not set itself.
+fn with_options(url: &str) -> String {
+    let mut url = url.to_owned();
+    let is_url = url.starts_with("postgres://") || url.starts_with("postgresql://");
+    for (name, value) in CONNECT_OPTIONS {
+        if url.contains(&format!("{name}=")) {
+            continue;
+        }
+        let separator = if !is_url {
+            ' '
+        } else if url.contains('?') {
+            '&'
+        } else {
+            '?'
+        };
+        url.extend([separator.to_string().as_str(), name, "=", value]);
+    }
+    url
+}
