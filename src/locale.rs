@@ -29,7 +29,9 @@ impl Locale {
 
     /// The language of a tag, whatever its case; `None` for one that is not offered.
     pub fn parse(tag: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|locale| locale.as_str().eq_ignore_ascii_case(tag))
+        Self::ALL
+            .into_iter()
+            .find(|locale| locale.as_str().eq_ignore_ascii_case(tag))
     }
 
     /// The language of a stored tag; English for one that is offered no longer.

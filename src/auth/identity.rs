@@ -1,0 +1,64 @@
+//! Who a request comes from.
+
+use chrono::{DateTime, Utc};
+
+use super::roles::{OrgRole, PlatformRole};
+use crate::error::Code;
+use crate::ids::{ApiKeyId, OrgId, SessionId, UserId};
+
+/// What a request's credential turned out to be. Whether that matters is for the handler's [`Caller`](super::Caller) to
+/// say: a public endpoint looks at none of it.
+#[derive(Clone, Debug)]
+pub enum Identity {
+    /// No credential came with it.
+    Anonymous,
+    /// The credential is not good, or could not be checked.
+    Refused(Code, &'static str),
+    /// The credential is good.
+    Authenticated(Box<Authenticated>),
+}
+
+/// A person, by a session or by an API key.
+#[derive(Clone, Debug)]
+pub struct Authenticated {
+    /// The person.
+    pub user_id: UserId,
+    /// What the audit log calls them: the username, or the address of one who has none yet.
+    pub name: String,
+    /// Their role on the platform, as it is now.
+    pub role: PlatformRole,
+    /// The organisation the credential acts in.
+    pub org: Option<Acting>,
+    /// By what.
+    pub credential: Credential,
+}
+
+/// Where a credential acts, and as what; read from the membership, not from the credential.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Acting {
+    /// The organisation.
+    pub org_id: OrgId,
+    /// The person's role there, as it is now.
+    pub role: OrgRole,
+}
+
+/// The two kinds of credential.
+#[derive(Clone, Debug)]
+pub enum Credential {
+    /// A session's access token.
+    Session {
+        /// The session.
+        id: SessionId,
+        /// When the password was last shown.
+        authenticated_at: DateTime<Utc>,
+    },
+    /// An API key.
+    ApiKey {
+        /// The key.
+        id: ApiKeyId,
+        /// Its name.
+        name: String,
+        /// What it may do now: its scopes, less what its owner may not do.
+        scopes: Vec<String>,
+    },
+}

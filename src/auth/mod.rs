@@ -1,0 +1,25 @@
+//! Who calls, and what they may do: identities, permissions, access tokens, passwords.
+//!
+//! `app::authenticate` turns a credential into an [`Identity`] and puts it into the request; a handler's first argument,
+//! a [`Caller`], is the proof that this identity has the permission it names. This module knows no slice.
+
+mod caller;
+mod identity;
+mod jwt;
+mod password;
+mod permission;
+mod policy;
+mod roles;
+mod throttle;
+
+pub use caller::Caller;
+pub use identity::{Acting, Authenticated, Credential, Identity};
+pub use jwt::{AccessTokens, Claims, KeyError, generate_signing_key};
+pub use password::{Hasher, Password};
+pub use permission::{
+    Admin, AnyApiKey, KeysRead, KeysVerify, MeRead, MeWrite, MembersRead, NotificationsRead, OrgsRead, Permission,
+    Session, TokensIntrospect,
+};
+pub use policy::Policy;
+pub use roles::{OrgRole, PlatformRole};
+pub use throttle::{Account, Throttle, sweep as sweep_password_attempts};

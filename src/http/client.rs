@@ -1,0 +1,149 @@
+//! Who is at the other end of the wire.
+
+use std::future::{Ready, ready};
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use actix_web::dev::Payload;
+use actix_web::http::header::{HeaderMap, USER_AGENT};
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
+use chrono::{DateTime, Utc};
+use ipnet::IpNet;
+
+use crate::error::Error;
+
+/// What a request is called in the answer, the log and the audit record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestId(Arc<str>);
+
+impl RequestId {
+    /// Takes the client's when it matches `^[A-Za-z0-9_-]{8,64}$`, else makes one.
+    pub fn of(headers: &HeaderMap) -> Self {
+        let given = headers.get("x-request-id").and_then(|value| value.to_str().ok());
+        let plain = |id: &&str| {
+            (8..=64).contains(&id.len())
+                && id
+                    .bytes()
+                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
+        };
+        match given.filter(plain) {
+            Some(id) => Self(id.into()),
+            None => Self(uuid::Uuid::new_v4().simple().to_string().into()),
+        }
+    }
+
+    /// The id.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// The client of a request, and the instant the request is decided at.
+#[derive(Clone, Debug)]
+pub struct Client {
+    /// The one instant of all decisions of this request.
+    pub now: DateTime<Utc>,
+    /// Network address: the peer's, or behind trusted proxies the right-most one that is not theirs.
+    pub ip: IpAddr,
+    /// The request's id.
+    pub request_id: RequestId,
+    /// `User-Agent`, cut to 256 characters, without what steers a terminal.
+    pub user_agent: Option<String>,
+}
+
+impl Client {
+    /// Reads it off a request.
+    pub fn of(
+        headers: &HeaderMap,
+        peer: Option<SocketAddr>,
+        trusted: &[IpNet],
+        now: DateTime<Utc>,
+        request_id: RequestId,
+    ) -> Self {
+        let user_agent = headers.get(USER_AGENT).map(|value| {
+            let text = String::from_utf8_lossy(value.as_bytes());
+            text.chars().filter(|c| !c.is_control()).take(256).collect()
+        });
+        Self {
+            now,
+            ip: client_ip(headers, peer, trusted),
+            request_id,
+            user_agent,
+        }
+    }
+}
+
+/// IPv4 addresses in IPv6 clothes (RFC 4291 §2.5.5.2) are IPv4 addresses.
+fn client_ip(headers: &HeaderMap, peer: Option<SocketAddr>, trusted: &[IpNet]) -> IpAddr {
+    let mut ip = peer.map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip().to_canonical());
+    let is_trusted = |ip: IpAddr| trusted.iter().any(|network| network.contains(&ip));
+    if trusted.is_empty() || !is_trusted(ip) {
+        return ip;
+    }
+    let hops: Vec<&str> = headers
+        .get_all("x-forwarded-for")
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|list| list.split(','))
+        .collect();
+    for hop in hops.into_iter().rev() {
+        let hop = hop.trim();
+        let parsed = hop
+            .parse::<IpAddr>()
+            .ok()
+            .or_else(|| hop.parse::<SocketAddr>().ok().map(|address| address.ip()));
+        // Beyond something unreadable nothing is known: the last trusted hop stands for the client.
+        let Some(next) = parsed else { break };
+        ip = next.to_canonical();
+        if !is_trusted(ip) {
+            break;
+        }
+    }
+    ip
+}
+
+impl FromRequest for Client {
+    type Error = Error;
+    type Future = Ready<Result<Self, Error>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(
+            request
+                .extensions()
+                .get::<Self>()
+                .cloned()
+                .ok_or_else(|| Error::internal("no client in the request")),
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use actix_web::http::header::{HeaderName, HeaderValue};
+
+    use super::*;
+
+    fn ip_of(peer: &str, forwarded: &[&str]) -> String {
+        let mut headers = HeaderMap::new();
+        for value in forwarded {
+            headers.append(
+                HeaderName::from_static("x-forwarded-for"),
+                HeaderValue::from_str(value).unwrap(),
+            );
+        }
+        let trusted = ["10.0.0.0/8".parse().unwrap(), "127.0.0.1/32".parse().unwrap()];
+        client_ip(&headers, Some(peer.parse().unwrap()), &trusted).to_string()
+    }
+
+    #[test]
+    fn a_forwarded_address_counts_only_behind_trusted_proxies() {
+        assert_eq!(ip_of("203.0.113.9:1", &["198.51.100.1"]), "203.0.113.9");
+        assert_eq!(ip_of("127.0.0.1:1", &["198.51.100.1"]), "198.51.100.1");
+        assert_eq!(
+            ip_of("127.0.0.1:1", &["6.6.6.6, 198.51.100.1, 10.1.1.1"]),
+            "198.51.100.1"
+        );
+        assert_eq!(ip_of("127.0.0.1:1", &["6.6.6.6", "198.51.100.1"]), "198.51.100.1");
+        assert_eq!(ip_of("127.0.0.1:1", &["nonsense"]), "127.0.0.1");
+        assert_eq!(ip_of("[::ffff:127.0.0.1]:1", &["::ffff:198.51.100.1"]), "198.51.100.1");
+    }
+}

@@ -1,0 +1,60 @@
+//! Entity tags (RFC 9110 §8.8.3) and what is conditional on them.
+
+use std::future::{Ready, ready};
+
+use actix_web::dev::Payload;
+use actix_web::http::header::{HeaderMap, HeaderName, IF_MATCH, IF_NONE_MATCH};
+use actix_web::{FromRequest, HttpRequest};
+
+use crate::error::{Code, Error};
+
+/// The strong entity tag of a version.
+pub fn etag(version: i64) -> String {
+    format!("\"{version}\"")
+}
+
+fn list(headers: &HeaderMap, name: HeaderName) -> Option<Vec<String>> {
+    headers.contains_key(&name).then(|| {
+        let values = headers.get_all(&name).filter_map(|value| value.to_str().ok());
+        values
+            .flat_map(|value| value.split(','))
+            .map(|tag| tag.trim().to_owned())
+            .collect()
+    })
+}
+
+/// Whether `If-None-Match` names `tag`: the client has it already (weak comparison, RFC 9110 §13.1.2).
+pub fn etag_matches(headers: &HeaderMap, tag: &str) -> bool {
+    list(headers, IF_NONE_MATCH).is_some_and(|tags| {
+        tags.iter()
+            .any(|given| given == "*" || given.trim_start_matches("W/") == tag)
+    })
+}
+
+/// The request's `If-Match` (RFC 9110 §13.1.1), if it has one.
+#[derive(Clone, Debug)]
+pub struct Precondition(Option<Vec<String>>);
+
+impl Precondition {
+    /// Lets through what was not changed since the client read it; to be asked with the row locked.
+    ///
+    /// # Errors
+    /// `precondition_failed`.
+    pub fn check(&self, version: i64) -> Result<(), Error> {
+        match &self.0 {
+            Some(tags) if !tags.iter().any(|given| given == "*" || *given == etag(version)) => {
+                Err(Error::new(Code::PreconditionFailed))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl FromRequest for Precondition {
+    type Error = Error;
+    type Future = Ready<Result<Self, Error>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Ok(Self(list(request.headers(), IF_MATCH))))
+    }
+}

@@ -1,0 +1,261 @@
+//! `Idempotency-Key`: a lost answer never becomes two effects.
+//!
+//! The answer is remembered in the transaction of the act itself, so that there is no instant at which the act is done and
+//! not remembered. While that transaction runs it holds an advisory lock, by which a repetition that comes too early is
+//! told so. A secret is never remembered, nor a password: of the request only a keyed MAC is kept.
+
+use std::future::{Ready, ready};
+
+use actix_web::body::{EitherBody, MessageBody};
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::http::Method;
+use actix_web::middleware::Next;
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest, HttpResponse, web};
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::pg::PgConnection;
+use diesel::prelude::*;
+
+use super::input::{MAX_BODY_BYTES, ReadBody, read};
+use super::{Answer, Client};
+use crate::db::Db;
+use crate::db::schema::idempotency_keys;
+use crate::error::{Code, Error};
+use crate::ids::UserId;
+use crate::secret::{Purpose, ServerSecret, equal};
+
+/// How long an answer is remembered.
+const MEMORY: TimeDelta = TimeDelta::hours(24);
+
+/// Whose request it is; set by who authenticates.
+#[derive(Clone, Debug)]
+pub struct Owner {
+    /// The person.
+    pub user_id: UserId,
+    /// What tells the person's credentials apart: `session`, or the id of an API key.
+    pub credential: String,
+}
+
+/// A request that wants to be remembered.
+#[derive(Clone)]
+struct Ticket {
+    user_id: UserId,
+    key: String,
+    request_mac: [u8; 32],
+    now: DateTime<Utc>,
+    secret: ServerSecret,
+}
+
+/// The middleware: repeats the answer of a request that was answered before, and gives the others their ticket.
+///
+/// # Errors
+/// None of its own: refusals are answers.
+pub async fn remember_answers(
+    mut request: ServiceRequest,
+    next: Next<impl MessageBody>,
+) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, actix_web::Error> {
+    match ticket_of(&mut request).await {
+        Ok(None) => {}
+        Ok(Some((ticket, db))) => {
+            let wanted = ticket.clone();
+            match db.run(move |connection| wanted.remembered(connection)).await {
+                Ok(None) => {
+                    request.extensions_mut().insert(ticket);
+                }
+                Ok(Some(answer)) => return Ok(request.into_response(replayed(answer)).map_into_right_body()),
+                Err(error) => return Ok(request.error_response(error).map_into_right_body()),
+            }
+        }
+        Err(error) => return Ok(request.error_response(error).map_into_right_body()),
+    }
+    next.call(request).await.map(ServiceResponse::map_into_left_body)
+}
+
+fn replayed(answer: Answer) -> HttpResponse {
+    let mut response = HttpResponse::from(answer);
+    let name = actix_web::http::header::HeaderName::from_static("idempotency-replayed");
+    response
+        .headers_mut()
+        .insert(name, actix_web::http::header::HeaderValue::from_static("true"));
+    response
+}
+
+async fn ticket_of(request: &mut ServiceRequest) -> Result<Option<(Ticket, Db)>, Error> {
+    if request.method() != Method::POST {
+        return Ok(None);
+    }
+    let Some(value) = request.headers().get("idempotency-key") else {
+        return Ok(None);
+    };
+    let key = value.as_bytes();
+    let fits = (1..=255).contains(&key.len()) && key.iter().all(u8::is_ascii_graphic);
+    let key = String::from_utf8_lossy(key).into_owned();
+    let Some(owner) = request.extensions().get::<Owner>().cloned() else {
+        return Ok(None);
+    };
+    if !fits {
+        let detail = "Idempotency-Key must be 1 to 255 visible ASCII characters.";
+        return Err(Error::with_detail(Code::MalformedRequest, detail));
+    }
+    let missing = || Error::internal("idempotency is not configured");
+    let secret = request
+        .app_data::<web::Data<ServerSecret>>()
+        .ok_or_else(missing)?
+        .as_ref()
+        .clone();
+    let db = request
+        .app_data::<web::Data<Db>>()
+        .ok_or_else(missing)?
+        .as_ref()
+        .clone();
+    let now = request.extensions().get::<Client>().ok_or_else(missing)?.now;
+    let headers = request.headers().clone();
+    let body = read(&headers, &mut request.take_payload(), MAX_BODY_BYTES).await?;
+    let user = owner.user_id.uuid();
+    let parts: [&[u8]; 5] = [
+        user.as_bytes(),
+        owner.credential.as_bytes(),
+        request.method().as_str().as_bytes(),
+        request
+            .uri()
+            .path_and_query()
+            .map_or("", |path| path.as_str())
+            .as_bytes(),
+        &body,
+    ];
+    let request_mac = secret.mac(Purpose::Idempotency, &parts);
+    request.extensions_mut().insert(ReadBody(body));
+    Ok(Some((
+        Ticket {
+            user_id: owner.user_id,
+            key,
+            request_mac,
+            now,
+            secret,
+        },
+        db,
+    )))
+}
+
+impl Ticket {
+    /// The answer of the same request, if it was answered before.
+    fn remembered(&self, connection: &mut PgConnection) -> Result<Option<Answer>, Error> {
+        type Row = (Vec<u8>, i16, serde_json::Value, Option<serde_json::Value>);
+        let row: Option<Row> = idempotency_keys::table
+            .find((self.user_id.uuid(), &self.key))
+            .filter(idempotency_keys::created_at.gt(self.now - MEMORY))
+            .select((
+                idempotency_keys::request_mac,
+                idempotency_keys::status,
+                idempotency_keys::headers,
+                idempotency_keys::body,
+            ))
+            .first(connection)
+            .optional()?;
+        let Some((mac, status, headers, body)) = row else {
+            return Ok(None);
+        };
+        if !equal(&mac, &self.request_mac) {
+            return Err(Error::new(Code::IdempotencyKeyReused));
+        }
+        let headers = serde_json::from_value(headers).map_err(Error::internal)?;
+        Ok(Some(Answer {
+            status: u16::try_from(status).unwrap_or(200),
+            headers,
+            body,
+            secret: None,
+        }))
+    }
+
+    /// Takes the lock under which the act runs; it ends with the transaction.
+    fn lock(&self, connection: &mut PgConnection) -> Result<(), Error> {
+        let mac = self.secret.mac(
+            Purpose::Idempotency,
+            &[self.user_id.uuid().as_bytes(), self.key.as_bytes()],
+        );
+        let [a, b, c, d, e, f, g, h, ..] = mac;
+        let lock = i64::from_be_bytes([a, b, c, d, e, f, g, h]);
+        let taken: bool = diesel::select(pg_try_advisory_xact_lock(lock)).get_result(connection)?;
+        if taken {
+            Ok(())
+        } else {
+            Err(Error::new(Code::IdempotencyInProgress).retry_after(1))
+        }
+    }
+
+    fn remember(&self, connection: &mut PgConnection, answer: &Answer) -> Result<(), Error> {
+        let answer = answer.without_secret();
+        let values = (
+            idempotency_keys::request_mac.eq(self.request_mac.as_slice()),
+            idempotency_keys::status.eq(i16::try_from(answer.status).unwrap_or_default()),
+            idempotency_keys::headers.eq(serde_json::to_value(&answer.headers).map_err(Error::internal)?),
+            idempotency_keys::body.eq(answer.body),
+            idempotency_keys::created_at.eq(self.now),
+        );
+        // One that is older than its memory may still stand there, waiting to be swept.
+        diesel::insert_into(idempotency_keys::table)
+            .values((
+                idempotency_keys::user_id.eq(self.user_id.uuid()),
+                idempotency_keys::key.eq(&self.key),
+                values.clone(),
+            ))
+            .on_conflict((idempotency_keys::user_id, idempotency_keys::key))
+            .do_update()
+            .set(values)
+            .execute(connection)?;
+        Ok(())
+    }
+}
+
+diesel::define_sql_function! {
+    /// PostgreSQL's own: takes the lock, or says that another transaction has it.
+    fn pg_try_advisory_xact_lock(key: diesel::sql_types::BigInt) -> diesel::sql_types::Bool;
+}
+
+/// How an authenticated POST does its act: in one transaction with the memory of its answer, where that is asked for.
+pub struct Idempotent(Option<Ticket>);
+
+impl FromRequest for Idempotent {
+    type Error = Error;
+    type Future = Ready<Result<Self, Error>>;
+
+    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+        ready(Ok(Self(request.extensions_mut().remove::<Ticket>())))
+    }
+}
+
+impl Idempotent {
+    /// Runs `act` in a transaction and answers what it says.
+    ///
+    /// # Errors
+    /// What `act` fails with, which is not remembered; `idempotency_in_progress`, `idempotency_key_reused`.
+    pub async fn transaction(
+        self,
+        db: &Db,
+        act: impl FnOnce(&mut PgConnection) -> Result<Answer, Error> + Send + 'static,
+    ) -> Result<HttpResponse, Error> {
+        let Some(ticket) = self.0 else {
+            return db.transaction(act).await.map(HttpResponse::from);
+        };
+        db.transaction(move |connection| {
+            ticket.lock(connection)?;
+            // The one who held the lock may have finished since the middleware looked.
+            if let Some(answer) = ticket.remembered(connection)? {
+                return Ok((answer, true));
+            }
+            let answer = act(connection)?;
+            ticket.remember(connection, &answer)?;
+            Ok((answer, false))
+        })
+        .await
+        .map(|(answer, repeated)| if repeated { replayed(answer) } else { answer.into() })
+    }
+}
+
+/// Forgets answers past their memory.
+///
+/// # Errors
+/// When the database fails.
+pub fn sweep(connection: &mut PgConnection, now: DateTime<Utc>) -> Result<usize, Error> {
+    let old = idempotency_keys::table.filter(idempotency_keys::created_at.le(now - MEMORY));
+    Ok(diesel::delete(old).execute(connection)?)
+}

@@ -1,0 +1,237 @@
+//! The part of a request that comes after permission: its query and its body.
+
+use std::future::{Ready, ready};
+use std::time::Duration;
+
+use actix_web::dev::Payload;
+use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
+use actix_web::web::{Bytes, BytesMut};
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
+use futures_util::StreamExt as _;
+use serde_json::{Map, Value};
+
+use super::json;
+use super::members::{FromMembers, Members};
+use crate::error::{Code, Error, FieldCode, Invalid};
+
+/// Most bytes of a body, unless an endpoint says otherwise.
+pub const MAX_BODY_BYTES: usize = 64 * 1024;
+
+/// How long a body may take to arrive.
+const BODY_DEADLINE: Duration = Duration::from_secs(30);
+
+/// A body that was read already, by who needed it before the handler.
+pub(super) struct ReadBody(pub Bytes);
+
+/// Query and body, unread. A handler calls exactly one of its methods, once it knows that the caller may go on: in this
+/// way a stranger gets 404, and not 422, and no request can carry parameters nobody looks at.
+pub struct Input {
+    request: HttpRequest,
+    payload: Payload,
+}
+
+impl FromRequest for Input {
+    type Error = Error;
+    type Future = Ready<Result<Self, Error>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        ready(Ok(Self {
+            request: request.clone(),
+            payload: payload.take(),
+        }))
+    }
+}
+
+struct Nothing;
+
+impl FromMembers for Nothing {
+    fn from_members(_: &mut Members) -> Option<Self> {
+        Some(Self)
+    }
+}
+
+impl Input {
+    /// Neither query nor body is wanted.
+    ///
+    /// # Errors
+    /// `validation_error` for a query parameter.
+    pub fn none(&self) -> Result<(), Error> {
+        self.query::<Nothing>().map(|_| ())
+    }
+
+    /// The query, and no body.
+    ///
+    /// # Errors
+    /// `validation_error`.
+    pub fn query<T: FromMembers>(&self) -> Result<T, Error> {
+        let mut members = Members::of_query(self.request.query_string());
+        let parsed = T::from_members(&mut members);
+        members.finish(parsed)
+    }
+
+    /// A JSON object as body.
+    ///
+    /// # Errors
+    /// In this order: `unsupported_media_type`, `payload_too_large`, `request_timeout`, `malformed_json`,
+    /// `validation_error`.
+    pub async fn json<T: FromMembers>(self) -> Result<T, Error> {
+        self.json_of(&["application/json"], false).await
+    }
+
+    /// A JSON object as body, or nothing at all, which is read as `{}`.
+    ///
+    /// # Errors
+    /// As [`Input::json`].
+    pub async fn optional_json<T: FromMembers>(self) -> Result<T, Error> {
+        self.json_of(&["application/json"], true).await
+    }
+
+    /// A merge patch (RFC 7396).
+    ///
+    /// # Errors
+    /// As [`Input::json`].
+    pub async fn merge_patch<T: FromMembers>(self) -> Result<T, Error> {
+        self.json_of(&["application/json", "application/merge-patch+json"], false)
+            .await
+    }
+
+    /// A form (`application/x-www-form-urlencoded`).
+    ///
+    /// # Errors
+    /// As [`Input::json`], but for the syntax, of which a form has none.
+    pub async fn form<T: FromMembers>(self) -> Result<T, Error> {
+        check_media_type(self.request.headers(), &["application/x-www-form-urlencoded"])?;
+        let request = self.request.clone();
+        let body = self.read(MAX_BODY_BYTES).await?;
+        let text = String::from_utf8(body.to_vec()).map_err(|_| Error::new(Code::MalformedRequest))?;
+        let mut members = Members::of_query(&text);
+        let parsed = T::from_members(&mut members);
+        refuse_query(&request, &mut members);
+        members.finish(parsed)
+    }
+
+    /// Bytes of one of the media types given, with the one they have.
+    ///
+    /// # Errors
+    /// `unsupported_media_type`, `payload_too_large`, `request_timeout`, `validation_error` for a query parameter.
+    pub async fn bytes(self, media_types: &'static [&'static str], limit: usize) -> Result<Bytes, Error> {
+        check_media_type(self.request.headers(), media_types)?;
+        let request = self.request.clone();
+        let body = self.read(limit).await?;
+        let mut members = Members::of_body(Map::new());
+        refuse_query(&request, &mut members);
+        members.finish(Some(body))
+    }
+
+    async fn json_of<T: FromMembers>(self, media_types: &[&str], optional: bool) -> Result<T, Error> {
+        let request = self.request.clone();
+        let headers = request.headers();
+        let body = if optional && !headers.contains_key(CONTENT_TYPE) {
+            let body = self.read(MAX_BODY_BYTES).await?;
+            if body.is_empty() {
+                Bytes::from_static(b"{}")
+            } else {
+                return Err(Error::new(Code::UnsupportedMediaType));
+            }
+        } else {
+            check_media_type(headers, media_types)?;
+            let body = self.read(MAX_BODY_BYTES).await?;
+            if optional && body.is_empty() {
+                Bytes::from_static(b"{}")
+            } else {
+                body
+            }
+        };
+        let Value::Object(values) = json::parse(&body)? else {
+            return Err(Error::field(
+                "#",
+                Invalid::new(FieldCode::InvalidType, "The body must be a JSON object."),
+            ));
+        };
+        let mut members = Members::of_body(values);
+        let parsed = T::from_members(&mut members);
+        refuse_query(&request, &mut members);
+        members.finish(parsed)
+    }
+
+    async fn read(mut self, limit: usize) -> Result<Bytes, Error> {
+        if let Some(ReadBody(body)) = self.request.extensions_mut().remove::<ReadBody>() {
+            return if body.len() > limit {
+                Err(Error::new(Code::PayloadTooLarge))
+            } else {
+                Ok(body)
+            };
+        }
+        read(self.request.headers(), &mut self.payload, limit).await
+    }
+}
+
+/// Reads a whole body, up to `limit` bytes, in bounded time.
+pub(super) async fn read(headers: &HeaderMap, payload: &mut Payload, limit: usize) -> Result<Bytes, Error> {
+    let announced = headers
+        .get(CONTENT_LENGTH)
+        .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
+    if announced.is_some_and(|length| length > limit as u64) {
+        return Err(Error::new(Code::PayloadTooLarge));
+    }
+    let body = async {
+        let mut body = BytesMut::new();
+        while let Some(chunk) = payload.next().await {
+            let chunk = chunk.map_err(|_| Error::with_detail(Code::MalformedRequest, "The body broke off."))?;
+            if body.len() + chunk.len() > limit {
+                return Err(Error::new(Code::PayloadTooLarge));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(body.freeze())
+    };
+    tokio::time::timeout(BODY_DEADLINE, body)
+        .await
+        .map_err(|_| Error::new(Code::RequestTimeout))?
+}
+
+/// A body has one of the given types, in UTF-8, and no content coding: what inflates is not bounded by its length.
+fn check_media_type(headers: &HeaderMap, media_types: &[&str]) -> Result<(), Error> {
+    let unsupported = || {
+        Error::with_detail(
+            Code::UnsupportedMediaType,
+            format!("Send the body as {}.", media_types.join(" or ")),
+        )
+    };
+    let coding = headers.get(CONTENT_ENCODING).map(|coding| coding.as_bytes());
+    if coding.is_some_and(|coding| !coding.eq_ignore_ascii_case(b"identity")) {
+        return Err(Error::with_detail(
+            Code::UnsupportedMediaType,
+            "Send the body without Content-Encoding.",
+        ));
+    }
+    let mut parts = headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .ok_or_else(unsupported)?
+        .split(';');
+    let essence = parts.next().unwrap_or_default().trim();
+    let charset_fits = parts.all(|parameter| match parameter.trim().split_once('=') {
+        Some((name, value)) if name.eq_ignore_ascii_case("charset") => {
+            value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+        }
+        _ => true,
+    });
+    if charset_fits
+        && media_types
+            .iter()
+            .any(|media_type| essence.eq_ignore_ascii_case(media_type))
+    {
+        Ok(())
+    } else {
+        Err(unsupported())
+    }
+}
+
+/// Beside a body there are no query parameters.
+fn refuse_query(request: &HttpRequest, members: &mut Members) {
+    for (name, _) in url::form_urlencoded::parse(request.query_string().as_bytes()) {
+        let unknown = Invalid::new(FieldCode::UnknownField, "There is no such parameter.");
+        members.refuse_parameter(&name, unknown);
+    }
+}

@@ -1,0 +1,31 @@
+//! What is the same for every endpoint: how a request is read, how an answer and a refusal look.
+//!
+//! A handler reads its request in the order of the contract: credential (its first argument), existence and permission
+//! (its own look-ups), and only then the body or query, through [`Input`], which reads nothing before it is asked.
+
+mod answer;
+mod client;
+mod edge;
+mod etag;
+mod idempotency;
+mod input;
+mod json;
+mod members;
+mod page;
+mod path;
+mod problem;
+mod text;
+mod timestamp;
+
+pub use answer::Answer;
+pub use client::{Client, RequestId};
+pub use edge::{Edge, RouteTable, edge, fallback};
+pub use etag::{Precondition, etag, etag_matches};
+pub use idempotency::{Idempotent, Owner, remember_answers, sweep as sweep_idempotency_keys};
+pub use input::{Input, MAX_BODY_BYTES};
+pub use members::{Change, FromMembers, Int, Invalids, Member, Members, Reference};
+pub use page::{Cursors, Page, PageQuery};
+pub use path::Path;
+pub use problem::{Challenge, MAX_AUTH_AGE_SECONDS, ProblemResponse, router};
+pub use text::{check_length, clean_line, clean_text, code_points};
+pub use timestamp::Timestamp;

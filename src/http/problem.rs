@@ -1,0 +1,215 @@
+//! Refusals as `application/problem+json` (RFC 9457).
+
+use actix_web::body::BoxBody;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpResponse, ResponseError, get, web};
+use serde::Serialize;
+use serde_json::{Map, Value};
+use utoipa::ToSchema;
+
+use super::RequestId;
+use crate::error::{Code, Error, FieldError, Place};
+
+/// The media type of every refusal.
+const PROBLEM_JSON: &str = "application/problem+json";
+
+/// How fresh a password must be for what asks for re-authentication, in seconds.
+pub const MAX_AUTH_AGE_SECONDS: i64 = 600;
+
+/// Why a request was refused.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Problem)]
+pub struct ProblemResponse<'a> {
+    /// URL of a page about `code`.
+    #[serde(rename = "type")]
+    #[schema(rename = "type")]
+    pub kind: String,
+    /// Short summary; the same for every problem with this code.
+    pub title: &'a str,
+    /// The status of the answer.
+    pub status: u16,
+    /// What software goes by; see `GET /problems/{code}`.
+    pub code: &'a str,
+    /// One sentence about this occurrence.
+    pub detail: &'a str,
+    /// The request, as the log knows it.
+    pub request_id: &'a str,
+    /// Everything that is not valid; in a `validation_error` only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub errors: Option<Vec<ProblemFieldResponse<'a>>>,
+}
+
+/// One thing that is not valid: in the body (`pointer`) or in the query (`parameter`).
+#[derive(Serialize, ToSchema)]
+#[schema(as = ProblemField)]
+pub struct ProblemFieldResponse<'a> {
+    /// JSON Pointer (RFC 6901) into the body, as a URI fragment.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub pointer: Option<&'a str>,
+    /// Name of a query parameter.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    pub parameter: Option<&'a str>,
+    /// What software goes by.
+    pub code: &'a str,
+    /// One sentence for people.
+    pub detail: &'a str,
+    /// The limits of the rule.
+    #[schema(value_type = Object)]
+    pub params: &'a Map<String, Value>,
+}
+
+impl<'a> From<&'a FieldError> for ProblemFieldResponse<'a> {
+    fn from(field: &'a FieldError) -> Self {
+        let (pointer, parameter) = match &field.place {
+            Place::Pointer(pointer) => (Some(pointer.as_str()), None),
+            Place::Parameter(name) => (None, Some(name.as_str())),
+        };
+        let invalid = &field.invalid;
+        Self {
+            pointer,
+            parameter,
+            code: invalid.code.as_str(),
+            detail: &invalid.detail,
+            params: &invalid.params,
+        }
+    }
+}
+
+/// What refusals need to know of the deployment.
+#[derive(Clone, Debug)]
+pub struct Challenge {
+    public_url: String,
+    resource_metadata: String,
+}
+
+impl Challenge {
+    /// Of the service that clients reach at `public_url`.
+    pub fn new(public_url: &crate::config::BaseUrl) -> Self {
+        Self {
+            public_url: public_url.as_str().to_owned(),
+            resource_metadata: format!("{}/.well-known/oauth-protected-resource", public_url.origin()),
+        }
+    }
+
+    /// The `WWW-Authenticate` of RFC 6750 §3, with RFC 9470 §3 for a password shown too long ago and RFC 9728 §5.1 for
+    /// where to learn more.
+    fn header(&self, error: &Error) -> Option<String> {
+        let code = error.code();
+        let mut challenge = format!(
+            "Bearer realm=\"keyward\", resource_metadata=\"{}\"",
+            self.resource_metadata
+        );
+        let kind = match code {
+            Code::InvalidToken => "invalid_token",
+            Code::ReauthenticationRequired => "insufficient_user_authentication",
+            Code::InsufficientScope => "insufficient_scope",
+            _ if code.status() == 401 => return Some(challenge),
+            _ => return None,
+        };
+        challenge.push_str(&format!(", error=\"{kind}\", error_description=\"{}\"", code.title()));
+        if code == Code::ReauthenticationRequired {
+            challenge.push_str(&format!(", max_age={MAX_AUTH_AGE_SECONDS}"));
+        }
+        if let Some(scope) = &error.extras().scope {
+            challenge.push_str(&format!(", scope=\"{scope}\""));
+        }
+        Some(challenge)
+    }
+
+    /// The whole answer.
+    pub fn render(&self, error: &Error, request_id: &RequestId) -> HttpResponse {
+        let code = error.code();
+        let errors = (code == Code::ValidationError).then(|| error.fields().iter().map(Into::into).collect());
+        let body = ProblemResponse {
+            kind: format!("{}/problems/{}", self.public_url, code.as_str()),
+            title: code.title(),
+            status: code.status(),
+            code: code.as_str(),
+            detail: error.detail(),
+            request_id: request_id.as_str(),
+            errors,
+        };
+        let extras = error.extras();
+        let mut response = HttpResponse::build(status_of(code));
+        let mut set = |name: &'static str, value: Option<String>| {
+            if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
+                response.insert_header((name, value));
+            }
+        };
+        set("www-authenticate", self.header(error));
+        set("retry-after", extras.retry_after.map(|seconds| seconds.to_string()));
+        set("allow", extras.allow.clone());
+        let (policy, limit) = extras.rate_limit.clone().unzip();
+        set("ratelimit-policy", policy);
+        set("ratelimit", limit);
+        let body = serde_json::to_string(&body).unwrap_or_default();
+        response.insert_header((header::CONTENT_TYPE, PROBLEM_JSON)).body(body)
+    }
+}
+
+fn status_of(code: Code) -> StatusCode {
+    StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// Actix carries an [`Error`] out of a handler by this; the body is written by the outermost middleware, which knows the
+/// request.
+impl ResponseError for Error {
+    fn status_code(&self) -> StatusCode {
+        status_of(self.code())
+    }
+
+    fn error_response(&self) -> HttpResponse<BoxBody> {
+        HttpResponse::new(self.status_code())
+    }
+}
+
+/// The framework's own refusals, by their status.
+pub(super) fn of_status(status: StatusCode) -> Error {
+    Error::new(match status.as_u16() {
+        404 => Code::NotFound,
+        405 => Code::MethodNotAllowed,
+        408 => Code::RequestTimeout,
+        413 => Code::PayloadTooLarge,
+        415 => Code::UnsupportedMediaType,
+        431 => Code::HeadersTooLarge,
+        400..=499 => Code::MalformedRequest,
+        503 => Code::Unavailable,
+        _ => Code::InternalError,
+    })
+}
+
+/// A page about a problem code, for the people who follow a problem's `type`.
+#[utoipa::path(
+    operation_id = "getProblem", tag = "Operations",
+    params(("code" = String, Path, description = "A problem code, such as `validation_error`")),
+    responses((status = 200, description = "What the code means", body = String, content_type = "text/html")),
+)]
+#[get("/problems/{code}")]
+async fn get_problem(code: web::Path<String>, input: super::Input) -> Result<HttpResponse, Error> {
+    let code = Code::ALL
+        .iter()
+        .find(|known| known.as_str() == code.as_str())
+        .ok_or_else(Error::not_found)?;
+    input.none()?;
+    let page = format!(
+        "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>{title}</title>\n<h1>{title}</h1>\n\
+         <p>Status {status}, code <code>{name}</code></p>\n<p>{meaning}</p>\n</html>\n",
+        title = code.title(),
+        status = code.status(),
+        name = code.as_str(),
+        meaning = code.meaning(),
+    );
+    Ok(HttpResponse::Ok()
+        .insert_header((header::CACHE_CONTROL, "public, max-age=3600"))
+        .content_type("text/html; charset=utf-8")
+        .body(page))
+}
+
+/// The routes of this module.
+pub fn router(routes: &mut utoipa_actix_web::service_config::ServiceConfig) {
+    routes.service(get_problem);
+}

@@ -1,0 +1,114 @@
+//! E-mail addresses in their one canonical form.
+
+use std::str::FromStr as _;
+
+use email_address::{EmailAddress as Parsed, Options};
+use unicode_normalization::UnicodeNormalization as _;
+
+use crate::error::{FieldCode, Invalid};
+
+/// Lower case, ASCII local part, domain in the ASCII form of IDNA (RFC 5891): two spellings of one mailbox are one text.
+fn canonical(text: String) -> Result<String, Invalid> {
+    let invalid = || {
+        Invalid::new(
+            FieldCode::InvalidFormat,
+            "Use an e-mail address such as name@example.com.",
+        )
+    };
+    let (local, domain) = text.rsplit_once('@').ok_or_else(invalid)?;
+    let local_fits = (1..=64).contains(&local.len())
+        && local
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~.".contains(&b))
+        && !local.starts_with('.')
+        && !local.ends_with('.')
+        && !local.contains("..");
+    if !local_fits || domain.chars().any(|c| c.is_whitespace() || c.is_control()) {
+        return Err(invalid());
+    }
+    let domain = idna::domain_to_ascii_strict(&domain.nfc().collect::<String>()).map_err(|_| invalid())?;
+    if domain.starts_with('[') || !domain.contains('.') || domain.ends_with('.') {
+        return Err(invalid());
+    }
+    let address = format!("{}@{domain}", local.to_ascii_lowercase());
+    let options = Options::default()
+        .without_display_text()
+        .without_domain_literal()
+        .with_required_tld();
+    Parsed::parse_with_options(&address, options).map_err(|_| invalid())?;
+    // What is not a mailbox to the library that sends to it must not be stored.
+    lettre::Address::from_str(&address).map_err(|_| invalid())?;
+    Ok(address)
+}
+
+crate::text_type! {
+    /// An e-mail address.
+    pub struct EmailAddress(3..=254) by canonical, format "email", example "ada@example.com"
+}
+
+impl EmailAddress {
+    /// The part before the `@`.
+    pub fn local_part(&self) -> &str {
+        self.as_str().split('@').next().unwrap_or_default()
+    }
+
+    /// Takes one that was stored, which was canonical when it was.
+    pub fn stored(text: String) -> Self {
+        Self(text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::EmailAddress;
+
+    fn canonical(text: &str) -> Option<String> {
+        EmailAddress::try_from(text.to_owned())
+            .ok()
+            .map(EmailAddress::into_string)
+    }
+
+    #[test]
+    fn spellings_of_one_mailbox_are_one_address() {
+        assert_eq!(canonical("Ada@Example.COM").as_deref(), Some("ada@example.com"));
+        assert_eq!(
+            canonical("a@BÜCHER.example").as_deref(),
+            Some("a@xn--bcher-kva.example")
+        );
+        assert_eq!(
+            canonical("a+b.c@sub.example.com").as_deref(),
+            Some("a+b.c@sub.example.com")
+        );
+        assert_eq!(canonical("a@\u{ff45}xample.com").as_deref(), Some("a@example.com"));
+    }
+
+    #[test]
+    fn what_is_not_a_plain_mailbox_is_refused() {
+        let long = format!("a@{}.com", "b".repeat(260));
+        for text in [
+            "",
+            "a",
+            "@example.com",
+            "a@",
+            "a@b",
+            "a b@example.com",
+            "a@exam ple.com",
+            "Ada <a@example.com>",
+            "ä@example.com",
+            "a@example.com\r\nBcc: b@example.com",
+            "a@@example.com",
+            "a..b@example.com",
+            ".a@example.com",
+            "a@[127.0.0.1]",
+            "\"a b\"@example.com",
+            "a@example.com.",
+            "a@-example.com",
+            "a\0@example.com",
+            "a@example.com\u{202e}",
+            " a@example.com",
+            &long,
+        ] {
+            assert_eq!(canonical(text), None, "{text}");
+        }
+    }
+}

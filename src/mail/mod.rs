@@ -1,0 +1,3 @@
+//! Mail.
+mod address;
+pub use address::EmailAddress;

@@ -1,0 +1,74 @@
+//! Mailed links: each opens one door, once, in its time.
+//!
+//! A token is derived from its purpose and id (see [`ServerSecret::token`]), so the mail that carries it is made when it is
+//! sent. Using one is a single UPDATE, which decides every race: of fifty at once, one finds it unused.
+
+mod store;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::pg::PgConnection;
+
+use crate::error::{Code, Error};
+use crate::ids::{EmailChangeId, InvitationId, OneTimeTokenId, RegistrationId, UserId};
+use crate::secret::{Purpose, ServerSecret, Token};
+
+/// What a link acts on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// A sign-up.
+    Registration(RegistrationId),
+    /// A person's password.
+    User(UserId),
+    /// A change of address.
+    EmailChange(EmailChangeId),
+    /// An invitation.
+    Invitation(InvitationId),
+}
+
+/// Makes a link for `purpose`, good until `now + lifetime`.
+///
+/// # Errors
+/// When the database fails.
+pub fn issue(
+    connection: &mut PgConnection,
+    secret: &ServerSecret,
+    now: DateTime<Utc>,
+    purpose: Purpose,
+    target: Target,
+    lifetime: TimeDelta,
+) -> Result<OneTimeTokenId, Error> {
+    let id = OneTimeTokenId::new(now);
+    let hash = secret.token(purpose, id.uuid()).hash();
+    store::insert(connection, id, purpose, &hash, target, now, now + lifetime)?;
+    Ok(id)
+}
+
+/// Uses a link up and says what it acts on. To be called in the transaction of the act: if that fails, the link is good
+/// still.
+///
+/// # Errors
+/// `link_expired_or_used`.
+pub fn consume(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    purpose: Purpose,
+    token: &Token,
+) -> Result<Target, Error> {
+    store::consume(connection, now, purpose, &token.hash())?.ok_or_else(|| Error::new(Code::LinkExpiredOrUsed))
+}
+
+/// Voids the links for `purpose` that act on `target`.
+///
+/// # Errors
+/// When the database fails.
+pub fn void(connection: &mut PgConnection, now: DateTime<Utc>, purpose: Purpose, target: Target) -> Result<(), Error> {
+    store::void(connection, now, purpose, target)
+}
+
+/// Forgets links that ended long ago.
+///
+/// # Errors
+/// When the database fails.
+pub fn sweep(connection: &mut PgConnection, now: DateTime<Utc>) -> Result<usize, Error> {
+    store::delete_expired(connection, now - TimeDelta::days(30))
+}

@@ -1,0 +1,115 @@
+//! Every query on one-time tokens.
+
+use chrono::{DateTime, Utc};
+use diesel::pg::PgConnection;
+use diesel::prelude::*;
+
+use super::Target;
+use crate::db::schema::one_time_tokens as table;
+use crate::error::Error;
+use crate::ids::{EmailChangeId, InvitationId, OneTimeTokenId, RegistrationId, UserId};
+use crate::secret::{Purpose, TokenHash};
+
+type Columns = (
+    Option<RegistrationId>,
+    Option<UserId>,
+    Option<EmailChangeId>,
+    Option<InvitationId>,
+);
+
+const fn columns_of(target: Target) -> Columns {
+    match target {
+        Target::Registration(id) => (Some(id), None, None, None),
+        Target::User(id) => (None, Some(id), None, None),
+        Target::EmailChange(id) => (None, None, Some(id), None),
+        Target::Invitation(id) => (None, None, None, Some(id)),
+    }
+}
+
+fn target_of(columns: Columns) -> Option<Target> {
+    let (registration, user, email_change, invitation) = columns;
+    registration
+        .map(Target::Registration)
+        .or(user.map(Target::User))
+        .or(email_change.map(Target::EmailChange))
+        .or(invitation.map(Target::Invitation))
+}
+
+pub fn insert(
+    connection: &mut PgConnection,
+    id: OneTimeTokenId,
+    purpose: Purpose,
+    hash: &TokenHash,
+    target: Target,
+    now: DateTime<Utc>,
+    expires_at: DateTime<Utc>,
+) -> Result<(), Error> {
+    let (registration, user, email_change, invitation) = columns_of(target);
+    diesel::insert_into(table::table)
+        .values((
+            table::id.eq(id),
+            table::purpose.eq(purpose.as_str()),
+            table::token_hash.eq(hash.as_bytes().as_slice()),
+            table::registration_id.eq(registration),
+            table::user_id.eq(user),
+            table::email_change_id.eq(email_change),
+            table::invitation_id.eq(invitation),
+            table::created_at.eq(now),
+            table::expires_at.eq(expires_at),
+        ))
+        .execute(connection)?;
+    Ok(())
+}
+
+pub fn consume(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    purpose: Purpose,
+    hash: &TokenHash,
+) -> Result<Option<Target>, Error> {
+    let live = table::table
+        .filter(table::token_hash.eq(hash.as_bytes().as_slice()))
+        .filter(table::purpose.eq(purpose.as_str()))
+        .filter(table::used_at.is_null())
+        .filter(table::voided_at.is_null())
+        .filter(table::expires_at.gt(now));
+    let columns: Option<Columns> = diesel::update(live)
+        .set(table::used_at.eq(now))
+        .returning((
+            table::registration_id,
+            table::user_id,
+            table::email_change_id,
+            table::invitation_id,
+        ))
+        .get_result(connection)
+        .optional()?;
+    Ok(columns.and_then(target_of))
+}
+
+pub fn void(connection: &mut PgConnection, now: DateTime<Utc>, purpose: Purpose, target: Target) -> Result<(), Error> {
+    let open = diesel::update(table::table)
+        .filter(table::purpose.eq(purpose.as_str()))
+        .filter(table::used_at.is_null())
+        .filter(table::voided_at.is_null());
+    let voided = table::voided_at.eq(now);
+    match target {
+        Target::Registration(id) => open
+            .filter(table::registration_id.eq(id))
+            .set(voided)
+            .execute(connection)?,
+        Target::User(id) => open.filter(table::user_id.eq(id)).set(voided).execute(connection)?,
+        Target::EmailChange(id) => open
+            .filter(table::email_change_id.eq(id))
+            .set(voided)
+            .execute(connection)?,
+        Target::Invitation(id) => open
+            .filter(table::invitation_id.eq(id))
+            .set(voided)
+            .execute(connection)?,
+    };
+    Ok(())
+}
+
+pub fn delete_expired(connection: &mut PgConnection, before: DateTime<Utc>) -> Result<usize, Error> {
+    Ok(diesel::delete(table::table.filter(table::expires_at.lt(before))).execute(connection)?)
+}
