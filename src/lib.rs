@@ -1,6 +1,7 @@
 //! Keyward, a self-hosted account service.
 #![forbid(unsafe_code)]
 
+pub mod accounts;
 pub mod audit;
 pub mod auth;
 pub mod clock;
@@ -11,6 +12,7 @@ pub mod http;
 pub mod ids;
 pub mod locale;
 pub mod mail;
+pub mod memberships;
 pub mod notifications;
 pub mod one_time_tokens;
 pub mod secret;

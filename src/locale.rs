@@ -28,7 +28,7 @@ impl Locale {
     }
 
     /// The language of a tag, whatever its case; `None` for one that is not offered.
-    pub fn parse(tag: &str) -> Option<Self> {
+    pub fn of_tag(tag: &str) -> Option<Self> {
         Self::ALL
             .into_iter()
             .find(|locale| locale.as_str().eq_ignore_ascii_case(tag))
@@ -36,6 +36,6 @@ impl Locale {
 
     /// The language of a stored tag; English for one that is offered no longer.
     pub fn stored(tag: &str) -> Self {
-        Self::parse(tag).unwrap_or_default()
+        Self::of_tag(tag).unwrap_or_default()
     }
 }

@@ -2,7 +2,7 @@
 //! deployment asks for them.
 
 use crate::config::{Config, PasswordClass};
-use crate::error::{FieldCode, Invalid};
+use crate::error::{Error, FieldCode, Invalid};
 use crate::http::code_points;
 
 use super::Password;
@@ -32,6 +32,20 @@ impl Policy {
             min_strength: config.password_min_strength,
             required_classes: config.password_classes.clone(),
         }
+    }
+
+    /// Refuses what [`Policy::judge`] finds fault with.
+    ///
+    /// # Errors
+    /// `validation_error` at `pointer`, with every problem.
+    pub fn require(&self, password: &Password, personal: &[&str], pointer: &str) -> Result<(), Error> {
+        let (_, problems) = self.judge(password, personal);
+        if problems.is_empty() {
+            return Ok(());
+        }
+        Err(Error::validation(
+            problems.into_iter().map(|problem| problem.at(pointer)).collect(),
+        ))
     }
 
     /// Strength by zxcvbn, 0 to 4, and all that is wrong. `personal` is what an attacker would try first: the person's

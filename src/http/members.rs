@@ -8,6 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::error::{Error, FieldCode, FieldError, Invalid};
 use crate::ids::Id;
+use crate::locale::Locale;
 
 /// What is wrong within one member: where below it (empty, or `/0`), and what.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -184,6 +185,17 @@ impl Member for String {
             Value::String(text) => Ok(text),
             _ => Err(wrong_type("Must be a string.")),
         }
+    }
+}
+
+impl Member for Locale {
+    fn parse(value: Value) -> Result<Self, Invalids> {
+        let tag = String::parse(value)?;
+        Self::of_tag(&tag).ok_or_else(|| {
+            let tags: Vec<&str> = Self::ALL.iter().map(|locale| locale.as_str()).collect();
+            let detail = format!("Must be one of {}.", tags.join(", "));
+            Invalid::new(FieldCode::NotAllowed, detail).with("allowed", tags).into()
+        })
     }
 }
 

@@ -1,0 +1,18 @@
+//! People: how an account comes to be, what a person says of themselves, how it ends.
+//!
+//! An account begins with a registration, which proves nothing yet: anybody can sign up with anybody's address. Each
+//! registration keeps its own password, and only the link mailed for it makes that password the account's; so who signs up
+//! with somebody else's address gains nothing. An account whose address is unproven can do nothing.
+//!
+//! What must never happen: that an answer tells whether an address has an account; that an address or a username belongs
+//! to two.
+
+mod model;
+mod operations;
+mod routes;
+mod store;
+
+pub use model::{Nickname, TimeZone, User, Username};
+pub use operations::{NewUser, check_password, create_user, find_user, find_user_for_update};
+pub use routes::router;
+pub use store::{find_by_login, registered_hashes};

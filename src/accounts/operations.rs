@@ -1,0 +1,363 @@
+//! What can be done with accounts.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::pg::PgConnection;
+
+use super::model::{Nickname, TimeZone, User, Username};
+use super::store::{self, NewRegistration, ProfileChange};
+use crate::audit::{self, Entry};
+use crate::auth::{Account, Caller, Password, PlatformRole};
+use crate::db::violated_constraint;
+use crate::error::{Code, Error, FieldCode, Invalid};
+use crate::http::{Change, Client, Precondition};
+use crate::ids::UserId;
+use crate::locale::Locale;
+use crate::mail::{EmailAddress, Message, outbox};
+use crate::memberships::{self, OrgSummary};
+use crate::notifications;
+use crate::one_time_tokens::{self, Target};
+use crate::secret::{Purpose, ServerSecret, Token};
+use crate::state::State;
+
+/// How long a registration and its link are good for.
+const REGISTRATION_LIFETIME: TimeDelta = TimeDelta::hours(24);
+
+/// Somebody who wants an account.
+pub struct Registrant {
+    pub email: EmailAddress,
+    pub password_hash: String,
+    pub nickname: Option<Nickname>,
+    pub locale: Locale,
+}
+
+/// Keeps a registration and mails its link; to the owner of an address that has an account goes a notice instead. Both
+/// roads do the same work.
+pub fn register(
+    connection: &mut PgConnection,
+    secret: &ServerSecret,
+    client: &Client,
+    registrant: &Registrant,
+) -> Result<(), Error> {
+    let now = client.now;
+    let email = &registrant.email;
+    let taken = store::is_taken(connection, now, email.as_str())?;
+    store::insert_unverified(connection, now, email, registrant.locale)?;
+    let registration_id = store::insert_registration(
+        connection,
+        now,
+        &NewRegistration {
+            email,
+            password_hash: &registrant.password_hash,
+            nickname: registrant.nickname.as_ref().map(Nickname::as_str),
+            locale: registrant.locale,
+            lifetime: REGISTRATION_LIFETIME,
+        },
+    )?;
+    let target = Target::Registration(registration_id);
+    let token_id = one_time_tokens::issue(
+        connection,
+        secret,
+        now,
+        Purpose::VerifyEmail,
+        target,
+        REGISTRATION_LIFETIME,
+    )?;
+    let message = if taken {
+        Message::AlreadyRegistered
+    } else {
+        Message::VerifyEmail { token_id }
+    };
+    outbox::enqueue(connection, now, email.as_str(), registrant.locale, &message)?;
+    audit::record(
+        connection,
+        Entry::by_anybody(client, "account.registered").object("email", None, email.to_string()),
+    )
+}
+
+/// Mails a new link for the newest registration of an address; the earlier one dies.
+pub fn resend(
+    connection: &mut PgConnection,
+    secret: &ServerSecret,
+    client: &Client,
+    email: &EmailAddress,
+) -> Result<(), Error> {
+    let now = client.now;
+    let registration = store::newest_registration(connection, now, email.as_str())?;
+    let taken = store::is_taken(connection, now, email.as_str())?;
+    let Some(registration) = registration.filter(|_| !taken) else {
+        return Ok(());
+    };
+    let target = Target::Registration(registration.id);
+    one_time_tokens::void(connection, now, Purpose::VerifyEmail, target)?;
+    let token_id = one_time_tokens::issue(
+        connection,
+        secret,
+        now,
+        Purpose::VerifyEmail,
+        target,
+        REGISTRATION_LIFETIME,
+    )?;
+    let locale = Locale::stored(&registration.locale);
+    outbox::enqueue(
+        connection,
+        now,
+        email.as_str(),
+        locale,
+        &Message::VerifyEmail { token_id },
+    )?;
+    Ok(())
+}
+
+/// Makes a registration the account of its address. All other registrations of the address end.
+pub fn verify_email(connection: &mut PgConnection, client: &Client, token: &Token) -> Result<(), Error> {
+    let now = client.now;
+    let gone = || Error::new(Code::LinkExpiredOrUsed);
+    let Target::Registration(id) = one_time_tokens::consume(connection, now, Purpose::VerifyEmail, token)? else {
+        return Err(gone());
+    };
+    let registration = store::find_registration(connection, id)?.ok_or_else(gone)?;
+    // The lock decides between two links of one address: the second finds the account proven.
+    let user = store::find_by_email_for_update(connection, &registration.email)?
+        .filter(|user| user.email_verified_at.is_none())
+        .ok_or_else(gone)?;
+    store::verify(connection, now, user.id, &registration)?;
+    store::delete_registrations(connection, &registration.email)?;
+    audit::record(
+        connection,
+        Entry::by_user(client, user.id, user.name(), "account.verified"),
+    )
+}
+
+/// The caller's account.
+///
+/// # Errors
+/// `not_found` when it is gone.
+pub fn find_user(connection: &mut PgConnection, id: UserId) -> Result<User, Error> {
+    store::find(connection, id)?.ok_or_else(Error::not_found)
+}
+
+/// The account, locked until the end of the transaction.
+///
+/// # Errors
+/// `not_found` when it is gone.
+pub fn find_user_for_update(connection: &mut PgConnection, id: UserId) -> Result<User, Error> {
+    store::find_for_update(connection, id)?.ok_or_else(Error::not_found)
+}
+
+/// A profile and what stands around it.
+pub struct Profile {
+    pub user: User,
+    pub pending_email: Option<String>,
+    pub org: Option<OrgSummary>,
+    pub unread_notifications: i64,
+}
+
+/// Everything `GET /me` shows.
+pub fn profile<P>(connection: &mut PgConnection, caller: &Caller<P>) -> Result<Profile, Error> {
+    let user = find_user(connection, caller.user_id)?;
+    profile_of(connection, caller, user)
+}
+
+fn profile_of<P>(connection: &mut PgConnection, caller: &Caller<P>, user: User) -> Result<Profile, Error> {
+    let org = match caller.org {
+        Some(acting) => memberships::find(connection, acting.org_id, user.id)?.map(|membership| membership.summary()),
+        None => None,
+    };
+    let pending_email = store::pending_email(connection, caller.now(), user.id)?;
+    let unread_notifications = notifications::count_unread(connection, user.id)?;
+    Ok(Profile {
+        user,
+        pending_email,
+        org,
+        unread_notifications,
+    })
+}
+
+/// What `PATCH /me` can change.
+pub struct ProfileChanges {
+    pub username: Change<Username>,
+    pub nickname: Change<Option<Nickname>>,
+    pub locale: Change<Locale>,
+    pub time_zone: Change<TimeZone>,
+}
+
+/// Changes the caller's profile.
+pub fn update_profile<P>(
+    connection: &mut PgConnection,
+    caller: &Caller<P>,
+    precondition: &Precondition,
+    changes: ProfileChanges,
+) -> Result<Profile, Error> {
+    let now = caller.now();
+    let user = find_user_for_update(connection, caller.user_id)?;
+    precondition.check(user.version)?;
+    let username = changes
+        .username
+        .set()
+        .filter(|new| user.username.as_deref() != Some(new.as_str()));
+    let nickname = changes
+        .nickname
+        .set()
+        .map(|new| new.map(Nickname::into_string))
+        .filter(|new| *new != user.nickname);
+    let locale = changes.locale.set().filter(|new| *new != user.locale());
+    let time_zone = changes
+        .time_zone
+        .set()
+        .map(TimeZone::into_string)
+        .filter(|new| *new != user.time_zone);
+    let mut changed = Vec::new();
+    for (name, is_new) in [
+        ("username", username.is_some()),
+        ("nickname", nickname.is_some()),
+        ("locale", locale.is_some()),
+        ("time_zone", time_zone.is_some()),
+    ] {
+        if is_new {
+            changed.push(name);
+        }
+    }
+    if changed.is_empty() {
+        return profile_of(connection, caller, user);
+    }
+    if let Some(new) = &username {
+        if store::is_resting(connection, now, new, user.id)? {
+            return Err(Error::new(Code::UsernameTaken));
+        }
+        if let Some(old) = &user.username {
+            store::release_username(connection, now, old, user.id)?;
+        }
+    }
+    let username = username.map(Username::into_string);
+    let change = ProfileChange {
+        username,
+        nickname,
+        locale: locale.map(Locale::as_str),
+        time_zone,
+    };
+    let user = store::update_profile(connection, now, user.id, change).map_err(taken)?;
+    audit::record(
+        connection,
+        Entry::by(caller, "account.profile_changed").detail("changed", changed),
+    )?;
+    profile_of(connection, caller, user)
+}
+
+/// Which unique constraint decided against somebody.
+fn taken(error: diesel::result::Error) -> Error {
+    if violated_constraint(&error) == Some("users_username_key") {
+        Error::new(Code::UsernameTaken)
+    } else {
+        error.into()
+    }
+}
+
+/// Whether the caller could have this name.
+pub fn is_username_available(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    user_id: UserId,
+    username: &Username,
+) -> Result<bool, Error> {
+    let taken = store::has_username(connection, username, user_id)?;
+    Ok(!taken && !store::is_resting(connection, now, username, user_id)?)
+}
+
+/// Checks the caller's present password, which the body gave at `pointer`. Every failure counts against the one throttle.
+///
+/// # Errors
+/// `rate_limited`; `validation_error` with `incorrect`.
+pub async fn check_password<P>(
+    state: &State,
+    caller: &Caller<P>,
+    password: Password,
+    pointer: &str,
+) -> Result<(), Error> {
+    let account = Account::of_user(&state.secret, caller.user_id);
+    let (throttle, user_id, now, ip) = (state.throttle, caller.user_id, caller.now(), caller.client.ip);
+    let hash = state
+        .db
+        .transaction(move |connection| {
+            throttle.admit(connection, now, &account, ip)?;
+            find_user(connection, user_id).map(|user| user.password_hash)
+        })
+        .await?;
+    if state.hasher.verify(password, hash).await? {
+        return state
+            .db
+            .transaction(move |connection| throttle.clear(connection, &account, ip))
+            .await;
+    }
+    let entry = Entry::by(caller, "password.check_failed").failed();
+    state
+        .db
+        .transaction(move |connection| audit::record(connection, entry))
+        .await?;
+    Err(Error::field(
+        pointer,
+        Invalid::new(FieldCode::Incorrect, "This is not the present password."),
+    ))
+}
+
+/// An account that an operator makes.
+pub struct NewUser {
+    /// Their address.
+    pub email: EmailAddress,
+    /// Their unique name.
+    pub username: Username,
+    /// Their role on the platform.
+    pub role: PlatformRole,
+    /// Whether the address is known to be theirs; if not, they are mailed a link.
+    pub verified: bool,
+    /// Their password, hashed.
+    pub password_hash: String,
+}
+
+/// Makes an account on the operator's word.
+///
+/// # Errors
+/// `username_taken`; `invalid_state` when the address has an account.
+pub fn create_user(
+    connection: &mut PgConnection,
+    secret: &ServerSecret,
+    now: DateTime<Utc>,
+    new: &NewUser,
+) -> Result<UserId, Error> {
+    let password = new.verified.then_some(new.password_hash.as_str());
+    let id = store::insert(connection, now, &new.email, &new.username, new.role, password).map_err(|error| {
+        if violated_constraint(&error) == Some("users_email_key") {
+            return Error::with_detail(Code::InvalidState, "This address has an account already.");
+        }
+        taken(error)
+    })?;
+    if !new.verified {
+        let registration = NewRegistration {
+            email: &new.email,
+            password_hash: &new.password_hash,
+            nickname: None,
+            locale: Locale::default(),
+            lifetime: REGISTRATION_LIFETIME,
+        };
+        let target = Target::Registration(store::insert_registration(connection, now, &registration)?);
+        let token_id = one_time_tokens::issue(
+            connection,
+            secret,
+            now,
+            Purpose::VerifyEmail,
+            target,
+            REGISTRATION_LIFETIME,
+        )?;
+        outbox::enqueue(
+            connection,
+            now,
+            new.email.as_str(),
+            Locale::default(),
+            &Message::VerifyEmail { token_id },
+        )?;
+    }
+    let entry = Entry::by_system(now, "account.created")
+        .object("user", id.uuid(), new.username.to_string())
+        .user(id);
+    audit::record(connection, entry.detail("role", new.role.as_str()))?;
+    Ok(id)
+}

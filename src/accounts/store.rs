@@ -1,0 +1,321 @@
+//! Every query on users, registrations and released usernames.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::dsl::exists;
+use diesel::pg::PgConnection;
+use diesel::prelude::*;
+
+use super::model::{User, Username};
+use crate::auth::PlatformRole;
+use crate::db::schema::{email_changes, registrations, released_usernames, users};
+use crate::error::Error;
+use crate::ids::{RegistrationId, UserId};
+use crate::locale::Locale;
+use crate::mail::EmailAddress;
+
+/// For how long a name somebody gave up is kept from others.
+const USERNAME_REST: TimeDelta = TimeDelta::days(30);
+
+pub fn find(connection: &mut PgConnection, id: UserId) -> Result<Option<User>, Error> {
+    Ok(users::table
+        .find(id)
+        .select(User::as_select())
+        .first(connection)
+        .optional()?)
+}
+
+pub fn find_for_update(connection: &mut PgConnection, id: UserId) -> Result<Option<User>, Error> {
+    Ok(users::table
+        .find(id)
+        .select(User::as_select())
+        .for_update()
+        .first(connection)
+        .optional()?)
+}
+
+pub fn find_by_email_for_update(connection: &mut PgConnection, email: &str) -> Result<Option<User>, Error> {
+    Ok(users::table
+        .filter(users::email.eq(email))
+        .select(User::as_select())
+        .for_update()
+        .first(connection)
+        .optional()?)
+}
+
+/// The account of a login: a canonical address or a username in lower case.
+///
+/// # Errors
+/// When the database fails.
+pub fn find_by_login(connection: &mut PgConnection, login: &str) -> Result<Option<User>, Error> {
+    let query = users::table.select(User::as_select());
+    Ok(if login.contains('@') {
+        query.filter(users::email.eq(login)).first(connection).optional()?
+    } else {
+        query.filter(users::username.eq(login)).first(connection).optional()?
+    })
+}
+
+/// Whether an address has a proven account, or is kept for one whose change of address can still be undone.
+pub fn is_taken(connection: &mut PgConnection, now: DateTime<Utc>, email: &str) -> Result<bool, Error> {
+    let verified = users::table
+        .filter(users::email.eq(email))
+        .filter(users::email_verified_at.is_not_null());
+    let kept = email_changes::table
+        .filter(email_changes::old_email.eq(email))
+        .filter(email_changes::confirmed_at.is_not_null())
+        .filter(email_changes::reverted_at.is_null())
+        .filter(email_changes::revert_expires_at.gt(now));
+    Ok(diesel::select(exists(verified).or(exists(kept))).get_result(connection)?)
+}
+
+pub struct NewRegistration<'a> {
+    pub email: &'a EmailAddress,
+    pub password_hash: &'a str,
+    pub nickname: Option<&'a str>,
+    pub locale: Locale,
+    pub lifetime: TimeDelta,
+}
+
+pub fn insert_registration(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    new: &NewRegistration<'_>,
+) -> Result<RegistrationId, Error> {
+    let id = RegistrationId::new(now);
+    diesel::insert_into(registrations::table)
+        .values((
+            registrations::id.eq(id),
+            registrations::email.eq(new.email.as_str()),
+            registrations::password_hash.eq(new.password_hash),
+            registrations::nickname.eq(new.nickname),
+            registrations::locale.eq(new.locale.as_str()),
+            registrations::created_at.eq(now),
+            registrations::expires_at.eq(now + new.lifetime),
+        ))
+        .execute(connection)?;
+    Ok(id)
+}
+
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = registrations, check_for_backend(diesel::pg::Pg))]
+pub struct Registration {
+    pub id: RegistrationId,
+    pub email: String,
+    pub password_hash: String,
+    pub nickname: Option<String>,
+    pub locale: String,
+}
+
+pub fn find_registration(connection: &mut PgConnection, id: RegistrationId) -> Result<Option<Registration>, Error> {
+    Ok(registrations::table
+        .find(id)
+        .select(Registration::as_select())
+        .first(connection)
+        .optional()?)
+}
+
+/// The newest sign-up of an address that is still open.
+pub fn newest_registration(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    email: &str,
+) -> Result<Option<Registration>, Error> {
+    Ok(registrations::table
+        .filter(registrations::email.eq(email))
+        .filter(registrations::expires_at.gt(now))
+        .order(registrations::created_at.desc())
+        .select(Registration::as_select())
+        .first(connection)
+        .optional()?)
+}
+
+/// Password hashes of the newest open sign-ups of an address: their owners are told to verify it, whether or not it has an
+/// account as well.
+///
+/// # Errors
+/// When the database fails.
+pub fn registered_hashes(connection: &mut PgConnection, now: DateTime<Utc>, email: &str) -> Result<Vec<String>, Error> {
+    const MOST: i64 = 3;
+    Ok(registrations::table
+        .filter(registrations::email.eq(email))
+        .filter(registrations::expires_at.gt(now))
+        .order(registrations::created_at.desc())
+        .limit(MOST)
+        .select(registrations::password_hash)
+        .load(connection)?)
+}
+
+pub fn delete_registrations(connection: &mut PgConnection, email: &str) -> Result<(), Error> {
+    diesel::delete(registrations::table.filter(registrations::email.eq(email))).execute(connection)?;
+    Ok(())
+}
+
+pub fn delete_expired_registrations(connection: &mut PgConnection, now: DateTime<Utc>) -> Result<usize, Error> {
+    Ok(diesel::delete(registrations::table.filter(registrations::expires_at.le(now))).execute(connection)?)
+}
+
+/// Makes an account without password and with its address unproven, unless the address has one.
+pub fn insert_unverified(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    email: &EmailAddress,
+    locale: Locale,
+) -> Result<(), Error> {
+    diesel::insert_into(users::table)
+        .values((
+            users::id.eq(UserId::new(now)),
+            users::email.eq(email.as_str()),
+            users::locale.eq(locale.as_str()),
+            users::created_at.eq(now),
+            users::updated_at.eq(now),
+        ))
+        .on_conflict(users::email)
+        .do_nothing()
+        .execute(connection)?;
+    Ok(())
+}
+
+/// Proves an account's address and gives it its password.
+pub fn verify(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    id: UserId,
+    registration: &Registration,
+) -> Result<(), Error> {
+    diesel::update(users::table.find(id))
+        .set((
+            users::email_verified_at.eq(now),
+            users::password_hash.eq(&registration.password_hash),
+            users::password_changed_at.eq(now),
+            users::nickname.eq(&registration.nickname),
+            users::locale.eq(&registration.locale),
+            users::version.eq(users::version + 1),
+            users::updated_at.eq(now),
+        ))
+        .execute(connection)?;
+    Ok(())
+}
+
+pub struct ProfileChange {
+    pub username: Option<String>,
+    pub nickname: Option<Option<String>>,
+    pub locale: Option<&'static str>,
+    pub time_zone: Option<String>,
+}
+
+#[derive(AsChangeset)]
+#[diesel(table_name = users)]
+struct ProfileColumns {
+    username: Option<String>,
+    nickname: Option<Option<String>>,
+    locale: Option<&'static str>,
+    time_zone: Option<String>,
+}
+
+/// Changes the profile; a username that is taken breaks `users_username_key`.
+pub fn update_profile(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    id: UserId,
+    change: ProfileChange,
+) -> Result<User, diesel::result::Error> {
+    let ProfileChange {
+        username,
+        nickname,
+        locale,
+        time_zone,
+    } = change;
+    diesel::update(users::table.find(id))
+        .set((
+            ProfileColumns {
+                username,
+                nickname,
+                locale,
+                time_zone,
+            },
+            users::version.eq(users::version + 1),
+            users::updated_at.eq(now),
+        ))
+        .returning(User::as_returning())
+        .get_result(connection)
+}
+
+/// Whether a name rests, after somebody other than `user_id` gave it up.
+pub fn is_resting(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    username: &Username,
+    user_id: UserId,
+) -> Result<bool, Error> {
+    let resting = released_usernames::table
+        .find(username.as_str())
+        .filter(released_usernames::released_at.gt(now - USERNAME_REST))
+        .filter(released_usernames::user_id.is_distinct_from(user_id.uuid()));
+    Ok(diesel::select(exists(resting)).get_result(connection)?)
+}
+
+pub fn has_username(connection: &mut PgConnection, username: &Username, except: UserId) -> Result<bool, Error> {
+    let taken = users::table
+        .filter(users::username.eq(username.as_str()))
+        .filter(users::id.ne(except));
+    Ok(diesel::select(exists(taken)).get_result(connection)?)
+}
+
+pub fn release_username(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    username: &str,
+    user_id: UserId,
+) -> Result<(), Error> {
+    diesel::insert_into(released_usernames::table)
+        .values((
+            released_usernames::username.eq(username),
+            released_usernames::user_id.eq(user_id),
+            released_usernames::released_at.eq(now),
+        ))
+        .on_conflict(released_usernames::username)
+        .do_update()
+        .set((
+            released_usernames::user_id.eq(user_id),
+            released_usernames::released_at.eq(now),
+        ))
+        .execute(connection)?;
+    Ok(())
+}
+
+pub fn pending_email(connection: &mut PgConnection, now: DateTime<Utc>, id: UserId) -> Result<Option<String>, Error> {
+    Ok(email_changes::table
+        .filter(email_changes::user_id.eq(id))
+        .filter(email_changes::confirmed_at.is_null())
+        .filter(email_changes::cancelled_at.is_null())
+        .filter(email_changes::expires_at.gt(now))
+        .select(email_changes::new_email)
+        .first(connection)
+        .optional()?)
+}
+
+/// Makes an account on the operator's word; a taken address or username breaks its unique constraint.
+pub fn insert(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    email: &EmailAddress,
+    username: &Username,
+    role: PlatformRole,
+    verified_with: Option<&str>,
+) -> Result<UserId, diesel::result::Error> {
+    let id = UserId::new(now);
+    diesel::insert_into(users::table)
+        .values((
+            users::id.eq(id),
+            users::email.eq(email.as_str()),
+            users::email_verified_at.eq(verified_with.map(|_| now)),
+            users::password_hash.eq(verified_with),
+            users::password_changed_at.eq(verified_with.map(|_| now)),
+            users::username.eq(username.as_str()),
+            users::role.eq(role.as_str()),
+            users::created_at.eq(now),
+            users::updated_at.eq(now),
+        ))
+        .execute(connection)?;
+    Ok(id)
+}
