@@ -1,0 +1,296 @@
+# shellcheck shell=bash
+# What has to be on the machine before Keyward can be built, tested and run; sourced by scripts/serve and scripts/test.
+#
+# `ensure_prerequisites` looks for each thing where the build itself will look for it, installs only what is missing and
+# only where it may (apt as root or with a passwordless sudo, rustup in the home folder), and otherwise says what to run.
+# When everything is there, no package manager is called at all. Works with the bash 3.2 of macOS.
+
+# Extra arguments for cargo, set by `ensure_prerequisites`. Expand as ${cargo_features[@]+"${cargo_features[@]}"}.
+cargo_features=()
+
+say() { printf 'keyward: %s\n' "$*" >&2; }
+
+die() {
+    say "$@"
+    exit 1
+}
+
+# --- What is there --------------------------------------------------------------------------------------------------
+
+# Rust links with `cc`, and aws-lc-sys compiles C with it.
+have_c_compiler() { command -v cc >/dev/null 2>&1; }
+
+# The same places in which pq-sys looks for libpq. pg_config alone proves nothing: Debian ships one without the library.
+have_libpq() {
+    if [[ -n ${PQ_LIB_DIR:-} ]]; then return 0; fi
+    if pkg-config --exists libpq 2>/dev/null; then return 0; fi
+    local folder
+    folder=$(pg_config --libdir 2>/dev/null) || return 1
+    [[ -e $folder/libpq.so || -e $folder/libpq.dylib || -e $folder/libpq.a ]]
+}
+
+# libpq built from source still needs the headers of OpenSSL.
+have_openssl_headers() { pkg-config --exists openssl 2>/dev/null; }
+
+# The same places in which the embedded PostgreSQL is looked for.
+have_postgres_server() {
+    local folder
+    for folder in \
+        "$(dirname "$(command -v postgres 2>/dev/null || echo /nowhere/x)")" \
+        "$(pg_config --bindir 2>/dev/null || echo /nowhere)" \
+        /usr/lib/postgresql/*/bin \
+        /opt/homebrew/opt/postgresql*/bin \
+        /usr/local/opt/postgresql*/bin; do
+        if [[ -x $folder/postgres && -x $folder/initdb ]]; then return 0; fi
+    done
+    return 1
+}
+
+# cargo checks the certificates of what it downloads against the system's.
+have_certificates() {
+    [[ -n ${SSL_CERT_FILE:-} || -n ${SSL_CERT_DIR:-} || -s /etc/ssl/certs/ca-certificates.crt ||
+        -s /etc/ssl/cert.pem || -s /etc/pki/tls/certs/ca-bundle.crt ]]
+}
+
+have_downloader() { command -v curl >/dev/null 2>&1 || command -v wget >/dev/null 2>&1; }
+
+# --- apt ------------------------------------------------------------------------------------------------------------
+
+# Sets `as_root` to what has to stand before a command that needs root's rights.
+as_root=()
+may_use_apt() {
+    if ! command -v apt-get >/dev/null 2>&1; then return 1; fi
+    if [[ $(id -u) == 0 ]]; then
+        as_root=(env)
+    elif sudo -n true 2>/dev/null; then
+        # sudo drops the environment; without the proxies apt may reach nothing.
+        as_root=(sudo -n env)
+        local name
+        for name in http_proxy https_proxy no_proxy; do
+            if [[ -n ${!name:-} ]]; then as_root+=("$name=${!name}"); fi
+        done
+    else
+        return 1
+    fi
+}
+
+apt_get() {
+    # --no-remove, --no-upgrade: whatever is installed stays as it is. The timeout waits for another apt to finish.
+    # Everything goes to stderr: stdout belongs to the program that is started in the end.
+    "${as_root[@]}" DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@" >&2 </dev/null
+}
+
+apt_offers() { [[ $(LC_ALL=C apt-cache policy "$1" 2>/dev/null) == *"Candidate: "[0-9]* ]]; }
+
+apt_install() {
+    say "installing with apt: $*"
+    local result=0 no_cluster=/etc/postgresql-common/createcluster.d/keyward.conf
+    if [[ " $* " == *" postgresql "* ]]; then
+        # Only the server programs are wanted. Without this Debian would also make a cluster and start it on port 5432.
+        # The file is taken away again: later installations by the administrator behave as they always did.
+        # shellcheck disable=SC2016 # expanded by the inner shell
+        printf 'create_main_cluster = false\n' |
+            "${as_root[@]}" sh -c 'mkdir -p "$(dirname "$1")" && cat >"$1"' sh "$no_cluster" || result=$?
+    fi
+    if [[ $result == 0 ]]; then
+        apt_get install -y --no-install-recommends --no-remove --no-upgrade "$@" || result=$?
+    fi
+    if [[ -e $no_cluster ]]; then "${as_root[@]}" rm -f "$no_cluster"; fi
+    return "$result"
+}
+
+# --- What to run by hand ---------------------------------------------------------------------------------------------
+
+# The package of the thing $2 in the words of the package manager $1.
+package_of() {
+    case $1:$2 in
+        apt:compiler) echo "gcc libc6-dev" ;;
+        apt:libpq) echo "libpq-dev pkg-config" ;;
+        apt:postgres) echo postgresql ;;
+        dnf:compiler) echo "gcc glibc-devel" ;;
+        dnf:libpq) echo "libpq-devel pkgconf-pkg-config" ;;
+        dnf:postgres) echo postgresql-server ;;
+        pacman:compiler) echo gcc ;;
+        pacman:libpq) echo "postgresql-libs pkgconf" ;;
+        pacman:postgres) echo postgresql ;;
+        apk:compiler) echo "gcc musl-dev" ;;
+        apk:libpq) echo "libpq-dev pkgconf" ;;
+        apk:postgres) echo postgresql ;;
+        brew:libpq | brew:postgres) echo "postgresql@17 pkgconf" ;;
+        brew:compiler | brew:certificates | brew:downloader) ;;
+        *:certificates) echo ca-certificates ;;
+        *:downloader) echo curl ;;
+    esac
+}
+
+packages_for() {
+    local manager=$1 thing
+    shift
+    for thing in "$@"; do package_of "$manager" "$thing"; done | tr '\n' ' ' | sed 's/ *$//'
+}
+
+# Prints the commands that install what is named, for the package manager of this machine.
+by_hand() {
+    if command -v apt-get >/dev/null 2>&1; then
+        echo "sudo apt-get update && sudo apt-get install --no-install-recommends $(packages_for apt "$@")"
+    elif command -v dnf >/dev/null 2>&1; then
+        echo "sudo dnf install $(packages_for dnf "$@")"
+    elif command -v pacman >/dev/null 2>&1; then
+        echo "sudo pacman -S --needed $(packages_for pacman "$@")"
+    elif command -v apk >/dev/null 2>&1; then
+        echo "sudo apk add $(packages_for apk "$@")"
+    elif command -v brew >/dev/null 2>&1; then
+        if [[ " $* " == *" compiler "* ]]; then echo "xcode-select --install"; fi
+        echo "brew install $(packages_for brew "$@" | tr ' ' '\n' | sort -u | tr '\n' ' ')"
+    else
+        echo "(with this machine's package manager; names as in Debian) $(packages_for apt "$@")"
+    fi
+}
+
+# --- The three steps -------------------------------------------------------------------------------------------------
+
+# Prints a word for each thing that is missing.
+missing_things() {
+    local purpose=$1 with_postgres=$2
+    if ! have_c_compiler; then echo compiler; fi
+    if ! have_libpq; then echo libpq; fi
+    if ! have_certificates; then echo certificates; fi
+    if needs_rustup "$purpose" && ! have_downloader; then echo downloader; fi
+    if [[ $with_postgres == yes ]] && ! have_postgres_server; then echo postgres; fi
+}
+
+ensure_system_packages() {
+    local purpose=$1 with_postgres=$2 missing packages
+    missing=$(missing_things "$purpose" "$with_postgres" | tr '\n' ' ')
+    if [[ -z $missing ]]; then return 0; fi
+
+    if may_use_apt; then
+        # Fresh containers have no package lists, old machines stale ones. Without a network the install may still work.
+        apt_get update || say "apt-get update failed; trying with the package lists that are there"
+        # shellcheck disable=SC2086 # a list of words
+        packages=$(packages_for apt $missing)
+        # shellcheck disable=SC2086
+        apt_install $packages || say "apt could not install: $packages"
+        missing=$(missing_things "$purpose" "$with_postgres" | tr '\n' ' ')
+    fi
+
+    if [[ " $missing" == *" libpq "* ]] && have_openssl_headers; then
+        say "libpq is not installed; building it from source (cargo feature bundled-libpq)"
+        # shellcheck disable=SC2034 # read by the scripts that source this file
+        cargo_features=(--features bundled-libpq)
+        missing=${missing/libpq /}
+    fi
+    if [[ -n ${missing// /} ]]; then
+        say "not installed, and this script may not or cannot install it: $missing"
+        say "please run, then start this script again:"
+        # shellcheck disable=SC2086
+        by_hand $missing | sed 's/^/    /' >&2
+        if [[ " $missing" == *" postgres "* ]]; then
+            say "(a PostgreSQL that runs elsewhere does too: set DATABASE_URL for serve, TEST_DATABASE_URL for test)"
+        fi
+        exit 1
+    fi
+}
+
+rustup_by_hand="curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- --profile minimal"
+
+# The toolchain that rust-toolchain.toml pins.
+wanted_rust() { sed -n 's/^channel *= *"\(.*\)"/\1/p' rust-toolchain.toml; }
+
+# Whether the Rust on PATH, one that rustup does not manage, is new enough.
+rust_is_new_enough() {
+    local found wanted
+    found=$(rustc --version 2>/dev/null | sed -n 's/^rustc \([0-9.]*\).*/\1/p')
+    wanted=$(wanted_rust)
+    [[ -n $found && $(printf '%s\n' "$wanted" "$found" | sort -t. -k1,1n -k2,2n -k3,3n | head -n 1) == "$wanted" ]]
+}
+
+# The programs of the toolchain that are used; the linters only by the tests.
+programs_for() {
+    if [[ $1 == test ]]; then echo cargo rustc rustfmt cargo-fmt cargo-clippy; else echo cargo rustc; fi
+}
+
+# No rustup, and no other Rust that is whole and not older than the pinned one.
+needs_rustup() {
+    if command -v rustup >/dev/null 2>&1; then return 1; fi
+    local program
+    for program in $(programs_for "$1"); do
+        if ! command -v "$program" >/dev/null 2>&1; then return 0; fi
+    done
+    ! rust_is_new_enough
+}
+
+install_rustup() {
+    local url=${RUSTUP_UPDATE_ROOT:-https://static.rust-lang.org/rustup}/rustup-init.sh script
+    # Debian's own package first, since apt checks its signature. Not beside Debian's cargo, which it would remove.
+    if ! command -v cargo >/dev/null 2>&1 && may_use_apt; then
+        if ! apt_offers rustup; then apt_get update || true; fi
+        if apt_offers rustup && apt_install rustup; then return 0; fi
+    fi
+    if ! have_downloader; then return 1; fi
+    say "installing rustup in ${CARGO_HOME:-$HOME/.cargo}"
+    # Downloaded in full before it runs: a connection that breaks must not run half a script.
+    if command -v curl >/dev/null 2>&1; then
+        script=$(curl --proto '=https' --tlsv1.2 -sSfL --retry 3 --connect-timeout 20 "$url") || return 1
+    else
+        script=$(wget -qO- --tries=3 --timeout=20 "$url") || return 1
+    fi
+    # No toolchain yet: the pinned one is installed by the next step. The shell's start files are not ours to change.
+    RUSTUP_INIT_SKIP_PATH_CHECK=yes sh -s -- -y --quiet --profile minimal --default-toolchain none --no-modify-path \
+        <<<"$script" >&2 || return 1
+    PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH
+    hash -r
+}
+
+# Whether the active toolchain has the programs that are used. An absent one must not be fetched here, unseen: the next
+# step does so, with its components. (The variable is news to rustup 1.27, hence the look at the list.)
+toolchain_is_complete() {
+    local sysroot program
+    if [[ -z ${RUSTUP_TOOLCHAIN:-} && $'\n'$(rustup toolchain list 2>/dev/null) != *$'\n'"$(wanted_rust)"* ]]; then
+        return 1
+    fi
+    sysroot=$(RUSTUP_AUTO_INSTALL=0 rustc --print sysroot 2>/dev/null) || return 1
+    for program in $(programs_for "$1"); do
+        if [[ ! -x $sysroot/bin/$program ]]; then return 1; fi
+    done
+}
+
+ensure_rust() {
+    local purpose=$1 wanted
+    wanted=$(wanted_rust)
+    if needs_rustup "$purpose"; then
+        if ! install_rustup; then
+            say "Rust $wanted is needed, and rustup could not be installed; please run, then start this script again:"
+            printf '    %s\n' "$rustup_by_hand" >&2
+            exit 1
+        fi
+    fi
+    # A Rust from elsewhere has been found good enough.
+    if ! command -v rustup >/dev/null 2>&1 || toolchain_is_complete "$purpose"; then return 0; fi
+    say "installing Rust $wanted with rustup"
+    # On a toolchain that is there already, this adds what it lacks.
+    local install=(rustup toolchain install "$wanted" --profile minimal --component rustfmt --component clippy --no-self-update)
+    "${install[@]}" >&2 </dev/null || true
+    if ! toolchain_is_complete "$purpose"; then
+        say "rustup could not install all of Rust $wanted; please run, then start this script again:"
+        printf '    %s\n' "${install[*]}" >&2
+        exit 1
+    fi
+}
+
+# ensure_prerequisites serve|test yes|no: for what, and whether the PostgreSQL server programs are needed.
+# Must run in the repository's root.
+ensure_prerequisites() {
+    # Some containers start processes without it; rustup and cargo need it.
+    if [[ -z ${HOME:-} ]]; then
+        HOME=$(cd ~ && pwd) || die "HOME is not set"
+        export HOME
+    fi
+    # rustup's folder is often not on the PATH of a shell that has not read its start files.
+    if ! command -v rustup >/dev/null 2>&1 && [[ -x ${CARGO_HOME:-$HOME/.cargo}/bin/rustup ]]; then
+        PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH
+    fi
+    ensure_system_packages "$1" "$2"
+    ensure_rust "$1"
+    export PATH
+}
