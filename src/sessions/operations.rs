@@ -1,0 +1,321 @@
+//! What can be done with sessions.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::pg::PgConnection;
+
+use super::model::{EndReason, Grant, RETRY_WINDOW, Session};
+use super::store::{self, NewSession, RefreshToken};
+use crate::accounts::{self, User};
+use crate::audit::{self, Entry};
+use crate::auth::{Account, Authenticated, Caller, Claims, Credential, Password, PlatformRole};
+use crate::error::{Code, Error};
+use crate::http::Client;
+use crate::ids::{OrgId, RefreshTokenId, SessionId, UserId};
+use crate::mail::{Message, outbox};
+use crate::memberships::{self, OrgSummary};
+use crate::notifications::{self, Notice};
+use crate::secret::{ServerSecret, Token};
+use crate::state::State;
+
+/// A program not seen for this long is a new one.
+const DEVICE_MEMORY: TimeDelta = TimeDelta::days(90);
+
+/// Who the bearer of an access token is, now: nobody, when the session has ended, the person is disabled, or is no longer a
+/// member of the organisation the token was issued for.
+///
+/// # Errors
+/// When the database fails.
+pub fn authenticate(connection: &mut PgConnection, now: DateTime<Utc>, claims: &Claims) -> Result<Option<Authenticated>, Error> {
+    let Some(found) = store::find_authentication(connection, claims.sid, claims.org_id)? else { return Ok(None) };
+    let live = found.session.is_live(now) && found.disabled_at.is_none() && found.session.user_id == claims.sub;
+    let org = match (claims.org_id, &found.org_role) {
+        (None, _) => None,
+        (Some(org_id), Some(role)) => Some(crate::auth::Acting { org_id, role: crate::auth::OrgRole::stored(role) }),
+        (Some(_), None) => return Ok(None),
+    };
+    Ok(live.then(|| Authenticated {
+        user_id: found.session.user_id,
+        name: found.username.unwrap_or(found.email),
+        role: PlatformRole::stored(&found.role),
+        org,
+        credential: Credential::Session { id: found.session.id, authenticated_at: found.session.authenticated_at },
+    }))
+}
+
+/// Who wants to log in, and where to.
+pub struct Login {
+    /// Canonical address or username, or whatever else was typed.
+    pub login: String,
+    pub password: Password,
+    pub org_id: Option<OrgId>,
+}
+
+/// Logs somebody in.
+///
+/// # Errors
+/// `rate_limited`; `invalid_credentials`; `email_unverified` and `account_disabled` after the right password only;
+/// `not_found` for an organisation they are no member of.
+pub async fn log_in(state: &State, client: Client, attempt: Login) -> Result<Grant, Error> {
+    let Login { login, password, org_id } = attempt;
+    let (secret, throttle, looker) = (state.secret.clone(), state.throttle, client.clone());
+    let (user, registered, account) = state
+        .db
+        .transaction(move |connection| {
+            let user = accounts::find_by_login(connection, &login)?;
+            let account = match &user {
+                Some(user) => Account::of_user(&secret, user.id),
+                None => Account::of_nobody(&secret, &login),
+            };
+            throttle.admit(connection, looker.now, &account, looker.ip)?;
+            let email = user.as_ref().map_or(login.as_str(), |user| user.email.as_str());
+            let registered = accounts::registered_hashes(connection, looker.now, email)?;
+            Ok((user, registered, account))
+        })
+        .await?;
+    let proven = user.filter(|user| user.email_verified_at.is_some());
+    let hash = proven.as_ref().and_then(|user| user.password_hash.clone());
+    let right = state.hasher.verify(password.clone(), hash).await?;
+    let Some(user) = proven.filter(|_| right) else {
+        return Err(refuse(state, client, account, password, registered).await?);
+    };
+    let outdated = user.password_hash.as_deref().is_some_and(|hash| state.hasher.is_outdated(hash));
+    let new_hash = if outdated { Some(state.hasher.hash(password).await?) } else { None };
+    let (secret, throttle) = (state.secret.clone(), state.throttle);
+    let grant = state
+        .db
+        .transaction(move |connection| {
+            throttle.clear(connection, &account, client.ip)?;
+            begin(connection, &secret, &client, &user, new_hash.as_deref(), org_id)
+        })
+        .await?;
+    state.mail_waiting.notify_one();
+    Ok(grant)
+}
+
+/// The password is not that of a proven account; whether it is that of an open sign-up decides which refusal it is.
+async fn refuse(
+    state: &State,
+    client: Client,
+    account: Account,
+    password: Password,
+    registered: Vec<String>,
+) -> Result<Error, Error> {
+    for hash in registered {
+        if state.hasher.verify(password.clone(), Some(hash)).await? {
+            let throttle = state.throttle;
+            state.db.transaction(move |connection| throttle.clear(connection, &account, client.ip)).await?;
+            return Ok(Error::new(Code::EmailUnverified));
+        }
+    }
+    let entry = Entry::by_anybody(&client, "session.login_failed").failed();
+    state.db.transaction(move |connection| audit::record(connection, entry)).await?;
+    Ok(Error::new(Code::InvalidCredentials))
+}
+
+/// Begins a session for somebody whose password was right a moment ago.
+fn begin(
+    connection: &mut PgConnection,
+    secret: &ServerSecret,
+    client: &Client,
+    seen: &User,
+    new_hash: Option<&str>,
+    org_id: Option<OrgId>,
+) -> Result<Grant, Error> {
+    let now = client.now;
+    // Between the look at the hash and this lock the password may have been changed, or the person disabled.
+    let user = accounts::find_user_for_update(connection, seen.id).map_err(|_| Error::new(Code::InvalidCredentials))?;
+    if user.password_hash != seen.password_hash {
+        return Err(Error::new(Code::InvalidCredentials));
+    }
+    if user.disabled_at.is_some() {
+        return Err(Error::new(Code::AccountDisabled));
+    }
+    let org = match org_id {
+        Some(org_id) => Some(memberships::require(connection, org_id, user.id)?.summary()),
+        None => summary(connection, user.last_org_id, user.id)?,
+    };
+    let user_agent = client.user_agent.as_deref();
+    let (before, with_this) = store::has_logged_in(connection, user.id, user_agent, now - DEVICE_MEMORY)?;
+    let new = NewSession { user_id: user.id, org_id: org.as_ref().map(|org| org.id), user_agent, ip: client.ip };
+    let session = store::insert(connection, now, &new)?;
+    let refresh_token_id = RefreshTokenId::new(now);
+    store::insert_refresh_token(connection, secret, now, session.id, refresh_token_id)?;
+    store::record_login(connection, now, user.id, new_hash)?;
+    if org_id.is_some() {
+        store::set_last_org(connection, user.id, org_id)?;
+    }
+    if before && !with_this {
+        let user_agent = client.user_agent.clone();
+        let notice = Notice::NewSignIn { session_id: session.id, user_agent: user_agent.clone(), ip: client.ip.to_string() };
+        notifications::notify(connection, now, user.id, &notice, None)?;
+        let message = Message::NewSignIn { user_agent, ip: client.ip, at: now };
+        outbox::enqueue(connection, now, &user.email, user.locale(), &message)?;
+    }
+    let entry = Entry::by_user(client, user.id, user.name(), "session.created");
+    audit::record(connection, entry.object("session", session.id.uuid(), None))?;
+    Ok(grant(&session, &user, org, Some(refresh_token_id)))
+}
+
+fn grant(session: &Session, user: &User, org: Option<OrgSummary>, refresh_token_id: Option<RefreshTokenId>) -> Grant {
+    Grant {
+        session_id: session.id,
+        user_id: user.id,
+        role: user.role(),
+        authenticated_at: session.authenticated_at,
+        ends_at: session.ends_at(),
+        org,
+        profile_complete: user.profile_complete(),
+        refresh_token_id,
+    }
+}
+
+fn summary(connection: &mut PgConnection, org_id: Option<OrgId>, user_id: UserId) -> Result<Option<OrgSummary>, Error> {
+    let Some(org_id) = org_id else { return Ok(None) };
+    Ok(memberships::find(connection, org_id, user_id)?.map(|membership| membership.summary()))
+}
+
+/// What came of presenting a refresh token. That it was one too old must be kept, so it is no error to the transaction.
+pub enum Refreshed {
+    Granted(Box<Grant>),
+    Reused,
+}
+
+/// Exchanges a refresh token for the next one.
+///
+/// # Errors
+/// `invalid_token`; `not_found` for an organisation the person is no member of, and then the token stays good.
+pub fn refresh(
+    connection: &mut PgConnection,
+    secret: &ServerSecret,
+    client: &Client,
+    token: &Token,
+    org_id: Option<OrgId>,
+) -> Result<Refreshed, Error> {
+    let now = client.now;
+    let invalid = || Error::new(Code::InvalidToken);
+    let (session, token) = store::lock_by_refresh_token(connection, &token.hash())?.ok_or_else(invalid)?;
+    let user = accounts::find_user(connection, session.user_id).map_err(|_| invalid())?;
+    if !session.is_live(now) || user.disabled_at.is_some() {
+        return Err(invalid());
+    }
+    let org = match org_id {
+        Some(org_id) => Some(memberships::require(connection, org_id, user.id)?.summary()),
+        None => summary(connection, session.org_id, user.id)?,
+    };
+    let successor_id = match token {
+        RefreshToken { used_at: Some(used_at), successor_id: Some(successor_id), .. } => {
+            let lost_answer = now - used_at <= RETRY_WINDOW && store::is_unused(connection, successor_id)?;
+            if !lost_answer {
+                revoke_reused(connection, client, &session, &user)?;
+                return Ok(Refreshed::Reused);
+            }
+            successor_id
+        }
+        RefreshToken { id, .. } => {
+            let successor_id = RefreshTokenId::new(now);
+            store::use_refresh_token(connection, now, id, successor_id)?;
+            store::insert_refresh_token(connection, secret, now, session.id, successor_id)?;
+            successor_id
+        }
+    };
+    let session = store::touch(connection, now, session.id, org.as_ref().map(|org| org.id))?;
+    if org_id.is_some() {
+        store::set_last_org(connection, user.id, org_id)?;
+    }
+    Ok(Refreshed::Granted(Box::new(grant(&session, &user, org, Some(successor_id)))))
+}
+
+/// Two parties hold the chain of this session: it ends, and its owner is told.
+fn revoke_reused(connection: &mut PgConnection, client: &Client, session: &Session, user: &User) -> Result<(), Error> {
+    let now = client.now;
+    store::end(connection, now, user.id, session.id, EndReason::TokenReused)?;
+    let notice = Notice::RefreshTokenReused { session_id: session.id, ip: client.ip.to_string() };
+    notifications::notify(connection, now, user.id, &notice, None)?;
+    outbox::enqueue(connection, now, &user.email, user.locale(), &Message::RefreshTokenReused { at: now })?;
+    let entry = Entry::by_anybody(client, "session.refresh_token_reused").failed().user(user.id);
+    audit::record(connection, entry.object("session", session.id.uuid(), None))
+}
+
+/// Ends the session of a refresh token, used or not; nothing happens for one that is unknown.
+pub fn log_out_with(connection: &mut PgConnection, client: &Client, token: &Token) -> Result<(), Error> {
+    let Some((session, _)) = store::lock_by_refresh_token(connection, &token.hash())? else {
+        return Err(Error::new(Code::InvalidToken));
+    };
+    if store::end(connection, client.now, session.user_id, session.id, EndReason::LoggedOut)? {
+        let user = accounts::find_user(connection, session.user_id)?;
+        let entry = Entry::by_user(client, user.id, user.name(), "session.ended");
+        audit::record(connection, entry.object("session", session.id.uuid(), None))?;
+    }
+    Ok(())
+}
+
+/// Ends a session of the caller's.
+///
+/// # Errors
+/// `not_found` for one that is not theirs, or has ended.
+pub fn end<P>(connection: &mut PgConnection, caller: &Caller<P>, id: SessionId, reason: EndReason) -> Result<(), Error> {
+    if !store::end(connection, caller.now(), caller.user_id, id, reason)? {
+        return Err(Error::not_found());
+    }
+    audit::record(connection, Entry::by(caller, "session.ended").object("session", id.uuid(), None))
+}
+
+/// Ends every session of the caller's but the one that calls.
+///
+/// # Errors
+/// When the database fails.
+pub fn end_others<P>(
+    connection: &mut PgConnection,
+    caller: &Caller<P>,
+    except: SessionId,
+    reason: EndReason,
+) -> Result<(), Error> {
+    let ended = store::end_all(connection, caller.now(), caller.user_id, Some(except), reason)?;
+    if ended > 0 {
+        audit::record(connection, Entry::by(caller, "session.others_ended").detail("count", ended))?;
+    }
+    Ok(())
+}
+
+/// Ends every session of a person; what led to it is on record already.
+///
+/// # Errors
+/// When the database fails.
+pub fn end_all(connection: &mut PgConnection, now: DateTime<Utc>, user_id: UserId, reason: EndReason) -> Result<usize, Error> {
+    store::end_all(connection, now, user_id, None, reason)
+}
+
+/// The caller's live sessions.
+pub fn list(connection: &mut PgConnection, now: DateTime<Utc>, user_id: UserId) -> Result<Vec<Session>, Error> {
+    store::list_live(connection, now, user_id)
+}
+
+/// The caller has shown their password again.
+///
+/// # Errors
+/// `invalid_token` when the session has ended meanwhile.
+pub fn reauthenticate<P>(connection: &mut PgConnection, caller: &Caller<P>, id: SessionId) -> Result<Grant, Error> {
+    let session = store::set_authenticated(connection, caller.now(), id)?.ok_or_else(|| Error::new(Code::InvalidToken))?;
+    let user = accounts::find_user(connection, caller.user_id)?;
+    let org = summary(connection, caller.org.map(|acting| acting.org_id), caller.user_id)?;
+    audit::record(connection, Entry::by(caller, "session.reauthenticated").object("session", id.uuid(), None))?;
+    Ok(grant(&session, &user, org, None))
+}
+
+/// From now on the session acts in this organisation, and the next login starts there.
+///
+/// # Errors
+/// `not_found` for an organisation the caller is no member of; `invalid_token` when the session has ended meanwhile.
+pub fn switch_org<P>(
+    connection: &mut PgConnection,
+    caller: &Caller<P>,
+    session_id: SessionId,
+    org_id: OrgId,
+) -> Result<Grant, Error> {
+    let org = memberships::require(connection, org_id, caller.user_id)?.summary();
+    let session = store::set_org(connection, session_id, Some(org_id))?.ok_or_else(|| Error::new(Code::InvalidToken))?;
+    store::set_last_org(connection, caller.user_id, Some(org_id))?;
+    let user = accounts::find_user(connection, caller.user_id)?;
+    audit::record(connection, Entry::by(caller, "session.org_switched").org(org_id).object("org", org_id.uuid(), org.name.clone()))?;
+    Ok(grant(&session, &user, Some(org), None))
+}

@@ -1,0 +1,239 @@
+//! Every query on sessions and refresh tokens.
+
+use std::net::IpAddr;
+
+use chrono::{DateTime, Utc};
+use diesel::dsl::exists;
+use diesel::pg::PgConnection;
+use diesel::prelude::*;
+use ipnet::IpNet;
+
+use super::model::{EndReason, LIFETIME, Session};
+use crate::db::schema::{memberships, refresh_tokens, sessions, users};
+use crate::error::Error;
+use crate::ids::{OrgId, RefreshTokenId, SessionId, UserId};
+use crate::secret::{Purpose, ServerSecret, TokenHash};
+
+pub struct NewSession<'a> {
+    pub user_id: UserId,
+    pub org_id: Option<OrgId>,
+    pub user_agent: Option<&'a str>,
+    pub ip: IpAddr,
+}
+
+pub fn insert(connection: &mut PgConnection, now: DateTime<Utc>, new: &NewSession<'_>) -> Result<Session, Error> {
+    Ok(diesel::insert_into(sessions::table)
+        .values((
+            sessions::id.eq(SessionId::new(now)),
+            sessions::user_id.eq(new.user_id),
+            sessions::org_id.eq(new.org_id),
+            sessions::user_agent.eq(new.user_agent),
+            sessions::ip.eq(IpNet::from(new.ip)),
+            sessions::created_at.eq(now),
+            sessions::authenticated_at.eq(now),
+            sessions::last_used_at.eq(now),
+            sessions::expires_at.eq(now + LIFETIME),
+        ))
+        .returning(Session::as_returning())
+        .get_result(connection)?)
+}
+
+/// Adds a refresh token to a session's chain; the one before must be used first.
+pub fn insert_refresh_token(
+    connection: &mut PgConnection,
+    secret: &ServerSecret,
+    now: DateTime<Utc>,
+    session_id: SessionId,
+    id: RefreshTokenId,
+) -> Result<(), Error> {
+    let hash = secret.token(Purpose::Refresh, id.uuid()).hash();
+    diesel::insert_into(refresh_tokens::table)
+        .values((
+            refresh_tokens::id.eq(id),
+            refresh_tokens::session_id.eq(session_id),
+            refresh_tokens::token_hash.eq(hash.as_bytes().as_slice()),
+            refresh_tokens::created_at.eq(now),
+        ))
+        .execute(connection)?;
+    Ok(())
+}
+
+/// A refresh token's place in its chain.
+#[derive(Queryable)]
+pub struct RefreshToken {
+    pub id: RefreshTokenId,
+    pub used_at: Option<DateTime<Utc>>,
+    pub successor_id: Option<RefreshTokenId>,
+}
+
+/// The session of a refresh token, locked, and then the token: so that of two refreshes one comes after the other.
+pub fn lock_by_refresh_token(
+    connection: &mut PgConnection,
+    hash: &TokenHash,
+) -> Result<Option<(Session, RefreshToken)>, Error> {
+    let by_hash = refresh_tokens::table.filter(refresh_tokens::token_hash.eq(hash.as_bytes().as_slice()));
+    let session_id: Option<SessionId> = by_hash.select(refresh_tokens::session_id).first(connection).optional()?;
+    let Some(session_id) = session_id else { return Ok(None) };
+    let Some(session) = lock(connection, session_id)? else { return Ok(None) };
+    let token = by_hash
+        .select((refresh_tokens::id, refresh_tokens::used_at, refresh_tokens::successor_id))
+        .first(connection)
+        .optional()?;
+    Ok(token.map(|token| (session, token)))
+}
+
+pub fn lock(connection: &mut PgConnection, id: SessionId) -> Result<Option<Session>, Error> {
+    Ok(sessions::table.find(id).select(Session::as_select()).for_update().first(connection).optional()?)
+}
+
+pub fn use_refresh_token(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    id: RefreshTokenId,
+    successor_id: RefreshTokenId,
+) -> Result<(), Error> {
+    diesel::update(refresh_tokens::table.find(id))
+        .set((refresh_tokens::used_at.eq(now), refresh_tokens::successor_id.eq(successor_id)))
+        .execute(connection)?;
+    Ok(())
+}
+
+pub fn is_unused(connection: &mut PgConnection, id: RefreshTokenId) -> Result<bool, Error> {
+    let unused = refresh_tokens::table.find(id).filter(refresh_tokens::used_at.is_null());
+    Ok(diesel::select(exists(unused)).get_result(connection)?)
+}
+
+pub fn touch(connection: &mut PgConnection, now: DateTime<Utc>, id: SessionId, org_id: Option<OrgId>) -> Result<Session, Error> {
+    Ok(diesel::update(sessions::table.find(id))
+        .set((sessions::last_used_at.eq(now), sessions::org_id.eq(org_id)))
+        .returning(Session::as_returning())
+        .get_result(connection)?)
+}
+
+pub fn set_authenticated(connection: &mut PgConnection, now: DateTime<Utc>, id: SessionId) -> Result<Option<Session>, Error> {
+    Ok(diesel::update(sessions::table.find(id).filter(sessions::ended_at.is_null()))
+        .set(sessions::authenticated_at.eq(now))
+        .returning(Session::as_returning())
+        .get_result(connection)
+        .optional()?)
+}
+
+pub fn set_org(connection: &mut PgConnection, id: SessionId, org_id: Option<OrgId>) -> Result<Option<Session>, Error> {
+    Ok(diesel::update(sessions::table.find(id).filter(sessions::ended_at.is_null()))
+        .set(sessions::org_id.eq(org_id))
+        .returning(Session::as_returning())
+        .get_result(connection)
+        .optional()?)
+}
+
+pub fn set_last_org(connection: &mut PgConnection, user_id: UserId, org_id: Option<OrgId>) -> Result<(), Error> {
+    diesel::update(users::table.find(user_id)).set(users::last_org_id.eq(org_id)).execute(connection)?;
+    Ok(())
+}
+
+pub fn record_login(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    user_id: UserId,
+    new_hash: Option<&str>,
+) -> Result<(), Error> {
+    let user = users::table.find(user_id);
+    match new_hash {
+        Some(hash) => diesel::update(user)
+            .set((users::last_login_at.eq(now), users::password_hash.eq(hash)))
+            .execute(connection)?,
+        None => diesel::update(user).set(users::last_login_at.eq(now)).execute(connection)?,
+    };
+    Ok(())
+}
+
+/// Ends one session of a person; false when there is no such live session.
+pub fn end(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    user_id: UserId,
+    id: SessionId,
+    reason: EndReason,
+) -> Result<bool, Error> {
+    let live = sessions::table.find(id).filter(sessions::user_id.eq(user_id)).filter(sessions::ended_at.is_null());
+    let ended = diesel::update(live)
+        .set((sessions::ended_at.eq(now), sessions::end_reason.eq(reason.as_str())))
+        .execute(connection)?;
+    Ok(ended == 1)
+}
+
+/// Ends all sessions of a person but one, if one is to stay.
+pub fn end_all(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    user_id: UserId,
+    except: Option<SessionId>,
+    reason: EndReason,
+) -> Result<usize, Error> {
+    let ended = (sessions::ended_at.eq(now), sessions::end_reason.eq(reason.as_str()));
+    let live = diesel::update(sessions::table).filter(sessions::user_id.eq(user_id)).filter(sessions::ended_at.is_null());
+    Ok(match except {
+        Some(id) => live.filter(sessions::id.ne(id)).set(ended).execute(connection)?,
+        None => live.set(ended).execute(connection)?,
+    })
+}
+
+/// A person's live sessions, the last used first.
+pub fn list_live(connection: &mut PgConnection, now: DateTime<Utc>, user_id: UserId) -> Result<Vec<Session>, Error> {
+    let all: Vec<Session> = sessions::table
+        .filter(sessions::user_id.eq(user_id))
+        .filter(sessions::ended_at.is_null())
+        .filter(sessions::expires_at.gt(now))
+        .order((sessions::last_used_at.desc(), sessions::id.desc()))
+        .select(Session::as_select())
+        .load(connection)?;
+    Ok(all.into_iter().filter(|session| session.is_live(now)).collect())
+}
+
+/// Whether the person has logged in before, and whether with this program since `since`.
+pub fn has_logged_in(
+    connection: &mut PgConnection,
+    user_id: UserId,
+    user_agent: Option<&str>,
+    since: DateTime<Utc>,
+) -> Result<(bool, bool), Error> {
+    let before = sessions::table.filter(sessions::user_id.eq(user_id));
+    let with_this = before
+        .filter(sessions::user_agent.is_not_distinct_from(user_agent))
+        .filter(sessions::last_used_at.gt(since));
+    Ok(diesel::select((exists(before), exists(with_this))).get_result(connection)?)
+}
+
+/// What the row behind an access token says.
+#[derive(Queryable)]
+pub struct Authentication {
+    pub session: Session,
+    pub role: String,
+    pub username: Option<String>,
+    pub email: String,
+    pub disabled_at: Option<DateTime<Utc>>,
+    pub org_role: Option<String>,
+}
+
+/// Session, person and membership in one look.
+pub fn find_authentication(
+    connection: &mut PgConnection,
+    id: SessionId,
+    org_id: Option<OrgId>,
+) -> Result<Option<Authentication>, Error> {
+    let member = memberships::org_id.nullable().eq(org_id).and(memberships::user_id.eq(users::id));
+    Ok(sessions::table
+        .inner_join(users::table)
+        .left_join(memberships::table.on(member))
+        .filter(sessions::id.eq(id))
+        .select((
+            Session::as_select(),
+            users::role,
+            users::username,
+            users::email,
+            users::disabled_at,
+            memberships::role.nullable(),
+        ))
+        .first(connection)
+        .optional()?)
+}
