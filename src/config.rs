@@ -289,6 +289,12 @@ impl Config {
             .unwrap_or_else(|| BaseUrl(format!("http://{}{}", self.bind, self.base_path)))
     }
 
+    /// The path under which browsers see the API: that of the public URL.
+    pub fn cookie_path(&self) -> String {
+        Url::parse(self.public_url().as_str())
+            .map_or_else(|_| String::new(), |url| url.path().trim_end_matches('/').to_owned())
+    }
+
     /// Where mailed links point.
     pub fn app_url(&self) -> BaseUrl {
         self.app_url.clone().unwrap_or_else(|| self.public_url())

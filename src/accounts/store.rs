@@ -150,6 +150,10 @@ pub fn delete_registrations(connection: &mut PgConnection, email: &str) -> Resul
     Ok(())
 }
 
+/// Forgets sign-ups that were never proven.
+///
+/// # Errors
+/// When the database fails.
 pub fn delete_expired_registrations(connection: &mut PgConnection, now: DateTime<Utc>) -> Result<usize, Error> {
     Ok(diesel::delete(registrations::table.filter(registrations::expires_at.le(now))).execute(connection)?)
 }

@@ -3,6 +3,7 @@
 //! A fair semaphore of the pool's size stands in front of the blocking threads: whoever holds a permit finds a connection
 //! at once, and those who wait do so in the order they came. Waiting is bounded; what cannot be had in time is a 503.
 
+pub mod embedded;
 pub mod migrations;
 mod pool;
 #[expect(missing_docs, reason = "the migrations say what each column is")]

@@ -93,7 +93,7 @@ impl Edge {
                 && !response.headers().contains_key(header::CONTENT_TYPE);
             return if bare {
                 let problem = self.challenge.render(&of_status(status), request_id);
-                response.into_response(problem)
+                replaced(response, problem)
             } else {
                 response
             };
@@ -105,7 +105,7 @@ impl Edge {
             }
             None => self.challenge.render(&as_ours(error), request_id),
         };
-        response.into_response(problem)
+        replaced(response, problem)
     }
 
     /// The headers that every answer has, unless its handler set others.
@@ -136,6 +136,16 @@ impl Edge {
         self.seal(response.headers_mut(), request_id);
         actix_web::error::InternalError::from_response(ReadyMade, response).into()
     }
+}
+
+/// The problem instead of the answer, but with what layers further in have said in the headers (CORS above all).
+fn replaced(response: ServiceResponse<BoxBody>, mut problem: HttpResponse) -> ServiceResponse<BoxBody> {
+    for (name, value) in response.headers() {
+        if !problem.headers().contains_key(name) {
+            problem.headers_mut().append(name.clone(), value.clone());
+        }
+    }
+    response.into_response(problem)
 }
 
 #[derive(Debug)]

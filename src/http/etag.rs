@@ -3,10 +3,14 @@
 use std::future::{Ready, ready};
 
 use actix_web::dev::Payload;
-use actix_web::http::header::{HeaderMap, HeaderName, IF_MATCH, IF_NONE_MATCH};
-use actix_web::{FromRequest, HttpRequest};
+use actix_web::http::header::{self, HeaderMap, HeaderName, IF_MATCH, IF_NONE_MATCH};
+use actix_web::web::Bytes;
+use actix_web::{FromRequest, HttpRequest, HttpResponse};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::error::{Code, Error};
+use crate::secret::TokenHash;
 
 /// The strong entity tag of a version.
 pub fn etag(version: i64) -> String {
@@ -56,5 +60,24 @@ impl FromRequest for Precondition {
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         ready(Ok(Self(list(request.headers(), IF_MATCH))))
+    }
+}
+
+/// Bytes that may be cached, under a tag of their content; 304 for who has them already.
+pub fn cacheable(request: &HttpRequest, content: Bytes, media_type: &str, cache_control: &'static str) -> HttpResponse {
+    let tag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(TokenHash::of(&content).as_bytes()));
+    let known = etag_matches(request.headers(), &tag);
+    let mut response = if known {
+        HttpResponse::NotModified()
+    } else {
+        HttpResponse::Ok()
+    };
+    response
+        .insert_header((header::ETAG, tag))
+        .insert_header((header::CACHE_CONTROL, cache_control));
+    if known {
+        response.finish()
+    } else {
+        response.content_type(media_type).body(content)
     }
 }

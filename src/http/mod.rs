@@ -16,11 +16,12 @@ mod path;
 mod problem;
 mod text;
 mod timestamp;
+mod words;
 
 pub use answer::Answer;
 pub use client::{Client, RequestId};
 pub use edge::{Edge, RouteTable, edge, fallback};
-pub use etag::{Precondition, etag, etag_matches};
+pub use etag::{Precondition, cacheable, etag};
 pub use idempotency::{Idempotent, Owner, remember_answers, sweep as sweep_idempotency_keys};
 pub use input::{Input, MAX_BODY_BYTES};
 pub use members::{Change, FromMembers, Int, Invalids, Member, Members, Reference};
@@ -29,3 +30,4 @@ pub use path::Path;
 pub use problem::{Challenge, MAX_AUTH_AGE_SECONDS, ProblemResponse, router};
 pub use text::{check_length, clean_line, clean_text, code_points};
 pub use timestamp::Timestamp;
+pub use words::one_of;

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
+use super::link::Link;
 use crate::ids::OneTimeTokenId;
 
 /// One mail's kind and what its text is made of. It holds no secret: a link stands here as the id of its one-time token.
@@ -151,4 +152,20 @@ pub enum Message {
         /// The text; line breaks are kept.
         body: String,
     },
+}
+
+impl Message {
+    /// The one link of this mail, if it has one.
+    pub fn link(&self) -> Option<(Link, OneTimeTokenId)> {
+        match self {
+            Self::VerifyEmail { token_id } => Some((Link::VerifyEmail, *token_id)),
+            Self::ResetPassword { token_id } => Some((Link::ResetPassword, *token_id)),
+            Self::ConfirmEmail { token_id, .. } => Some((Link::ConfirmEmail, *token_id)),
+            Self::EmailChangeRequested { token_id, .. } | Self::EmailChanged { token_id, .. } => {
+                Some((Link::RevertEmail, *token_id))
+            }
+            Self::Invitation { token_id, .. } => Some((Link::Invitation, *token_id)),
+            _ => None,
+        }
+    }
 }

@@ -96,14 +96,20 @@ pub struct Grant {
 impl Grant {
     /// The refresh token, if there is a new one.
     pub fn refresh_token(&self, secret: &ServerSecret) -> Option<Token> {
-        self.refresh_token_id.map(|id| secret.token(Purpose::Refresh, id.uuid()))
+        self.refresh_token_id
+            .map(|id| secret.token(Purpose::Refresh, id.uuid()))
     }
 
     /// The answer, refresh token included.
     ///
     /// # Errors
     /// When signing fails.
-    pub fn tokens(&self, now: DateTime<Utc>, tokens: &AccessTokens, secret: &ServerSecret) -> Result<TokensResponse, Error> {
+    pub fn tokens(
+        &self,
+        now: DateTime<Utc>,
+        tokens: &AccessTokens,
+        secret: &ServerSecret,
+    ) -> Result<TokensResponse, Error> {
         let org = self.org.as_ref().map(|org| (org.id, org.role));
         let session = (self.user_id, self.session_id);
         Ok(TokensResponse {

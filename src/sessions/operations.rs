@@ -25,12 +25,21 @@ const DEVICE_MEMORY: TimeDelta = TimeDelta::days(90);
 ///
 /// # Errors
 /// When the database fails.
-pub fn authenticate(connection: &mut PgConnection, now: DateTime<Utc>, claims: &Claims) -> Result<Option<Authenticated>, Error> {
-    let Some(found) = store::find_authentication(connection, claims.sid, claims.org_id)? else { return Ok(None) };
+pub fn authenticate(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    claims: &Claims,
+) -> Result<Option<Authenticated>, Error> {
+    let Some(found) = store::find_authentication(connection, claims.sid, claims.org_id)? else {
+        return Ok(None);
+    };
     let live = found.session.is_live(now) && found.disabled_at.is_none() && found.session.user_id == claims.sub;
     let org = match (claims.org_id, &found.org_role) {
         (None, _) => None,
-        (Some(org_id), Some(role)) => Some(crate::auth::Acting { org_id, role: crate::auth::OrgRole::stored(role) }),
+        (Some(org_id), Some(role)) => Some(crate::auth::Acting {
+            org_id,
+            role: crate::auth::OrgRole::stored(role),
+        }),
         (Some(_), None) => return Ok(None),
     };
     Ok(live.then(|| Authenticated {
@@ -38,7 +47,10 @@ pub fn authenticate(connection: &mut PgConnection, now: DateTime<Utc>, claims: &
         name: found.username.unwrap_or(found.email),
         role: PlatformRole::stored(&found.role),
         org,
-        credential: Credential::Session { id: found.session.id, authenticated_at: found.session.authenticated_at },
+        credential: Credential::Session {
+            id: found.session.id,
+            authenticated_at: found.session.authenticated_at,
+        },
     }))
 }
 
@@ -47,7 +59,8 @@ pub struct Login {
     /// Canonical address or username, or whatever else was typed.
     pub login: String,
     pub password: Password,
-    pub org_id: Option<OrgId>,
+    /// The organisation asked for; `Some(None)` is one that cannot exist.
+    pub org_id: Option<Option<OrgId>>,
 }
 
 /// Logs somebody in.
@@ -56,7 +69,11 @@ pub struct Login {
 /// `rate_limited`; `invalid_credentials`; `email_unverified` and `account_disabled` after the right password only;
 /// `not_found` for an organisation they are no member of.
 pub async fn log_in(state: &State, client: Client, attempt: Login) -> Result<Grant, Error> {
-    let Login { login, password, org_id } = attempt;
+    let Login {
+        login,
+        password,
+        org_id,
+    } = attempt;
     let (secret, throttle, looker) = (state.secret.clone(), state.throttle, client.clone());
     let (user, registered, account) = state
         .db
@@ -78,8 +95,15 @@ pub async fn log_in(state: &State, client: Client, attempt: Login) -> Result<Gra
     let Some(user) = proven.filter(|_| right) else {
         return Err(refuse(state, client, account, password, registered).await?);
     };
-    let outdated = user.password_hash.as_deref().is_some_and(|hash| state.hasher.is_outdated(hash));
-    let new_hash = if outdated { Some(state.hasher.hash(password).await?) } else { None };
+    let outdated = user
+        .password_hash
+        .as_deref()
+        .is_some_and(|hash| state.hasher.is_outdated(hash));
+    let new_hash = if outdated {
+        Some(state.hasher.hash(password).await?)
+    } else {
+        None
+    };
     let (secret, throttle) = (state.secret.clone(), state.throttle);
     let grant = state
         .db
@@ -103,12 +127,18 @@ async fn refuse(
     for hash in registered {
         if state.hasher.verify(password.clone(), Some(hash)).await? {
             let throttle = state.throttle;
-            state.db.transaction(move |connection| throttle.clear(connection, &account, client.ip)).await?;
+            state
+                .db
+                .transaction(move |connection| throttle.clear(connection, &account, client.ip))
+                .await?;
             return Ok(Error::new(Code::EmailUnverified));
         }
     }
     let entry = Entry::by_anybody(&client, "session.login_failed").failed();
-    state.db.transaction(move |connection| audit::record(connection, entry)).await?;
+    state
+        .db
+        .transaction(move |connection| audit::record(connection, entry))
+        .await?;
     Ok(Error::new(Code::InvalidCredentials))
 }
 
@@ -119,7 +149,7 @@ fn begin(
     client: &Client,
     seen: &User,
     new_hash: Option<&str>,
-    org_id: Option<OrgId>,
+    org_id: Option<Option<OrgId>>,
 ) -> Result<Grant, Error> {
     let now = client.now;
     // Between the look at the hash and this lock the password may have been changed, or the person disabled.
@@ -131,24 +161,37 @@ fn begin(
         return Err(Error::new(Code::AccountDisabled));
     }
     let org = match org_id {
-        Some(org_id) => Some(memberships::require(connection, org_id, user.id)?.summary()),
+        Some(org_id) => Some(wanted(connection, org_id, user.id)?),
         None => summary(connection, user.last_org_id, user.id)?,
     };
     let user_agent = client.user_agent.as_deref();
     let (before, with_this) = store::has_logged_in(connection, user.id, user_agent, now - DEVICE_MEMORY)?;
-    let new = NewSession { user_id: user.id, org_id: org.as_ref().map(|org| org.id), user_agent, ip: client.ip };
+    let new = NewSession {
+        user_id: user.id,
+        org_id: org.as_ref().map(|org| org.id),
+        user_agent,
+        ip: client.ip,
+    };
     let session = store::insert(connection, now, &new)?;
     let refresh_token_id = RefreshTokenId::new(now);
     store::insert_refresh_token(connection, secret, now, session.id, refresh_token_id)?;
     store::record_login(connection, now, user.id, new_hash)?;
     if org_id.is_some() {
-        store::set_last_org(connection, user.id, org_id)?;
+        store::set_last_org(connection, user.id, org.as_ref().map(|org| org.id))?;
     }
     if before && !with_this {
         let user_agent = client.user_agent.clone();
-        let notice = Notice::NewSignIn { session_id: session.id, user_agent: user_agent.clone(), ip: client.ip.to_string() };
+        let notice = Notice::NewSignIn {
+            session_id: session.id,
+            user_agent: user_agent.clone(),
+            ip: client.ip.to_string(),
+        };
         notifications::notify(connection, now, user.id, &notice, None)?;
-        let message = Message::NewSignIn { user_agent, ip: client.ip, at: now };
+        let message = Message::NewSignIn {
+            user_agent,
+            ip: client.ip,
+            at: now,
+        };
         outbox::enqueue(connection, now, &user.email, user.locale(), &message)?;
     }
     let entry = Entry::by_user(client, user.id, user.name(), "session.created");
@@ -167,6 +210,12 @@ fn grant(session: &Session, user: &User, org: Option<OrgSummary>, refresh_token_
         profile_complete: user.profile_complete(),
         refresh_token_id,
     }
+}
+
+/// The organisation somebody asked to act in.
+fn wanted(connection: &mut PgConnection, org_id: Option<OrgId>, user_id: UserId) -> Result<OrgSummary, Error> {
+    let org_id = org_id.ok_or_else(Error::not_found)?;
+    Ok(memberships::require(connection, org_id, user_id)?.summary())
 }
 
 fn summary(connection: &mut PgConnection, org_id: Option<OrgId>, user_id: UserId) -> Result<Option<OrgSummary>, Error> {
@@ -189,7 +238,7 @@ pub fn refresh(
     secret: &ServerSecret,
     client: &Client,
     token: &Token,
-    org_id: Option<OrgId>,
+    org_id: Option<Option<OrgId>>,
 ) -> Result<Refreshed, Error> {
     let now = client.now;
     let invalid = || Error::new(Code::InvalidToken);
@@ -199,11 +248,15 @@ pub fn refresh(
         return Err(invalid());
     }
     let org = match org_id {
-        Some(org_id) => Some(memberships::require(connection, org_id, user.id)?.summary()),
+        Some(org_id) => Some(wanted(connection, org_id, user.id)?),
         None => summary(connection, session.org_id, user.id)?,
     };
     let successor_id = match token {
-        RefreshToken { used_at: Some(used_at), successor_id: Some(successor_id), .. } => {
+        RefreshToken {
+            used_at: Some(used_at),
+            successor_id: Some(successor_id),
+            ..
+        } => {
             let lost_answer = now - used_at <= RETRY_WINDOW && store::is_unused(connection, successor_id)?;
             if !lost_answer {
                 revoke_reused(connection, client, &session, &user)?;
@@ -220,19 +273,35 @@ pub fn refresh(
     };
     let session = store::touch(connection, now, session.id, org.as_ref().map(|org| org.id))?;
     if org_id.is_some() {
-        store::set_last_org(connection, user.id, org_id)?;
+        store::set_last_org(connection, user.id, org.as_ref().map(|org| org.id))?;
     }
-    Ok(Refreshed::Granted(Box::new(grant(&session, &user, org, Some(successor_id)))))
+    Ok(Refreshed::Granted(Box::new(grant(
+        &session,
+        &user,
+        org,
+        Some(successor_id),
+    ))))
 }
 
 /// Two parties hold the chain of this session: it ends, and its owner is told.
 fn revoke_reused(connection: &mut PgConnection, client: &Client, session: &Session, user: &User) -> Result<(), Error> {
     let now = client.now;
     store::end(connection, now, user.id, session.id, EndReason::TokenReused)?;
-    let notice = Notice::RefreshTokenReused { session_id: session.id, ip: client.ip.to_string() };
+    let notice = Notice::RefreshTokenReused {
+        session_id: session.id,
+        ip: client.ip.to_string(),
+    };
     notifications::notify(connection, now, user.id, &notice, None)?;
-    outbox::enqueue(connection, now, &user.email, user.locale(), &Message::RefreshTokenReused { at: now })?;
-    let entry = Entry::by_anybody(client, "session.refresh_token_reused").failed().user(user.id);
+    outbox::enqueue(
+        connection,
+        now,
+        &user.email,
+        user.locale(),
+        &Message::RefreshTokenReused { at: now },
+    )?;
+    let entry = Entry::by_anybody(client, "session.refresh_token_reused")
+        .failed()
+        .user(user.id);
     audit::record(connection, entry.object("session", session.id.uuid(), None))
 }
 
@@ -241,7 +310,13 @@ pub fn log_out_with(connection: &mut PgConnection, client: &Client, token: &Toke
     let Some((session, _)) = store::lock_by_refresh_token(connection, &token.hash())? else {
         return Err(Error::new(Code::InvalidToken));
     };
-    if store::end(connection, client.now, session.user_id, session.id, EndReason::LoggedOut)? {
+    if store::end(
+        connection,
+        client.now,
+        session.user_id,
+        session.id,
+        EndReason::LoggedOut,
+    )? {
         let user = accounts::find_user(connection, session.user_id)?;
         let entry = Entry::by_user(client, user.id, user.name(), "session.ended");
         audit::record(connection, entry.object("session", session.id.uuid(), None))?;
@@ -253,11 +328,19 @@ pub fn log_out_with(connection: &mut PgConnection, client: &Client, token: &Toke
 ///
 /// # Errors
 /// `not_found` for one that is not theirs, or has ended.
-pub fn end<P>(connection: &mut PgConnection, caller: &Caller<P>, id: SessionId, reason: EndReason) -> Result<(), Error> {
+pub fn end<P>(
+    connection: &mut PgConnection,
+    caller: &Caller<P>,
+    id: SessionId,
+    reason: EndReason,
+) -> Result<(), Error> {
     if !store::end(connection, caller.now(), caller.user_id, id, reason)? {
         return Err(Error::not_found());
     }
-    audit::record(connection, Entry::by(caller, "session.ended").object("session", id.uuid(), None))
+    audit::record(
+        connection,
+        Entry::by(caller, "session.ended").object("session", id.uuid(), None),
+    )
 }
 
 /// Ends every session of the caller's but the one that calls.
@@ -272,7 +355,10 @@ pub fn end_others<P>(
 ) -> Result<(), Error> {
     let ended = store::end_all(connection, caller.now(), caller.user_id, Some(except), reason)?;
     if ended > 0 {
-        audit::record(connection, Entry::by(caller, "session.others_ended").detail("count", ended))?;
+        audit::record(
+            connection,
+            Entry::by(caller, "session.others_ended").detail("count", ended),
+        )?;
     }
     Ok(())
 }
@@ -281,7 +367,12 @@ pub fn end_others<P>(
 ///
 /// # Errors
 /// When the database fails.
-pub fn end_all(connection: &mut PgConnection, now: DateTime<Utc>, user_id: UserId, reason: EndReason) -> Result<usize, Error> {
+pub fn end_all(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    user_id: UserId,
+    reason: EndReason,
+) -> Result<usize, Error> {
     store::end_all(connection, now, user_id, None, reason)
 }
 
@@ -295,10 +386,14 @@ pub fn list(connection: &mut PgConnection, now: DateTime<Utc>, user_id: UserId) 
 /// # Errors
 /// `invalid_token` when the session has ended meanwhile.
 pub fn reauthenticate<P>(connection: &mut PgConnection, caller: &Caller<P>, id: SessionId) -> Result<Grant, Error> {
-    let session = store::set_authenticated(connection, caller.now(), id)?.ok_or_else(|| Error::new(Code::InvalidToken))?;
+    let session =
+        store::set_authenticated(connection, caller.now(), id)?.ok_or_else(|| Error::new(Code::InvalidToken))?;
     let user = accounts::find_user(connection, caller.user_id)?;
     let org = summary(connection, caller.org.map(|acting| acting.org_id), caller.user_id)?;
-    audit::record(connection, Entry::by(caller, "session.reauthenticated").object("session", id.uuid(), None))?;
+    audit::record(
+        connection,
+        Entry::by(caller, "session.reauthenticated").object("session", id.uuid(), None),
+    )?;
     Ok(grant(&session, &user, org, None))
 }
 
@@ -313,9 +408,15 @@ pub fn switch_org<P>(
     org_id: OrgId,
 ) -> Result<Grant, Error> {
     let org = memberships::require(connection, org_id, caller.user_id)?.summary();
-    let session = store::set_org(connection, session_id, Some(org_id))?.ok_or_else(|| Error::new(Code::InvalidToken))?;
+    let session =
+        store::set_org(connection, session_id, Some(org_id))?.ok_or_else(|| Error::new(Code::InvalidToken))?;
     store::set_last_org(connection, caller.user_id, Some(org_id))?;
     let user = accounts::find_user(connection, caller.user_id)?;
-    audit::record(connection, Entry::by(caller, "session.org_switched").org(org_id).object("org", org_id.uuid(), org.name.clone()))?;
+    audit::record(
+        connection,
+        Entry::by(caller, "session.org_switched")
+            .org(org_id)
+            .object("org", org_id.uuid(), org.name.clone()),
+    )?;
     Ok(grant(&session, &user, Some(org), None))
 }

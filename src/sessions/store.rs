@@ -72,18 +72,32 @@ pub fn lock_by_refresh_token(
     hash: &TokenHash,
 ) -> Result<Option<(Session, RefreshToken)>, Error> {
     let by_hash = refresh_tokens::table.filter(refresh_tokens::token_hash.eq(hash.as_bytes().as_slice()));
-    let session_id: Option<SessionId> = by_hash.select(refresh_tokens::session_id).first(connection).optional()?;
+    let session_id: Option<SessionId> = by_hash
+        .select(refresh_tokens::session_id)
+        .first(connection)
+        .optional()?;
     let Some(session_id) = session_id else { return Ok(None) };
-    let Some(session) = lock(connection, session_id)? else { return Ok(None) };
+    let Some(session) = lock(connection, session_id)? else {
+        return Ok(None);
+    };
     let token = by_hash
-        .select((refresh_tokens::id, refresh_tokens::used_at, refresh_tokens::successor_id))
+        .select((
+            refresh_tokens::id,
+            refresh_tokens::used_at,
+            refresh_tokens::successor_id,
+        ))
         .first(connection)
         .optional()?;
     Ok(token.map(|token| (session, token)))
 }
 
 pub fn lock(connection: &mut PgConnection, id: SessionId) -> Result<Option<Session>, Error> {
-    Ok(sessions::table.find(id).select(Session::as_select()).for_update().first(connection).optional()?)
+    Ok(sessions::table
+        .find(id)
+        .select(Session::as_select())
+        .for_update()
+        .first(connection)
+        .optional()?)
 }
 
 pub fn use_refresh_token(
@@ -93,7 +107,10 @@ pub fn use_refresh_token(
     successor_id: RefreshTokenId,
 ) -> Result<(), Error> {
     diesel::update(refresh_tokens::table.find(id))
-        .set((refresh_tokens::used_at.eq(now), refresh_tokens::successor_id.eq(successor_id)))
+        .set((
+            refresh_tokens::used_at.eq(now),
+            refresh_tokens::successor_id.eq(successor_id),
+        ))
         .execute(connection)?;
     Ok(())
 }
@@ -103,31 +120,46 @@ pub fn is_unused(connection: &mut PgConnection, id: RefreshTokenId) -> Result<bo
     Ok(diesel::select(exists(unused)).get_result(connection)?)
 }
 
-pub fn touch(connection: &mut PgConnection, now: DateTime<Utc>, id: SessionId, org_id: Option<OrgId>) -> Result<Session, Error> {
+pub fn touch(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    id: SessionId,
+    org_id: Option<OrgId>,
+) -> Result<Session, Error> {
     Ok(diesel::update(sessions::table.find(id))
         .set((sessions::last_used_at.eq(now), sessions::org_id.eq(org_id)))
         .returning(Session::as_returning())
         .get_result(connection)?)
 }
 
-pub fn set_authenticated(connection: &mut PgConnection, now: DateTime<Utc>, id: SessionId) -> Result<Option<Session>, Error> {
-    Ok(diesel::update(sessions::table.find(id).filter(sessions::ended_at.is_null()))
-        .set(sessions::authenticated_at.eq(now))
-        .returning(Session::as_returning())
-        .get_result(connection)
-        .optional()?)
+pub fn set_authenticated(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    id: SessionId,
+) -> Result<Option<Session>, Error> {
+    Ok(
+        diesel::update(sessions::table.find(id).filter(sessions::ended_at.is_null()))
+            .set(sessions::authenticated_at.eq(now))
+            .returning(Session::as_returning())
+            .get_result(connection)
+            .optional()?,
+    )
 }
 
 pub fn set_org(connection: &mut PgConnection, id: SessionId, org_id: Option<OrgId>) -> Result<Option<Session>, Error> {
-    Ok(diesel::update(sessions::table.find(id).filter(sessions::ended_at.is_null()))
-        .set(sessions::org_id.eq(org_id))
-        .returning(Session::as_returning())
-        .get_result(connection)
-        .optional()?)
+    Ok(
+        diesel::update(sessions::table.find(id).filter(sessions::ended_at.is_null()))
+            .set(sessions::org_id.eq(org_id))
+            .returning(Session::as_returning())
+            .get_result(connection)
+            .optional()?,
+    )
 }
 
 pub fn set_last_org(connection: &mut PgConnection, user_id: UserId, org_id: Option<OrgId>) -> Result<(), Error> {
-    diesel::update(users::table.find(user_id)).set(users::last_org_id.eq(org_id)).execute(connection)?;
+    diesel::update(users::table.find(user_id))
+        .set(users::last_org_id.eq(org_id))
+        .execute(connection)?;
     Ok(())
 }
 
@@ -142,7 +174,9 @@ pub fn record_login(
         Some(hash) => diesel::update(user)
             .set((users::last_login_at.eq(now), users::password_hash.eq(hash)))
             .execute(connection)?,
-        None => diesel::update(user).set(users::last_login_at.eq(now)).execute(connection)?,
+        None => diesel::update(user)
+            .set(users::last_login_at.eq(now))
+            .execute(connection)?,
     };
     Ok(())
 }
@@ -155,7 +189,10 @@ pub fn end(
     id: SessionId,
     reason: EndReason,
 ) -> Result<bool, Error> {
-    let live = sessions::table.find(id).filter(sessions::user_id.eq(user_id)).filter(sessions::ended_at.is_null());
+    let live = sessions::table
+        .find(id)
+        .filter(sessions::user_id.eq(user_id))
+        .filter(sessions::ended_at.is_null());
     let ended = diesel::update(live)
         .set((sessions::ended_at.eq(now), sessions::end_reason.eq(reason.as_str())))
         .execute(connection)?;
@@ -171,7 +208,9 @@ pub fn end_all(
     reason: EndReason,
 ) -> Result<usize, Error> {
     let ended = (sessions::ended_at.eq(now), sessions::end_reason.eq(reason.as_str()));
-    let live = diesel::update(sessions::table).filter(sessions::user_id.eq(user_id)).filter(sessions::ended_at.is_null());
+    let live = diesel::update(sessions::table)
+        .filter(sessions::user_id.eq(user_id))
+        .filter(sessions::ended_at.is_null());
     Ok(match except {
         Some(id) => live.filter(sessions::id.ne(id)).set(ended).execute(connection)?,
         None => live.set(ended).execute(connection)?,
@@ -221,7 +260,10 @@ pub fn find_authentication(
     id: SessionId,
     org_id: Option<OrgId>,
 ) -> Result<Option<Authentication>, Error> {
-    let member = memberships::org_id.nullable().eq(org_id).and(memberships::user_id.eq(users::id));
+    let member = memberships::org_id
+        .nullable()
+        .eq(org_id)
+        .and(memberships::user_id.eq(users::id));
     Ok(sessions::table
         .inner_join(users::table)
         .left_join(memberships::table.on(member))

@@ -1,0 +1,16 @@
+//! The service as a whole: the only place that knows every slice.
+//!
+//! A request passes, from the outside in: [`http::edge`](crate::http::edge) (request id, deadline, refusals), CORS,
+//! [`authenticate`] (who is it), [`http::remember_answers`](crate::http::remember_answers) (was it answered before), and
+//! then the route's handler.
+
+mod authenticate;
+mod docs;
+mod material;
+mod openapi;
+mod routes;
+mod serve;
+
+pub use material::{Material, MaterialError};
+pub use openapi::document;
+pub use serve::{Running, start, state_of, stop};

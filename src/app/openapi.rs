@@ -1,0 +1,114 @@
+//! The OpenAPI document: collected from the routes, then completed with what holds for all of them.
+
+use actix_web::App;
+use utoipa::openapi::content::ContentBuilder;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::schema::Schema;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::openapi::server::Server;
+use utoipa::openapi::{OpenApi, PathItem, Ref, RefOr, ResponseBuilder};
+use utoipa::{OpenApi as _, PartialSchema as _, ToSchema as _};
+use utoipa_actix_web::AppExt as _;
+
+use super::routes;
+use crate::config::Config;
+use crate::error::Code;
+use crate::http::ProblemResponse;
+
+#[derive(utoipa::OpenApi)]
+#[openapi(
+    info(
+        title = "Keyward",
+        description = "Accounts, organisations and API keys. People use sessions (access tokens from `POST /auth/login`), machines \
+            use API keys; both go into `Authorization: Bearer`. Every refusal is `application/problem+json`; its `code` is \
+            explained at `/problems/{code}`.",
+        license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
+    ),
+    tags(
+        (name = "Sessions", description = "Sign up, log in, refresh, log out"),
+        (name = "Profile", description = "Who am I"),
+        (name = "Password", description = "Change and reset"),
+        (name = "Email", description = "Change of address"),
+        (name = "API keys", description = "Credentials for machines"),
+        (name = "Organisations", description = "Organisations, members, invitations, requests to join"),
+        (name = "Notifications", description = "The notification centre"),
+        (name = "Verification", description = "For gateways and resource servers"),
+        (name = "Administration", description = "For administrators of the platform"),
+        (name = "Operations", description = "Probes and documentation"),
+    ),
+)]
+struct Base;
+
+/// The document of a deployment with these settings.
+pub fn document(config: &Config) -> OpenApi {
+    let (_, mut document) = App::new()
+        .into_utoipa_app()
+        .openapi(Base::openapi())
+        .configure(routes::root)
+        .configure(|routes| routes::api(routes, config))
+        .split_for_parts();
+    document.servers = Some(vec![Server::new(config.public_url().as_str())]);
+    let components = document.components.get_or_insert_default();
+    let mut schemas = Vec::new();
+    ProblemResponse::schemas(&mut schemas);
+    components.schemas.extend(schemas);
+    components
+        .schemas
+        .insert("Problem".to_owned(), ProblemResponse::schema());
+    for (name, schema) in &mut components.schemas {
+        if !name.ends_with("Request") && !name.starts_with("Problem") {
+            require_all(schema);
+        }
+    }
+    let bearer = |description: &str| {
+        let mut scheme = Http::new(HttpAuthScheme::Bearer);
+        scheme.description = Some(description.to_owned());
+        RefOr::T(SecurityScheme::Http(scheme))
+    };
+    let session = bearer("The access token of a session, from `POST /auth/login`.");
+    let api_key = bearer("An API key, from `POST /api-keys`.");
+    components.security_schemes.insert("session".to_owned(), session);
+    components.security_schemes.insert("api_key".to_owned(), api_key);
+    for operation in document.paths.paths.values_mut().flat_map(operations) {
+        complete(operation);
+    }
+    document
+}
+
+/// Every member of an answer is always present.
+fn require_all(schema: &mut RefOr<Schema>) {
+    if let RefOr::T(Schema::Object(object)) = schema {
+        object.required = object.properties.keys().cloned().collect();
+    }
+}
+
+/// The operations of a path.
+fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
+    let PathItem {
+        get,
+        put,
+        post,
+        delete,
+        patch,
+        ..
+    } = path;
+    [get, put, post, delete, patch].into_iter().flatten()
+}
+
+/// Every operation can refuse, and all refusals look alike.
+fn complete(operation: &mut Operation) {
+    let problem = || {
+        ContentBuilder::new()
+            .schema(Some(RefOr::Ref(Ref::from_schema_name("Problem"))))
+            .build()
+    };
+    let codes: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
+    let response = ResponseBuilder::new()
+        .description(format!("Refused; `code` is one of {}.", codes.join(", ")))
+        .content("application/problem+json", problem())
+        .build();
+    operation
+        .responses
+        .responses
+        .insert("default".to_owned(), RefOr::T(response));
+}

@@ -1,0 +1,199 @@
+//! From settings to a listening server, and to its end.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actix_cors::Cors;
+use actix_web::dev::ServerHandle;
+use actix_web::http::header;
+use actix_web::middleware::{Condition, from_fn};
+use actix_web::{App, HttpServer, web};
+use secrecy::SecretString;
+use tokio::sync::Notify;
+use utoipa::openapi::PathItem;
+use utoipa_actix_web::AppExt as _;
+
+use super::authenticate::authenticate;
+use super::docs::{self, Document};
+use super::material::Material;
+use super::{openapi, routes};
+use crate::auth::{Hasher, Policy, Throttle};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::db::Db;
+use crate::error::Error;
+use crate::http::{Challenge, Edge, MAX_BODY_BYTES, RouteTable, edge, fallback, remember_answers};
+use crate::state::State;
+
+/// A client that does not finish its headers by then is cut off.
+const HEADERS_DEADLINE: Duration = Duration::from_secs(5);
+/// How long an idle connection is kept.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How long requests in flight may take to finish once the service stops, in seconds.
+const SHUTDOWN_SECONDS: u64 = 30;
+
+/// Makes what handlers work with. Connects to nothing yet.
+///
+/// # Errors
+/// The cost of password hashes is not one Argon2 takes.
+pub fn state_of(config: Config, database_url: &SecretString, material: Material, clock: Clock) -> Result<State, Error> {
+    Ok(State {
+        db: Db::new(database_url, config.db_pool_size),
+        clock,
+        secret: material.secret,
+        tokens: Arc::new(material.tokens),
+        hasher: Hasher::new(&config)?,
+        throttle: Throttle {
+            enabled: config.limits_rates(),
+        },
+        policy: Policy::new(&config),
+        mail_waiting: Arc::new(Notify::new()),
+        draining: Arc::new(AtomicBool::new(false)),
+        config: Arc::new(config),
+    })
+}
+
+/// A server that listens.
+pub struct Running {
+    /// Ends it.
+    pub handle: ServerHandle,
+    /// Resolves when it has ended.
+    pub server: actix_web::dev::Server,
+}
+
+/// Starts to serve on `listener`.
+///
+/// # Errors
+/// The listener cannot be used.
+pub fn start(listener: TcpListener, state: State) -> std::io::Result<Running> {
+    let config = Arc::clone(&state.config);
+    let document = openapi::document(&config);
+    let table = web::Data::new(route_table(&document, &config.base_path));
+    let document = web::Data::new(Document(document.to_json().unwrap_or_default().into()));
+    let edge_data = web::Data::new(Edge {
+        clock: state.clock.clone(),
+        trusted_proxies: config.trusted_proxies.clone(),
+        challenge: Challenge::new(&config.public_url()),
+        https: config.public_url().is_https(),
+    });
+    let (db, secret) = (web::Data::new(state.db.clone()), web::Data::new(state.secret.clone()));
+    let state = web::Data::new(state);
+    let workers = match config.workers {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        workers => workers.into(),
+    };
+    let server = HttpServer::new(move || {
+        let api = utoipa_actix_web::scope(config.base_path.as_str())
+            .configure(|api| routes::api(api, &config))
+            .map(|scope| {
+                scope
+                    .route("/docs", web::get().to(docs::redirect_to_docs))
+                    .route("/docs/{file:.*}", web::get().to(docs::get_docs))
+                    .wrap(from_fn(remember_answers))
+                    .wrap(from_fn(authenticate))
+            });
+        App::new()
+            .app_data(state.clone())
+            .app_data(db.clone())
+            .app_data(secret.clone())
+            .app_data(edge_data.clone())
+            .app_data(table.clone())
+            .app_data(document.clone())
+            .app_data(web::PayloadConfig::new(MAX_BODY_BYTES))
+            .wrap(Condition::new(!config.cors_origins.is_empty(), cors(&config)))
+            .wrap(from_fn(edge))
+            .into_utoipa_app()
+            .configure(routes::root)
+            .service(api)
+            .into_app()
+            .default_service(web::to(fallback))
+    })
+    .workers(workers)
+    .client_request_timeout(HEADERS_DEADLINE)
+    .keep_alive(KEEP_ALIVE)
+    .shutdown_timeout(SHUTDOWN_SECONDS)
+    .disable_signals()
+    .listen(listener)?
+    .run();
+    Ok(Running {
+        handle: server.handle(),
+        server,
+    })
+}
+
+/// Stops: first says so to whoever asks `/readyz`, for `drain`, then finishes what is in flight.
+pub async fn stop(state: &State, handle: ServerHandle, drain: Duration) {
+    state.draining.store(true, Ordering::Relaxed);
+    tokio::time::sleep(drain).await;
+    handle.stop(true).await;
+}
+
+/// Pages of the listed origins may call, with credentials for the refresh cookie.
+fn cors(config: &Config) -> Cors {
+    let cors = Cors::default()
+        .allowed_methods(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
+        .allowed_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            header::IF_MATCH,
+            header::IF_NONE_MATCH,
+            header::HeaderName::from_static("idempotency-key"),
+            header::HeaderName::from_static("x-request-id"),
+            header::HeaderName::from_static("last-event-id"),
+        ])
+        .expose_headers([
+            header::ETAG,
+            header::LOCATION,
+            header::RETRY_AFTER,
+            header::WWW_AUTHENTICATE,
+            header::HeaderName::from_static("idempotency-replayed"),
+            header::HeaderName::from_static("x-request-id"),
+            header::HeaderName::from_static("ratelimit"),
+            header::HeaderName::from_static("ratelimit-policy"),
+        ])
+        .supports_credentials()
+        .block_on_origin_mismatch(false)
+        .max_age(600);
+    config
+        .cors_origins
+        .iter()
+        .fold(cors, |cors, origin| cors.allowed_origin(origin))
+}
+
+/// Which methods each path has, those outside of the document included.
+fn route_table(document: &utoipa::openapi::OpenApi, base_path: &str) -> RouteTable {
+    let at_root = |path: &str| path.starts_with("/.well-known/") || matches!(path, "/livez" | "/readyz");
+    let mut paths: Vec<(String, Vec<String>)> = document
+        .paths
+        .paths
+        .iter()
+        .map(|(path, item)| {
+            let path = if at_root(path) {
+                path.clone()
+            } else {
+                format!("{base_path}{path}")
+            };
+            (path, methods(item))
+        })
+        .collect();
+    for path in ["/docs", "/docs/{file:.*}"] {
+        paths.push((format!("{base_path}{path}"), vec!["GET".to_owned()]));
+    }
+    RouteTable::new(paths.iter().map(|(path, methods)| (path.as_str(), methods.clone())))
+}
+
+fn methods(item: &PathItem) -> Vec<String> {
+    [
+        ("GET", &item.get),
+        ("PUT", &item.put),
+        ("POST", &item.post),
+        ("DELETE", &item.delete),
+        ("PATCH", &item.patch),
+    ]
+    .into_iter()
+    .filter(|(_, operation)| operation.is_some())
+    .map(|(method, _)| method.to_owned())
+    .collect()
+}
