@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`app`], [`worker`] | the only places that know every slice: the list of routes, the middleware; the background loop |
 //! | [`gateway`], [`health`] | what gateways ask; probes |
+//! | [`api_keys`] | keys with which machines act for people |
 //! | [`sessions`] | log in, refresh, log out |
 //! | [`accounts`] | sign up, `/me` |
 //! | [`memberships`] | who is where as what |
@@ -23,6 +24,7 @@
 #![forbid(unsafe_code)]
 
 pub mod accounts;
+pub mod api_keys;
 pub mod app;
 pub mod audit;
 pub mod auth;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
 
-use crate::auth::{AccessTokens, Hasher, Policy, Throttle};
+use crate::auth::{AccessTokens, Catalogue, Hasher, Policy, Throttle};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
@@ -28,6 +28,8 @@ pub struct State {
     pub hasher: Hasher,
     /// Counts attempts at passwords.
     pub throttle: Throttle,
+    /// What API keys can be given.
+    pub scopes: Arc<Catalogue>,
     /// What a password must be.
     pub policy: Policy,
     /// Wakes the worker: there is mail to send.
