@@ -9,6 +9,7 @@ use crate::auth::{AccessTokens, Hasher, Policy, Throttle};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
+use crate::http::RateLimit;
 use crate::secret::ServerSecret;
 
 /// Everything that is made once, at the start. Cheap to clone.
@@ -28,6 +29,8 @@ pub struct State {
     pub hasher: Hasher,
     /// Counts attempts at passwords.
     pub throttle: Throttle,
+    /// Limits the rate of public requests.
+    pub rate_limit: RateLimit,
     /// What a password must be.
     pub policy: Policy,
     /// Wakes the worker: there is mail to send.

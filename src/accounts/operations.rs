@@ -6,7 +6,7 @@ use diesel::pg::PgConnection;
 use super::model::{Nickname, TimeZone, User, Username};
 use super::store::{self, NewRegistration, ProfileChange};
 use crate::audit::{self, Entry};
-use crate::auth::{Account, Caller, Password, PlatformRole};
+use crate::auth::{Account, Caller, OfSession, Password, PlatformRole};
 use crate::db::violated_constraint;
 use crate::error::{Code, Error, FieldCode, Invalid};
 use crate::http::{Change, Client, Precondition};
@@ -263,7 +263,8 @@ pub fn is_username_available(
     Ok(!taken && !store::is_resting(connection, now, username, user_id)?)
 }
 
-/// Checks the caller's present password, which the body gave at `pointer`. Every failure counts against the one throttle.
+/// Checks the caller's present password, which the body gave at `pointer`, and gives the hash it was checked against. Every
+/// failure counts against the one throttle.
 ///
 /// # Errors
 /// `rate_limited`; `validation_error` with `incorrect`.
@@ -272,7 +273,7 @@ pub async fn check_password<P>(
     caller: &Caller<P>,
     password: Password,
     pointer: &str,
-) -> Result<(), Error> {
+) -> Result<String, Error> {
     let account = Account::of_user(&state.secret, caller.user_id);
     let (throttle, user_id, now, ip) = (state.throttle, caller.user_id, caller.now(), caller.client.ip);
     let hash = state
@@ -282,11 +283,10 @@ pub async fn check_password<P>(
             find_user(connection, user_id).map(|user| user.password_hash)
         })
         .await?;
-    if state.hasher.verify(password, hash).await? {
-        return state
-            .db
-            .transaction(move |connection| throttle.clear(connection, &account, ip))
-            .await;
+    let right = state.hasher.verify(password, hash.clone()).await?;
+    if let Some(hash) = hash.filter(|_| right) {
+        state.db.transaction(move |connection| throttle.clear(connection, &account, ip)).await?;
+        return Ok(hash);
     }
     let entry = Entry::by(caller, "password.check_failed").failed();
     state
@@ -297,6 +297,23 @@ pub async fn check_password<P>(
         pointer,
         Invalid::new(FieldCode::Incorrect, "This is not the present password."),
     ))
+}
+
+/// Lets through who showed the password just now, in the body (at `#/current_password`) or to the session.
+///
+/// # Errors
+/// As [`check_password`] for a password in the body; `reauthentication_required` without one, when the session is not
+/// fresh (RFC 9470).
+pub async fn require_fresh<P: OfSession>(
+    state: &State,
+    caller: &Caller<P>,
+    current_password: Option<Password>,
+) -> Result<(), Error> {
+    match current_password {
+        Some(password) => check_password(state, caller, password, "#/current_password").await.map(|_| ()),
+        None if caller.is_fresh() => Ok(()),
+        None => Err(Error::new(Code::ReauthenticationRequired)),
+    }
 }
 
 /// An account that an operator makes.

@@ -74,6 +74,7 @@ async fn register(client: Client, input: Input, state: web::Data<State>) -> Resu
     if state.config.registration == Registration::Closed {
         return Err(Error::not_found());
     }
+    state.rate_limit.check(client.ip)?;
     let request: RegisterRequest = input.json().await?;
     let personal = [
         Some(request.email.as_str()),
@@ -117,6 +118,7 @@ async fn resend_verification(client: Client, input: Input, state: web::Data<Stat
     if state.config.registration == Registration::Closed {
         return Err(Error::not_found());
     }
+    state.rate_limit.check(client.ip)?;
     let request: ResendVerificationRequest = input.json().await?;
     let secret = state.secret.clone();
     state

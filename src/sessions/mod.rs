@@ -13,6 +13,6 @@ mod operations;
 mod routes;
 mod store;
 
-pub use model::{Grant, TokensResponse};
+pub use model::{EndReason, Grant, TokensResponse};
 pub use operations::{authenticate, end_all, end_others, switch_org};
 pub use routes::router;
