@@ -11,6 +11,8 @@
 
 mod accounts;
 mod contract;
+mod email;
 mod embedded;
+mod password;
 mod sessions;
 mod support;
