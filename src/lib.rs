@@ -10,6 +10,7 @@
 //! | [`sessions`] | log in, refresh, log out |
 //! | [`accounts`] | sign up, `/me` |
 //! | [`memberships`] | who is where as what |
+//! | [`images`] | avatars and logos |
 //! | [`one_time_tokens`], [`notifications`], [`audit`] | mailed links; the notification centre; the audit log |
 //! | [`state`] | what every handler may use |
 //! | [`auth`], [`mail`] | identities, permissions, passwords, access tokens; messages, outbox, transports |
@@ -36,6 +37,7 @@ pub mod gateway;
 pub mod health;
 pub mod http;
 pub mod ids;
+pub mod images;
 pub mod locale;
 pub mod mail;
 pub mod memberships;

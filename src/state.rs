@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
 use crate::http::RateLimit;
+use crate::images::Painter;
 use crate::mail::MailLimit;
 use crate::secret::ServerSecret;
 
@@ -36,6 +37,8 @@ pub struct State {
     pub mail_limit: MailLimit,
     /// What a password must be.
     pub policy: Policy,
+    /// Makes stored images of pictures.
+    pub painter: Painter,
     /// Wakes the worker: there is mail to send.
     pub mail_waiting: Arc<Notify>,
     /// Set once the service is about to stop.

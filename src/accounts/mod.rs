@@ -7,6 +7,7 @@
 //! What must never happen: that an answer tells whether an address has an account; that an address or a username belongs
 //! to two.
 
+mod avatar;
 mod model;
 mod operations;
 mod routes;

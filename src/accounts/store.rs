@@ -9,7 +9,7 @@ use super::model::{User, Username};
 use crate::auth::PlatformRole;
 use crate::db::schema::{email_changes, registrations, released_usernames, users};
 use crate::error::Error;
-use crate::ids::{RegistrationId, UserId};
+use crate::ids::{ImageId, RegistrationId, UserId};
 use crate::locale::Locale;
 use crate::mail::EmailAddress;
 
@@ -210,6 +210,18 @@ pub fn verify(
             users::version.eq(users::version + 1),
             users::updated_at.eq(now),
         ))
+        .execute(connection)?;
+    Ok(())
+}
+
+pub fn set_avatar(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    id: UserId,
+    avatar_id: Option<ImageId>,
+) -> Result<(), Error> {
+    diesel::update(users::table.find(id))
+        .set((users::avatar_id.eq(avatar_id), users::updated_at.eq(now)))
         .execute(connection)?;
     Ok(())
 }

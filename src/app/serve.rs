@@ -25,6 +25,7 @@ use crate::config::Config;
 use crate::db::Db;
 use crate::error::Error;
 use crate::http::{Challenge, Edge, MAX_BODY_BYTES, RateLimit, RouteTable, edge, fallback, remember_answers};
+use crate::images::Painter;
 use crate::mail::MailLimit;
 use crate::state::State;
 
@@ -54,6 +55,7 @@ pub fn state_of(config: Config, database_url: &SecretString, material: Material,
             enabled: config.limits_rates(),
         },
         policy: Policy::new(&config),
+        painter: Painter::default(),
         mail_waiting: Arc::new(Notify::new()),
         draining: Arc::new(AtomicBool::new(false)),
         config: Arc::new(config),
