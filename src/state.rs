@@ -9,6 +9,9 @@ use crate::auth::{AccessTokens, Catalogue, Hasher, Policy, Throttle};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
+use crate::http::RateLimit;
+use crate::images::Painter;
+use crate::mail::MailLimit;
 use crate::secret::ServerSecret;
 
 /// Everything that is made once, at the start. Cheap to clone.
@@ -30,8 +33,14 @@ pub struct State {
     pub throttle: Throttle,
     /// What API keys can be given.
     pub scopes: Arc<Catalogue>,
+    /// Limits the rate of public requests.
+    pub rate_limit: RateLimit,
+    /// Limits how much mail strangers can make the service send to an address.
+    pub mail_limit: MailLimit,
     /// What a password must be.
     pub policy: Policy,
+    /// Makes stored images of pictures.
+    pub painter: Painter,
     /// Wakes the worker: there is mail to send.
     pub mail_waiting: Arc<Notify>,
     /// Set once the service is about to stop.

@@ -86,6 +86,7 @@ async fn migrate(database_url: SecretString) {
 /// When the database fails.
 pub async fn sweep(state: &State) -> Result<(), Error> {
     let now = state.clock.now();
+    state.rate_limit.sweep();
     state
         .db
         .run(move |connection| {

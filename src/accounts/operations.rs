@@ -6,13 +6,13 @@ use diesel::pg::PgConnection;
 use super::model::{Nickname, TimeZone, User, Username};
 use super::store::{self, NewRegistration, ProfileChange};
 use crate::audit::{self, Entry};
-use crate::auth::{Account, Caller, Password, PlatformRole};
+use crate::auth::{Account, Caller, OfSession, Password, PlatformRole};
 use crate::db::violated_constraint;
 use crate::error::{Code, Error, FieldCode, Invalid};
 use crate::http::{Change, Client, Precondition};
 use crate::ids::UserId;
 use crate::locale::Locale;
-use crate::mail::{EmailAddress, Message, outbox};
+use crate::mail::{EmailAddress, MailLimit, Message, outbox};
 use crate::memberships::{self, OrgSummary};
 use crate::notifications;
 use crate::one_time_tokens::{self, Target};
@@ -34,14 +34,16 @@ pub struct Registrant {
 /// roads do the same work.
 pub fn register(
     connection: &mut PgConnection,
-    secret: &ServerSecret,
+    (secret, limit): (&ServerSecret, MailLimit),
     client: &Client,
     registrant: &Registrant,
 ) -> Result<(), Error> {
     let now = client.now;
     let email = &registrant.email;
-    let taken = store::is_taken(connection, now, email.as_str())?;
-    store::insert_unverified(connection, now, email, registrant.locale)?;
+    let taken = store::is_taken(connection, now, email.as_str(), None)?;
+    if !taken {
+        store::insert_unverified(connection, now, email, registrant.locale)?;
+    }
     let registration_id = store::insert_registration(
         connection,
         now,
@@ -67,45 +69,49 @@ pub fn register(
     } else {
         Message::VerifyEmail { token_id }
     };
-    outbox::enqueue(connection, now, email.as_str(), registrant.locale, &message)?;
+    if limit.allows(connection, now, email.as_str())? {
+        outbox::enqueue(connection, now, email.as_str(), registrant.locale, &message)?;
+    }
     audit::record(
         connection,
         Entry::by_anybody(client, "account.registered").object("email", None, email.to_string()),
     )
 }
 
-/// Mails a new link for the newest registration of an address; the earlier one dies.
+/// Mails a new link for the newest registration of an address; the earlier one dies. That it was asked for is on record
+/// either way.
 pub fn resend(
     connection: &mut PgConnection,
-    secret: &ServerSecret,
+    (secret, limit): (&ServerSecret, MailLimit),
     client: &Client,
     email: &EmailAddress,
 ) -> Result<(), Error> {
     let now = client.now;
     let registration = store::newest_registration(connection, now, email.as_str())?;
-    let taken = store::is_taken(connection, now, email.as_str())?;
-    let Some(registration) = registration.filter(|_| !taken) else {
-        return Ok(());
-    };
-    let target = Target::Registration(registration.id);
-    one_time_tokens::void(connection, now, Purpose::VerifyEmail, target)?;
-    let token_id = one_time_tokens::issue(
-        connection,
-        secret,
-        now,
-        Purpose::VerifyEmail,
-        target,
-        REGISTRATION_LIFETIME,
-    )?;
-    let locale = Locale::stored(&registration.locale);
-    outbox::enqueue(
-        connection,
-        now,
-        email.as_str(),
-        locale,
-        &Message::VerifyEmail { token_id },
-    )?;
-    Ok(())
+    let taken = store::is_taken(connection, now, email.as_str(), None)?;
+    let may_send = limit.allows(connection, now, email.as_str())?;
+    if let Some(registration) = registration.filter(|_| !taken && may_send) {
+        let target = Target::Registration(registration.id);
+        one_time_tokens::void(connection, now, Purpose::VerifyEmail, target)?;
+        let token_id = one_time_tokens::issue(
+            connection,
+            secret,
+            now,
+            Purpose::VerifyEmail,
+            target,
+            REGISTRATION_LIFETIME,
+        )?;
+        let locale = Locale::stored(&registration.locale);
+        outbox::enqueue(
+            connection,
+            now,
+            email.as_str(),
+            locale,
+            &Message::VerifyEmail { token_id },
+        )?;
+    }
+    let entry = Entry::by_anybody(client, "account.verification_resent").object("email", None, email.to_string());
+    audit::record(connection, entry)
 }
 
 /// Makes a registration the account of its address. All other registrations of the address end.
@@ -263,7 +269,8 @@ pub fn is_username_available(
     Ok(!taken && !store::is_resting(connection, now, username, user_id)?)
 }
 
-/// Checks the caller's present password, which the body gave at `pointer`. Every failure counts against the one throttle.
+/// Checks the caller's present password, which the body gave at `pointer`, and gives the hash it was checked against. Every
+/// failure counts against the one throttle.
 ///
 /// # Errors
 /// `rate_limited`; `validation_error` with `incorrect`.
@@ -272,7 +279,7 @@ pub async fn check_password<P>(
     caller: &Caller<P>,
     password: Password,
     pointer: &str,
-) -> Result<(), Error> {
+) -> Result<String, Error> {
     let account = Account::of_user(&state.secret, caller.user_id);
     let (throttle, user_id, now, ip) = (state.throttle, caller.user_id, caller.now(), caller.client.ip);
     let hash = state
@@ -282,11 +289,13 @@ pub async fn check_password<P>(
             find_user(connection, user_id).map(|user| user.password_hash)
         })
         .await?;
-    if state.hasher.verify(password, hash).await? {
-        return state
+    let right = state.hasher.verify(password, hash.clone()).await?;
+    if let Some(hash) = hash.filter(|_| right) {
+        state
             .db
             .transaction(move |connection| throttle.clear(connection, &account, ip))
-            .await;
+            .await?;
+        return Ok(hash);
     }
     let entry = Entry::by(caller, "password.check_failed").failed();
     state
@@ -297,6 +306,25 @@ pub async fn check_password<P>(
         pointer,
         Invalid::new(FieldCode::Incorrect, "This is not the present password."),
     ))
+}
+
+/// Lets through who showed the password just now, in the body (at `#/current_password`) or to the session.
+///
+/// # Errors
+/// As [`check_password`] for a password in the body; `reauthentication_required` without one, when the session is not
+/// fresh (RFC 9470).
+pub async fn require_fresh<P: OfSession>(
+    state: &State,
+    caller: &Caller<P>,
+    current_password: Option<Password>,
+) -> Result<(), Error> {
+    match current_password {
+        Some(password) => check_password(state, caller, password, "#/current_password")
+            .await
+            .map(|_| ()),
+        None if caller.is_fresh() => Ok(()),
+        None => Err(Error::new(Code::ReauthenticationRequired)),
+    }
 }
 
 /// An account that an operator makes.

@@ -10,7 +10,7 @@ use super::model::{ApiKey, KeyName, KeyRecord, MAX_KEYS, Remark};
 use super::store::{self, KeyChange, NewApiKey};
 use crate::accounts::{self, User};
 use crate::audit::{self, Entry};
-use crate::auth::{Caller, Catalogue, Holder, KeyStatus, OrgRole, Password, Session, SuspensionReason};
+use crate::auth::{Caller, Catalogue, Holder, KeyStatus, OrgRole, Session, SuspensionReason};
 use crate::config::Config;
 use crate::error::{Code, Error, FieldCode, FieldError, Invalid};
 use crate::http::{Change, Precondition};
@@ -38,18 +38,6 @@ pub struct Wish {
 pub struct Issued {
     pub record: KeyRecord,
     pub secret: Token,
-}
-
-/// The password, or that it was shown a short while ago.
-///
-/// # Errors
-/// `incorrect`, `rate_limited`, `reauthentication_required`.
-pub async fn confirm(state: &State, caller: &Caller<Session>, password: Option<Password>) -> Result<(), Error> {
-    match password {
-        Some(password) => accounts::check_password(state, caller, password, "#/current_password").await,
-        None if caller.is_fresh() => Ok(()),
-        None => Err(Error::new(Code::ReauthenticationRequired)),
-    }
 }
 
 /// Those of `scopes` that the holder may not have, by their place.

@@ -9,6 +9,7 @@ use super::list::{After, Selection, Tenant};
 use super::model::{AllowedIps, KeyIds, KeyName, KeyRecord, Remark, Scopes, Search, Sort};
 use super::operations::{self, Changes};
 use super::{org_routes, secret_routes, store};
+use crate::accounts;
 use crate::auth::{AnyApiKey, Caller, Credential, KeyStatus, KeysRead, OrgRole, Password, Session, SuspensionReason};
 use crate::error::Error;
 use crate::http::{
@@ -384,7 +385,7 @@ async fn update_api_key(
     };
     let confirmed = widens || request.current_password.is_some();
     if confirmed {
-        operations::confirm(&state, &caller, request.current_password).await?;
+        accounts::require_fresh(&state, &caller, request.current_password).await?;
     }
     let changes = Changes {
         name: request.name,

@@ -209,7 +209,7 @@ async fn extend_api_key(
     if present.key.expires_at.is_some() {
         operations::extended(&state.config, now, present.key.expires_at, days)?;
     }
-    operations::confirm(&state, &caller, request.current_password).await?;
+    accounts::require_fresh(&state, &caller, request.current_password).await?;
     let state_inside = state.clone();
     idempotent
         .transaction(&state.db, move |connection| {

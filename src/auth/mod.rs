@@ -14,7 +14,7 @@ mod scopes;
 mod standing;
 mod throttle;
 
-pub use caller::Caller;
+pub use caller::{Caller, OfSession};
 pub use identity::{Acting, Authenticated, Credential, Identity};
 pub use jwt::{AccessTokens, Claims, KeyError, generate_signing_key};
 pub use password::{Hasher, Password};

@@ -14,6 +14,7 @@ mod members;
 mod page;
 mod path;
 mod problem;
+mod rate_limit;
 mod text;
 mod timestamp;
 mod words;
@@ -28,6 +29,7 @@ pub use members::{Change, FromMembers, Int, Invalids, Member, Members, Reference
 pub use page::{Cursors, Page, PageQuery};
 pub use path::Path;
 pub use problem::{Challenge, MAX_AUTH_AGE_SECONDS, ProblemResponse, router};
+pub use rate_limit::RateLimit;
 pub use text::{check_length, clean_line, clean_text, code_points};
 pub use timestamp::Timestamp;
 pub use words::one_of;

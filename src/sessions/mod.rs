@@ -13,6 +13,6 @@ mod operations;
 mod routes;
 mod store;
 
-pub use model::{Grant, TokensResponse};
+pub use model::{EndReason, Grant, TokensResponse};
 pub use operations::{end_all, end_others, find_standing, switch_org};
 pub use routes::router;

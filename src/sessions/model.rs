@@ -49,6 +49,7 @@ impl Session {
 }
 
 /// Why a session ended, for the log.
+#[expect(missing_docs, reason = "the names say it")]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum EndReason {
     LoggedOut,
@@ -60,6 +61,7 @@ pub enum EndReason {
 }
 
 impl EndReason {
+    /// The word in the database.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::LoggedOut => "logged_out",

@@ -1,0 +1,19 @@
+//! All integration tests, in one binary: they share one PostgreSQL, and each has a database of its own.
+//!
+//! The folders mirror `src/`; `contract/` checks what holds for all of the API, `support/` is what tests are written with.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    missing_docs
+)]
+
+mod accounts;
+mod api_keys;
+mod contract;
+mod email;
+mod embedded;
+mod password;
+mod sessions;
+mod support;

@@ -1,0 +1,80 @@
+//! What was mailed.
+
+use keyward::mail::{Mailer, outbox};
+use mail_parser::MessageParser;
+
+use super::TestApp;
+
+/// A mail, as its reader sees it.
+#[derive(Clone, Debug)]
+pub struct Mail {
+    pub to: String,
+    pub subject: String,
+    pub text: String,
+    pub html: String,
+}
+
+impl Mail {
+    /// The page and the token of the one link in the plain text.
+    pub fn link(&self) -> Option<(String, String)> {
+        let start = self.text.find("https://app.keyward.test/")?;
+        let link = self.text[start..].split_whitespace().next().unwrap();
+        assert_eq!(self.text.matches("#token=").count(), 1, "one link a mail");
+        let (page, token) = link
+            .strip_prefix("https://app.keyward.test/")
+            .unwrap()
+            .split_once("#token=")
+            .unwrap();
+        Some((page.to_owned(), token.to_owned()))
+    }
+
+    /// The token of the link to `page`.
+    #[track_caller]
+    pub fn token(&self, page: &str) -> String {
+        let (found, token) = self.link().expect("a link");
+        assert_eq!(found, page);
+        token
+    }
+}
+
+impl TestApp {
+    /// Sends what waits in the outbox, and reads every mail there ever was, oldest first.
+    pub async fn mails(&self) -> Vec<Mail> {
+        let mailer = Mailer::new(&self.state.config, self.folder.path(), self.state.secret.clone()).unwrap();
+        outbox::deliver_due(&self.state.db, self.state.clock.now(), &mailer)
+            .await
+            .unwrap();
+        let mut files: Vec<_> = std::fs::read_dir(self.folder.path().join("mail"))
+            .map(|folder| folder.map(|file| file.unwrap().path()).collect())
+            .unwrap_or_default();
+        files.sort();
+        files.iter().map(|file| read(&std::fs::read(file).unwrap())).collect()
+    }
+
+    /// The mails to one address.
+    pub async fn mails_to(&self, address: &str) -> Vec<Mail> {
+        self.mails()
+            .await
+            .into_iter()
+            .filter(|mail| mail.to == address)
+            .collect()
+    }
+
+    /// The newest mail to one address.
+    pub async fn last_mail_to(&self, address: &str) -> Mail {
+        self.mails_to(address)
+            .await
+            .pop()
+            .unwrap_or_else(|| panic!("no mail to {address}"))
+    }
+}
+
+fn read(bytes: &[u8]) -> Mail {
+    let message = MessageParser::default().parse(bytes).unwrap();
+    Mail {
+        to: message.to().unwrap().first().unwrap().address().unwrap().to_owned(),
+        subject: message.subject().unwrap().to_owned(),
+        text: message.body_text(0).unwrap().into_owned(),
+        html: message.body_html(0).unwrap().into_owned(),
+    }
+}

@@ -1,0 +1,12 @@
+//! What tests are written with: an app of one's own, people, a mailbox.
+
+mod app;
+mod mailbox;
+mod people;
+mod postgres;
+mod reply;
+
+pub use app::TestApp;
+pub use mailbox::Mail;
+pub use people::{PASSWORD, Person};
+pub use reply::{Call, Reply};

@@ -1,0 +1,71 @@
+//! People to test with.
+
+use keyward::accounts::{NewUser, Username, create_user};
+use keyward::auth::{Password, PlatformRole};
+use keyward::ids::UserId;
+use keyward::mail::EmailAddress;
+use serde_json::{Value, json};
+
+use super::TestApp;
+
+/// Everybody's password.
+pub const PASSWORD: &str = "plum-rocket-tundra-fiddle";
+
+/// Somebody with an account, logged in.
+#[derive(Clone, Debug)]
+pub struct Person {
+    pub id: UserId,
+    pub email: String,
+    pub username: String,
+    pub access_token: String,
+    pub refresh_token: String,
+    pub session_id: String,
+}
+
+impl TestApp {
+    /// An account named `username`, at `<username>@example.com`, verified and logged in.
+    pub async fn person(&self, username: &str) -> Person {
+        self.person_with_role(username, PlatformRole::User).await
+    }
+
+    /// An administrator of the platform, logged in.
+    pub async fn admin(&self, username: &str) -> Person {
+        self.person_with_role(username, PlatformRole::Admin).await
+    }
+
+    async fn person_with_role(&self, username: &str, role: PlatformRole) -> Person {
+        let email = format!("{username}@example.com");
+        let new = NewUser {
+            email: EmailAddress::try_from(email.clone()).unwrap(),
+            username: Username::try_from(username.to_owned()).unwrap(),
+            role,
+            verified: true,
+            password_hash: self
+                .state
+                .hasher
+                .hash(Password::try_from(PASSWORD.to_owned()).ok().unwrap())
+                .await
+                .unwrap(),
+        };
+        let (secret, now) = (self.state.secret.clone(), self.state.clock.now());
+        let id = self
+            .transaction(move |connection| create_user(connection, &secret, now, &new))
+            .await;
+        let tokens = self.log_in(&email, PASSWORD).await;
+        Person {
+            id,
+            email,
+            username: username.to_owned(),
+            access_token: tokens["access_token"].as_str().unwrap().to_owned(),
+            refresh_token: tokens["refresh_token"].as_str().unwrap().to_owned(),
+            session_id: tokens["session_id"].as_str().unwrap().to_owned(),
+        }
+    }
+
+    /// Logs in, and insists that it works.
+    pub async fn log_in(&self, login: &str, password: &str) -> Value {
+        self.post("/auth/login", &json!({"login": login, "password": password}))
+            .await
+            .expect(200)
+    }
+}

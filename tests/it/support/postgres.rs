@@ -1,0 +1,200 @@
+//! One PostgreSQL for all tests, and a database for each.
+//!
+//! `TEST_DATABASE_URL` names a server to use (its role must be allowed to create databases); otherwise a private one is
+//! started, without durability, and taken away when the test program ends, however it ends.
+
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash as _, Hasher as _};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use diesel::connection::SimpleConnection as _;
+use diesel::pg::PgConnection;
+use diesel::{Connection as _, QueryableByName, RunQueryDsl as _};
+use keyward::db::embedded::{EmbeddedPostgres, Options};
+use keyward::db::migrations;
+use secrecy::{ExposeSecret as _, SecretString};
+
+struct Server {
+    url: String,
+    template: String,
+    /// Its stop is the watcher's: a static is never dropped.
+    _embedded: Option<EmbeddedPostgres>,
+}
+
+static SERVER: OnceLock<Server> = OnceLock::new();
+static DATABASES: AtomicU32 = AtomicU32::new(0);
+
+/// A database that is dropped with its owner.
+pub struct Database {
+    pub url: SecretString,
+    name: String,
+}
+
+impl Database {
+    /// A new one, migrated.
+    pub fn create() -> Self {
+        let server = SERVER.get_or_init(Server::start);
+        let number = DATABASES.fetch_add(1, Ordering::Relaxed);
+        let name = format!("keyward_test_{}_{number}", std::process::id());
+        server.run(&format!("CREATE DATABASE {name} TEMPLATE {}", server.template));
+        Self {
+            url: SecretString::from(server.url_of(&name)),
+            name,
+        }
+    }
+
+    /// A new one without any table.
+    pub fn create_empty() -> Self {
+        let server = SERVER.get_or_init(Server::start);
+        let number = DATABASES.fetch_add(1, Ordering::Relaxed);
+        let name = format!("keyward_test_{}_{number}", std::process::id());
+        server.run(&format!("CREATE DATABASE {name} TEMPLATE template0"));
+        Self {
+            url: SecretString::from(server.url_of(&name)),
+            name,
+        }
+    }
+
+    /// A connection of the test's own.
+    pub fn connect(&self) -> PgConnection {
+        PgConnection::establish(self.url.expose_secret()).unwrap()
+    }
+
+    /// Runs statements as the server's owner, outside of this database.
+    pub fn run_outside(&self, sql: &str) {
+        SERVER.get().unwrap().run(&sql.replace("$DATABASE", &self.name));
+    }
+}
+
+impl Drop for Database {
+    fn drop(&mut self) {
+        SERVER
+            .get()
+            .unwrap()
+            .run(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
+    }
+}
+
+impl Server {
+    fn start() -> Self {
+        #[expect(clippy::disallowed_methods, reason = "the tests' one setting")]
+        let (url, embedded) = match std::env::var("TEST_DATABASE_URL") {
+            Ok(url) if !url.is_empty() => (url, None),
+            _ => {
+                let embedded = start_private();
+                (embedded.database_url().expose_secret().to_owned(), Some(embedded))
+            }
+        };
+        let mut server = Self {
+            url,
+            template: String::new(),
+            _embedded: embedded,
+        };
+        server.template = server.make_template();
+        server
+    }
+
+    fn url_of(&self, database: &str) -> String {
+        let (path, query) = self
+            .url
+            .split_once('?')
+            .map_or((self.url.as_str(), None), |(path, query)| (path, Some(query)));
+        let (server, _) = path.rsplit_once('/').unwrap();
+        query.map_or_else(
+            || format!("{server}/{database}"),
+            |query| format!("{server}/{database}?{query}"),
+        )
+    }
+
+    fn run(&self, sql: &str) {
+        PgConnection::establish(&self.url_of("postgres"))
+            .unwrap()
+            .batch_execute(sql)
+            .unwrap();
+    }
+
+    /// A database that was migrated once is copied for each test; its name says which migrations it has.
+    fn make_template(&self) -> String {
+        #[derive(QueryableByName)]
+        struct Count {
+            #[diesel(sql_type = diesel::sql_types::BigInt)]
+            count: i64,
+        }
+        let name = format!("keyward_template_{:016x}", hash_of_migrations());
+        let mut connection = PgConnection::establish(&self.url_of("postgres")).unwrap();
+        // Another test program may be about to make the same on a shared server.
+        connection.batch_execute("SELECT pg_advisory_lock(1)").unwrap();
+        let found: Count = diesel::sql_query("SELECT count(*) AS count FROM pg_database WHERE datname = $1")
+            .bind::<diesel::sql_types::Text, _>(&name)
+            .get_result(&mut connection)
+            .unwrap();
+        if found.count == 0 {
+            let draft = format!("{name}_draft");
+            connection
+                .batch_execute(&format!("DROP DATABASE IF EXISTS {draft}"))
+                .unwrap();
+            connection
+                .batch_execute(&format!("CREATE DATABASE {draft} TEMPLATE template0"))
+                .unwrap();
+            migrations::migrate(&SecretString::from(self.url_of(&draft))).unwrap();
+            connection
+                .batch_execute(&format!("ALTER DATABASE {draft} RENAME TO {name}"))
+                .unwrap();
+        }
+        name
+    }
+}
+
+fn hash_of_migrations() -> u64 {
+    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/migrations");
+    let mut files: Vec<_> = std::fs::read_dir(root)
+        .unwrap()
+        .map(|folder| folder.unwrap().path().join("up.sql"))
+        .collect();
+    files.sort();
+    let mut hasher = DefaultHasher::new();
+    for file in files {
+        std::fs::read(file).unwrap().hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+fn start_private() -> EmbeddedPostgres {
+    let folder = tempfile::Builder::new()
+        .prefix("keyward-test-")
+        .tempdir()
+        .unwrap()
+        .keep();
+    let settings = [
+        ("fsync", "off"),
+        ("synchronous_commit", "off"),
+        ("full_page_writes", "off"),
+        ("max_connections", "300"),
+        ("autovacuum", "off"),
+    ];
+    #[expect(clippy::disallowed_methods, reason = "where programs are found")]
+    let search_path = std::env::var_os("PATH");
+    let embedded = EmbeddedPostgres::start(&Options {
+        data_dir: &folder,
+        search_path,
+        settings: &settings,
+    })
+    .unwrap();
+    let pid = std::fs::read_to_string(embedded.cluster_dir().join("postmaster.pid")).unwrap();
+    let pid = pid.lines().next().unwrap().to_owned();
+    // The watcher reads until this program is gone, by whatever road, for then the pipe closes.
+    let script =
+        "cat >/dev/null; kill -QUIT \"$1\"; while kill -0 \"$1\" 2>/dev/null; do sleep 0.05; done; rm -rf \"$2\"";
+    let watcher = Command::new("sh")
+        .args(["-c", script, "sh", &pid])
+        .arg(&folder)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    std::mem::forget(watcher);
+    embedded
+}
