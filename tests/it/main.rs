@@ -12,5 +12,6 @@
 mod accounts;
 mod contract;
 mod embedded;
+mod listen;
 mod sessions;
 mod support;
