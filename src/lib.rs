@@ -13,7 +13,7 @@
 //! | [`images`] | avatars and logos |
 //! | [`one_time_tokens`], [`notifications`], [`audit`] | mailed links; the notification centre; the audit log |
 //! | [`state`] | what every handler may use |
-//! | [`auth`], [`mail`] | identities, permissions, passwords, access tokens; messages, outbox, transports |
+//! | [`auth`], [`mail`], [`picture`] | identities, permissions, passwords, access tokens; messages, outbox, transports; scaling |
 //! | [`http`] | problem+json, extractors, paging, idempotency |
 //! | [`db`] | pool, transactions, migrations, the private PostgreSQL |
 //! | [`error`], [`ids`], [`locale`], [`clock`], [`secret`], [`config`] | the foundations |
@@ -44,6 +44,7 @@ pub mod memberships;
 pub mod notifications;
 pub mod one_time_tokens;
 pub mod password;
+pub mod picture;
 pub mod secret;
 pub mod sessions;
 pub mod state;

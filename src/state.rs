@@ -10,8 +10,8 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
 use crate::http::RateLimit;
-use crate::images::Painter;
 use crate::mail::MailLimit;
+use crate::picture::Painter;
 use crate::secret::ServerSecret;
 
 /// Everything that is made once, at the start. Cheap to clone.

@@ -25,8 +25,8 @@ use crate::config::Config;
 use crate::db::Db;
 use crate::error::Error;
 use crate::http::{Challenge, Edge, MAX_BODY_BYTES, RateLimit, RouteTable, edge, fallback, remember_answers};
-use crate::images::Painter;
 use crate::mail::MailLimit;
+use crate::picture::Painter;
 use crate::state::State;
 
 /// A client that does not finish its headers by then is cut off.

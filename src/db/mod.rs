@@ -4,6 +4,7 @@
 //! at once, and those who wait do so in the order they came. Waiting is bounded; what cannot be had in time is a 503.
 
 pub mod embedded;
+pub mod listen;
 pub mod migrations;
 mod pool;
 #[expect(missing_docs, reason = "the migrations say what each column is")]

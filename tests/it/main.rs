@@ -13,6 +13,7 @@ mod accounts;
 mod contract;
 mod email;
 mod embedded;
+mod listen;
 mod password;
 mod sessions;
 mod support;
