@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`app`], [`worker`] | the only places that know every slice: the list of routes, the middleware; the background loop |
 //! | [`gateway`], [`health`] | what gateways ask; probes |
+//! | [`orgs`] | organisations, and who may do what in one |
 //! | [`sessions`] | log in, refresh, log out |
 //! | [`accounts`] | sign up, `/me` |
 //! | [`memberships`] | who is where as what |
@@ -39,6 +40,7 @@ pub mod mail;
 pub mod memberships;
 pub mod notifications;
 pub mod one_time_tokens;
+pub mod orgs;
 pub mod secret;
 pub mod sessions;
 pub mod state;

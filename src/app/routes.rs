@@ -3,8 +3,8 @@
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::docs;
-use crate::config::Config;
-use crate::{accounts, gateway, health, http, sessions};
+use crate::config::{Config, Feature};
+use crate::{accounts, gateway, health, http, orgs, sessions};
 
 /// What stays at the root, whatever the base path.
 pub fn root(routes: &mut ServiceConfig) {
@@ -13,9 +13,12 @@ pub fn root(routes: &mut ServiceConfig) {
 }
 
 /// Everything else; what the deployment does not offer is not there.
-pub fn api(routes: &mut ServiceConfig, _config: &Config) {
+pub fn api(routes: &mut ServiceConfig, config: &Config) {
     sessions::router(routes);
     accounts::router(routes);
+    if config.offers(Feature::Organisations) {
+        orgs::router(routes);
+    }
     docs::router(routes);
     http::router(routes);
 }

@@ -12,5 +12,6 @@
 mod accounts;
 mod contract;
 mod embedded;
+mod orgs;
 mod sessions;
 mod support;
