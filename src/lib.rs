@@ -7,9 +7,11 @@
 //! | [`app`], [`worker`] | the only places that know every slice: the list of routes, the middleware; the background loop |
 //! | [`gateway`], [`health`] | what gateways ask; probes |
 //! | [`orgs`] | organisations, and who may do what in one |
+//! | [`password`], [`email`] | change, reset; change, confirm, revert |
 //! | [`sessions`] | log in, refresh, log out |
 //! | [`accounts`] | sign up, `/me` |
 //! | [`memberships`] | who is where as what |
+//! | [`images`] | avatars and logos |
 //! | [`one_time_tokens`], [`notifications`], [`audit`] | mailed links; the notification centre; the audit log |
 //! | [`state`] | what every handler may use |
 //! | [`auth`], [`mail`] | identities, permissions, passwords, access tokens; messages, outbox, transports |
@@ -30,17 +32,20 @@ pub mod auth;
 pub mod clock;
 pub mod config;
 pub mod db;
+pub mod email;
 pub mod error;
 pub mod gateway;
 pub mod health;
 pub mod http;
 pub mod ids;
+pub mod images;
 pub mod locale;
 pub mod mail;
 pub mod memberships;
 pub mod notifications;
 pub mod one_time_tokens;
 pub mod orgs;
+pub mod password;
 pub mod secret;
 pub mod sessions;
 pub mod state;

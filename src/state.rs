@@ -10,6 +10,8 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
 use crate::http::RateLimit;
+use crate::images::Painter;
+use crate::mail::MailLimit;
 use crate::secret::ServerSecret;
 
 /// Everything that is made once, at the start. Cheap to clone.
@@ -31,8 +33,12 @@ pub struct State {
     pub throttle: Throttle,
     /// Limits the rate of public requests.
     pub rate_limit: RateLimit,
+    /// Limits how much mail strangers can make the service send to an address.
+    pub mail_limit: MailLimit,
     /// What a password must be.
     pub policy: Policy,
+    /// Makes stored images of pictures.
+    pub painter: Painter,
     /// Wakes the worker: there is mail to send.
     pub mail_waiting: Arc<Notify>,
     /// Set once the service is about to stop.

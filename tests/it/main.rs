@@ -11,7 +11,9 @@
 
 mod accounts;
 mod contract;
+mod email;
 mod embedded;
 mod orgs;
+mod password;
 mod sessions;
 mod support;
