@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`app`], [`worker`] | the only places that know every slice: the list of routes, the middleware; the background loop |
 //! | [`gateway`], [`health`] | what gateways ask; probes |
+//! | [`orgs`] | organisations, and who may do what in one |
 //! | [`password`], [`email`] | change, reset; change, confirm, revert |
 //! | [`sessions`] | log in, refresh, log out |
 //! | [`accounts`] | sign up, `/me` |
@@ -43,6 +44,7 @@ pub mod mail;
 pub mod memberships;
 pub mod notifications;
 pub mod one_time_tokens;
+pub mod orgs;
 pub mod password;
 pub mod picture;
 pub mod secret;

@@ -4,7 +4,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::{capabilities, docs};
 use crate::config::{Config, Feature};
-use crate::{accounts, email, gateway, health, http, images, password, sessions};
+use crate::{accounts, email, gateway, health, http, images, orgs, password, sessions};
 
 /// What stays at the root, whatever the base path.
 pub fn root(routes: &mut ServiceConfig) {
@@ -18,6 +18,9 @@ pub fn api(routes: &mut ServiceConfig, config: &Config) {
     accounts::router(routes, config);
     password::router(routes, config);
     email::router(routes);
+    if config.offers(Feature::Organisations) {
+        orgs::router(routes);
+    }
     if config.offers(Feature::Avatars) {
         images::router(routes);
     }

@@ -2,6 +2,7 @@
 
 mod app;
 mod mailbox;
+mod orgs;
 mod people;
 mod postgres;
 mod reply;
