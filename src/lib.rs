@@ -8,6 +8,7 @@
 //! | [`gateway`], [`health`] | what gateways ask; probes |
 //! | [`orgs`] | organisations, and who may do what in one |
 //! | [`password`], [`email`] | change, reset; change, confirm, revert |
+//! | [`api_keys`] | keys with which machines act for people |
 //! | [`sessions`] | log in, refresh, log out |
 //! | [`accounts`] | sign up, `/me` |
 //! | [`memberships`] | who is where as what |
@@ -26,6 +27,7 @@
 #![forbid(unsafe_code)]
 
 pub mod accounts;
+pub mod api_keys;
 pub mod app;
 pub mod audit;
 pub mod auth;

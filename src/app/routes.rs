@@ -4,7 +4,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::{capabilities, docs};
 use crate::config::{Config, Feature};
-use crate::{accounts, email, gateway, health, http, images, orgs, password, sessions};
+use crate::{accounts, api_keys, email, gateway, health, http, images, orgs, password, sessions};
 
 /// What stays at the root, whatever the base path.
 pub fn root(routes: &mut ServiceConfig) {
@@ -25,6 +25,9 @@ pub fn api(routes: &mut ServiceConfig, config: &Config) {
         images::router(routes);
     }
     routes.service(capabilities::get_capabilities);
+    if config.offers(Feature::ApiKeys) {
+        api_keys::router(routes);
+    }
     docs::router(routes);
     http::router(routes);
 }
