@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`app`], [`worker`] | the only places that know every slice: the list of routes, the middleware; the background loop |
 //! | [`gateway`], [`health`] | what gateways ask; probes |
+//! | [`orgs`] | organisations, and who may do what in one |
 //! | [`password`], [`email`] | change, reset; change, confirm, revert |
 //! | [`api_keys`] | keys with which machines act for people |
 //! | [`sessions`] | log in, refresh, log out |
@@ -14,7 +15,7 @@
 //! | [`images`] | avatars and logos |
 //! | [`one_time_tokens`], [`notifications`], [`audit`] | mailed links; the notification centre; the audit log |
 //! | [`state`] | what every handler may use |
-//! | [`auth`], [`mail`] | identities, permissions, passwords, access tokens; messages, outbox, transports |
+//! | [`auth`], [`mail`], [`picture`] | identities, permissions, passwords, access tokens; messages, outbox, transports; scaling |
 //! | [`http`] | problem+json, extractors, paging, idempotency |
 //! | [`db`] | pool, transactions, migrations, the private PostgreSQL |
 //! | [`error`], [`ids`], [`locale`], [`clock`], [`secret`], [`config`] | the foundations |
@@ -45,7 +46,9 @@ pub mod mail;
 pub mod memberships;
 pub mod notifications;
 pub mod one_time_tokens;
+pub mod orgs;
 pub mod password;
+pub mod picture;
 pub mod secret;
 pub mod sessions;
 pub mod state;

@@ -10,8 +10,8 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
 use crate::http::RateLimit;
-use crate::images::Painter;
 use crate::mail::MailLimit;
+use crate::picture::Painter;
 use crate::secret::ServerSecret;
 
 /// Everything that is made once, at the start. Cheap to clone.
@@ -31,12 +31,12 @@ pub struct State {
     pub hasher: Hasher,
     /// Counts attempts at passwords.
     pub throttle: Throttle,
-    /// What API keys can be given.
-    pub scopes: Arc<Catalogue>,
     /// Limits the rate of public requests.
     pub rate_limit: RateLimit,
     /// Limits how much mail strangers can make the service send to an address.
     pub mail_limit: MailLimit,
+    /// What API keys can be given.
+    pub scopes: Arc<Catalogue>,
     /// What a password must be.
     pub policy: Policy,
     /// Makes stored images of pictures.

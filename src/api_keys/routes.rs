@@ -180,7 +180,7 @@ pub struct ListApiKeysQuery {
     #[param(ignore)]
     page: PageQuery,
     /// An id, or a part of the name, in capitals or not.
-    #[param(required = false, nullable = false, value_type = Search)]
+    #[param(required = false, nullable = false, value_type = String)]
     q: Option<Search>,
     /// Only those of this organisation.
     #[param(required = false, nullable = false, value_type = OrgId)]

@@ -4,7 +4,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::{capabilities, docs};
 use crate::config::{Config, Feature};
-use crate::{accounts, api_keys, email, gateway, health, http, images, password, sessions};
+use crate::{accounts, api_keys, email, gateway, health, http, images, orgs, password, sessions};
 
 /// What stays at the root, whatever the base path.
 pub fn root(routes: &mut ServiceConfig) {
@@ -15,16 +15,19 @@ pub fn root(routes: &mut ServiceConfig) {
 /// Everything else; what the deployment does not offer is not there.
 pub fn api(routes: &mut ServiceConfig, config: &Config) {
     sessions::router(routes);
-    if config.offers(Feature::ApiKeys) {
-        api_keys::router(routes);
-    }
     accounts::router(routes, config);
     password::router(routes, config);
     email::router(routes);
+    if config.offers(Feature::Organisations) {
+        orgs::router(routes);
+    }
     if config.offers(Feature::Avatars) {
         images::router(routes);
     }
     routes.service(capabilities::get_capabilities);
+    if config.offers(Feature::ApiKeys) {
+        api_keys::router(routes);
+    }
     docs::router(routes);
     http::router(routes);
 }

@@ -25,8 +25,8 @@ use crate::config::Config;
 use crate::db::Db;
 use crate::error::Error;
 use crate::http::{Challenge, Edge, MAX_BODY_BYTES, RateLimit, RouteTable, edge, fallback, remember_answers};
-use crate::images::Painter;
 use crate::mail::MailLimit;
+use crate::picture::Painter;
 use crate::state::State;
 
 /// A client that does not finish its headers by then is cut off.
@@ -50,11 +50,11 @@ pub fn state_of(config: Config, database_url: &SecretString, material: Material,
         throttle: Throttle {
             enabled: config.limits_rates(),
         },
-        scopes: Arc::new(Catalogue::load(config.scopes_file.as_deref()).map_err(Error::internal)?),
         rate_limit: RateLimit::new(config.limits_rates()),
         mail_limit: MailLimit {
             enabled: config.limits_rates(),
         },
+        scopes: Arc::new(Catalogue::load(config.scopes_file.as_deref()).map_err(Error::internal)?),
         policy: Policy::new(&config),
         painter: Painter::default(),
         mail_waiting: Arc::new(Notify::new()),

@@ -14,6 +14,8 @@ mod api_keys;
 mod contract;
 mod email;
 mod embedded;
+mod listen;
+mod orgs;
 mod password;
 mod sessions;
 mod support;

@@ -44,7 +44,7 @@ async fn a_new_key_shows_its_secret_once_and_tells_its_owner() {
     assert_eq!(read, body);
     let mail = app.last_mail_to("ada@example.com").await;
     assert!(mail.text.contains("a key") && !mail.text.contains(&secret[7..]));
-    assert_eq!(app.audited("api_key.created"), 1);
+    assert_eq!(app.records_of("api_key.created"), 1);
     let told = "SELECT count(*) FROM notifications WHERE type = 'api_key_created'";
     assert_eq!(app.number(told), 1);
     let stored = format!("SELECT count(*) FROM api_key_secrets WHERE encode(secret_hash, 'escape') LIKE '%{secret}%'");
@@ -135,7 +135,7 @@ async fn scopes_are_within_what_the_caller_may_do_there() {
     let app = TestApp::start_with(&[("KEYWARD_SCOPES_FILE", file.path())]);
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     let grace = app.admin("grace").await;
-    let org = app.org("acme", &[(&ada, "owner"), (&bob, "member")]);
+    let org = app.org_of("acme", &[(&ada, "owner"), (&bob, "member")]);
     let wish = |scope: &str, org: Option<String>| match org {
         Some(org) => json!({"scopes": [scope], "org_id": org}),
         None => json!({"scopes": [scope]}),
@@ -171,7 +171,7 @@ async fn scopes_are_within_what_the_caller_may_do_there() {
 async fn a_foreign_organisation_does_not_exist() {
     let app = TestApp::start();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
-    let org = app.org("acme", &[(&ada, "owner")]).to_string();
+    let org = app.org_of("acme", &[(&ada, "owner")]).to_string();
     let foreign = app.create_key(&bob, json!({"org_id": org})).await;
     let random = app.create_key(&bob, json!({"org_id": uuid::Uuid::now_v7()})).await;
     let malformed = app.create_key(&bob, json!({"org_id": "nonsense"})).await;
@@ -229,5 +229,5 @@ async fn the_hundred_and_first_key_is_refused_however_many_try_at_once() {
     }
     assert_eq!(app.number("SELECT count(*) FROM api_keys"), 100);
     assert_eq!(app.number("SELECT count(*) FROM api_key_secrets"), 3);
-    assert_eq!(app.audited("api_key.created"), 3);
+    assert_eq!(app.records_of("api_key.created"), 3);
 }

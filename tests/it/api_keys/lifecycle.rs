@@ -58,7 +58,7 @@ async fn a_patch_changes_what_it_names_and_moves_the_tag() {
     patch(&app, &ada, &key, json!({"id": "x", "name": null}))
         .await
         .invalid(&[("#/id", "unknown_field"), ("#/name", "invalid_type")]);
-    assert_eq!(app.audited("api_key.updated"), 1);
+    assert_eq!(app.records_of("api_key.updated"), 1);
 }
 
 #[actix_web::test]
@@ -135,7 +135,7 @@ async fn an_extension_counts_from_the_expiry_or_from_now() {
         .bearer(&ada.access_token)
         .await
         .refused(409, "key_never_expires");
-    assert_eq!(app.audited("api_key.extended"), 2);
+    assert_eq!(app.records_of("api_key.extended"), 2);
 }
 
 #[actix_web::test]
@@ -187,7 +187,7 @@ async fn after_a_rotation_the_old_secret_works_for_the_grace_period() {
     let last = rotate(&app, &ada, &key, 0).await.expect(201);
     assert!(!works(&app, &third_secret).await);
     assert!(works(&app, last["secret"].as_str().unwrap()).await);
-    assert_eq!(app.audited("api_key.rotated"), 3);
+    assert_eq!(app.records_of("api_key.rotated"), 3);
 }
 
 #[actix_web::test]
@@ -248,7 +248,7 @@ async fn a_deleted_key_is_gone_for_good_and_of_fifty_deletions_one_succeeds() {
     assert_eq!(replies.iter().filter(|reply| reply.status == 204).count(), 1);
     assert_eq!(replies.iter().filter(|reply| reply.status == 404).count(), 49);
     assert!(!works(&app, &key.secret).await);
-    assert_eq!(app.audited("api_key.deleted"), 1);
+    assert_eq!(app.records_of("api_key.deleted"), 1);
 }
 
 #[actix_web::test]
@@ -273,7 +273,7 @@ async fn several_keys_are_deleted_at_once_and_the_unknown_are_named() {
     );
     assert!(works(&app, &kept.secret).await && works(&app, &foreign.secret).await);
     assert!(!works(&app, &one.secret).await && !works(&app, &two.secret).await);
-    assert_eq!(app.audited("api_key.deleted"), 2);
+    assert_eq!(app.records_of("api_key.deleted"), 2);
     let call = |ids: Value| {
         app.post("/api-keys/delete", &json!({"ids": ids}))
             .bearer(&ada.access_token)
@@ -296,7 +296,7 @@ async fn a_key_knows_and_ends_itself_and_its_owner_is_told() {
     app.delete("/api-keys/current").bearer(&key.secret).await.expect(204);
     assert!(!works(&app, &key.secret).await);
     assert!(app.last_mail_to("ada@example.com").await.text.contains("leaked"));
-    assert_eq!(app.audited("api_key.revoked"), 1);
+    assert_eq!(app.records_of("api_key.revoked"), 1);
     let told = "SELECT count(*) FROM notifications WHERE type = 'api_key_revoked'";
     assert_eq!(app.number(told), 1);
 }
@@ -343,7 +343,7 @@ async fn a_disabled_owner_suspends_a_key_and_a_lost_membership_ends_it_for_good(
     let file = ScopesFile::usual();
     let app = TestApp::start_with(&[("KEYWARD_SCOPES_FILE", file.path())]);
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
-    let org = app.org("acme", &[(&ada, "owner"), (&bob, "member")]);
+    let org = app.org_of("acme", &[(&ada, "owner"), (&bob, "member")]);
     let key = app
         .key(
             &bob,
@@ -354,9 +354,9 @@ async fn a_disabled_owner_suspends_a_key_and_a_lost_membership_ends_it_for_good(
     assert!(!works(&app, &key.secret).await);
     app.sql(&format!("UPDATE users SET disabled_at = NULL WHERE id = '{}'", bob.id));
     assert!(works(&app, &key.secret).await);
-    app.leave(org, &bob);
+    app.leave_org(org, &bob);
     assert!(!works(&app, &key.secret).await);
-    app.join(org, &bob, "owner");
+    app.join_org(org, &bob, "owner");
     assert!(!works(&app, &key.secret).await);
     let read = see(&app, &bob, &key).await;
     assert_eq!(
@@ -374,7 +374,7 @@ async fn a_demotion_and_a_switched_off_service_act_on_the_next_use() {
     let file = ScopesFile::usual();
     let app = TestApp::start_with(&[("KEYWARD_SCOPES_FILE", file.path())]);
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
-    let org = app.org("acme", &[(&ada, "owner"), (&bob, "admin")]);
+    let org = app.org_of("acme", &[(&ada, "owner"), (&bob, "admin")]);
     let scopes = json!(["data:erase", "data:write", "mail:send", "me:read"]);
     let key = app
         .key(&bob, json!({"org_id": org.to_string(), "scopes": scopes}))

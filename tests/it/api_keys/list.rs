@@ -115,7 +115,7 @@ async fn the_search_takes_text_literally() {
 async fn keys_are_filtered_by_how_they_stand() {
     let app = TestApp::start();
     let ada = five(&app).await;
-    let org = app.org("acme", &[(&ada, "owner")]);
+    let org = app.org_of("acme", &[(&ada, "owner")]);
     app.key(&ada, json!({"name": "lost", "org_id": org.to_string()})).await;
     app.key(&ada, json!({"name": "org", "org_id": org.to_string()})).await;
     app.sql(

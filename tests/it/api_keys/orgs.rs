@@ -11,8 +11,8 @@ async fn those_who_run_an_organisation_see_and_revoke_its_keys() {
         app.person("cat").await,
         app.person("eve").await,
     );
-    let org = app.org("acme", &[(&ada, "owner"), (&bob, "admin"), (&cat, "member")]);
-    let other = app.org("other", &[(&eve, "owner")]);
+    let org = app.org_of("acme", &[(&ada, "owner"), (&bob, "admin"), (&cat, "member")]);
+    let other = app.org_of("other", &[(&eve, "owner")]);
     let key = app.key(&cat, json!({"org_id": org.to_string(), "name": "cats"})).await;
     let personal = app.key(&cat, json!({})).await;
     let foreign = app.key(&eve, json!({"org_id": other.to_string()})).await;
@@ -71,7 +71,7 @@ async fn those_who_run_an_organisation_see_and_revoke_its_keys() {
 async fn the_keys_of_a_deleted_organisation_end_with_it() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
-    let org = app.org("acme", &[(&ada, "owner")]);
+    let org = app.org_of("acme", &[(&ada, "owner")]);
     let key = app.key(&ada, json!({"org_id": org.to_string()})).await;
     app.sql(&format!("DELETE FROM orgs WHERE id = '{org}'"));
     app.get("/api-keys/current")

@@ -77,7 +77,7 @@ impl TestApp {
     }
 
     /// An organisation with members, made past the API.
-    pub fn org(&self, slug: &str, members: &[(&Person, &str)]) -> OrgId {
+    pub fn org_of(&self, slug: &str, members: &[(&Person, &str)]) -> OrgId {
         let now = self.state.clock.now();
         let id = OrgId::new(now);
         let mut statements = format!(
@@ -92,12 +92,12 @@ impl TestApp {
     }
 
     /// Lets somebody join.
-    pub fn join(&self, org: OrgId, person: &Person, role: &str) {
+    pub fn join_org(&self, org: OrgId, person: &Person, role: &str) {
         self.sql(&membership(org, person, role));
     }
 
     /// Lets somebody leave.
-    pub fn leave(&self, org: OrgId, person: &Person) {
+    pub fn leave_org(&self, org: OrgId, person: &Person) {
         self.sql(&format!(
             "DELETE FROM memberships WHERE org_id = '{org}' AND user_id = '{}'",
             person.id
@@ -119,7 +119,7 @@ impl TestApp {
     }
 
     /// How many records of an act there are.
-    pub fn audited(&self, action: &str) -> i64 {
+    pub fn records_of(&self, action: &str) -> i64 {
         self.number(&format!("SELECT count(*) FROM audit_log WHERE action = '{action}'"))
     }
 }
