@@ -8,6 +8,7 @@ use crate::ids::{ApiKeyId, EmailChangeId, InvitationId, JoinRequestId, OrgId, Se
 
 /// A piece of news: its type, and the data its text is made of. A secret is never among them.
 #[derive(Clone, Debug, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the fields are the words of the text")]
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
 pub enum Notice {
     /// Somebody invites the person into an organisation.
