@@ -19,7 +19,7 @@ use super::authenticate::authenticate;
 use super::docs::{self, Document};
 use super::material::Material;
 use super::{openapi, routes};
-use crate::auth::{Catalogue, Hasher, Policy, Throttle};
+use crate::auth::{Catalogue, Hasher, Memory, Policy, Throttle};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
@@ -41,8 +41,11 @@ const SHUTDOWN_SECONDS: u64 = 30;
 /// # Errors
 /// The cost of password hashes is not one Argon2 takes; the file of scopes cannot be used.
 pub fn state_of(config: Config, database_url: &SecretString, material: Material, clock: Clock) -> Result<State, Error> {
+    let db = Db::new(database_url, config.db_pool_size);
     Ok(State {
-        db: Db::new(database_url, config.db_pool_size),
+        memory: Arc::new(Memory::new(Arc::clone(db.changes()))),
+        usage: Arc::default(),
+        db,
         clock,
         secret: material.secret,
         tokens: Arc::new(material.tokens),
@@ -86,6 +89,7 @@ pub fn start(listener: TcpListener, state: State) -> std::io::Result<Running> {
         challenge: Challenge::new(&config.public_url()),
         https: config.public_url().is_https(),
     });
+    state.db.listen();
     let (db, secret) = (web::Data::new(state.db.clone()), web::Data::new(state.secret.clone()));
     let state = web::Data::new(state);
     let workers = match config.workers {

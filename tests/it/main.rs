@@ -14,6 +14,7 @@ mod api_keys;
 mod contract;
 mod email;
 mod embedded;
+mod gateway;
 mod listen;
 mod orgs;
 mod password;
