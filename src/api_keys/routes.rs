@@ -197,7 +197,7 @@ pub struct ListApiKeysQuery {
     #[param(required = false, nullable = false)]
     status: Option<KeyStatus>,
     /// The order.
-    #[param(required = false, nullable = false)]
+    #[param(required = false, nullable = false, inline)]
     sort: Option<Sort>,
 }
 
