@@ -5,6 +5,7 @@
 //! | room | what is in it |
 //! |---|---|
 //! | [`app`], [`worker`] | the only places that know every slice: the list of routes, the middleware; the background loop |
+//! | [`personal_data`] | export and deletion of everything held about a person |
 //! | [`gateway`], [`health`] | what gateways ask; probes |
 //! | [`orgs`] | organisations, and who may do what in one |
 //! | [`password`], [`email`] | change, reset; change, confirm, revert |
@@ -48,6 +49,7 @@ pub mod notifications;
 pub mod one_time_tokens;
 pub mod orgs;
 pub mod password;
+pub mod personal_data;
 pub mod picture;
 pub mod secret;
 pub mod sessions;

@@ -186,10 +186,10 @@ pub struct ListApiKeysQuery {
     #[param(required = false, nullable = false, value_type = OrgId)]
     org_id: Option<Reference<OrgId>>,
     /// Only those that stand like this.
-    #[param(required = false, nullable = false)]
+    #[param(required = false, nullable = false, inline)]
     status: Option<KeyStatus>,
     /// The order.
-    #[param(required = false, nullable = false)]
+    #[param(required = false, nullable = false, inline)]
     sort: Option<Sort>,
 }
 

@@ -4,7 +4,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::{capabilities, docs};
 use crate::config::{Config, Feature};
-use crate::{accounts, api_keys, email, gateway, health, http, images, orgs, password, sessions};
+use crate::{accounts, api_keys, email, gateway, health, http, images, orgs, password, personal_data, sessions};
 
 /// What stays at the root, whatever the base path.
 pub fn root(routes: &mut ServiceConfig) {
@@ -16,6 +16,7 @@ pub fn root(routes: &mut ServiceConfig) {
 pub fn api(routes: &mut ServiceConfig, config: &Config) {
     sessions::router(routes);
     accounts::router(routes, config);
+    personal_data::router(routes);
     password::router(routes, config);
     email::router(routes);
     if config.offers(Feature::Organisations) {

@@ -16,5 +16,6 @@ mod embedded;
 mod listen;
 mod orgs;
 mod password;
+mod personal_data;
 mod sessions;
 mod support;

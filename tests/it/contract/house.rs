@@ -11,7 +11,7 @@ use crate::support::TestApp;
 /// where they stand further right.
 const ORDER: &[&[&str]] = &[
     &["app", "worker"],
-    &["health", "gateway", "admin", "export"],
+    &["health", "gateway", "admin", "personal_data"],
     &[
         "password",
         "email",
