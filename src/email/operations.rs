@@ -6,6 +6,7 @@ use diesel::pg::PgConnection;
 use super::model::{EmailChange, LIFETIME, REVERT_WINDOW};
 use super::store;
 use crate::accounts::{self, User};
+use crate::api_keys;
 use crate::audit::{self, Entry};
 use crate::auth::{Caller, Session};
 use crate::error::{Code, Error, FieldCode, Invalid};
@@ -286,5 +287,9 @@ pub fn revert(connection: &mut PgConnection, client: &Client, token: &Token) -> 
         &Notice::EmailChanged { old_email, new_email },
         None,
     )?;
-    audit::record(connection, entry("email.change_reverted"))
+    let disabled = api_keys::disable_made_since(connection, now, user.id, change.requested_at)?;
+    audit::record(
+        connection,
+        entry("email.change_reverted").detail("api_keys_disabled", disabled),
+    )
 }
