@@ -4,7 +4,9 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::{capabilities, docs};
 use crate::config::{Config, Feature};
-use crate::{accounts, email, gateway, health, http, images, orgs, password, sessions};
+use crate::{
+    accounts, email, gateway, health, http, images, invitations, join_requests, members, orgs, password, sessions,
+};
 
 /// What stays at the root, whatever the base path.
 pub fn root(routes: &mut ServiceConfig) {
@@ -19,6 +21,10 @@ pub fn api(routes: &mut ServiceConfig, config: &Config) {
     password::router(routes, config);
     email::router(routes);
     if config.offers(Feature::Organisations) {
+        // Before what takes any word for an id.
+        join_requests::router(routes);
+        invitations::router(routes);
+        members::router(routes);
         orgs::router(routes);
     }
     if config.offers(Feature::Avatars) {
