@@ -7,7 +7,8 @@
 //! | [`app`], [`worker`] | the only places that know every slice: the list of routes, the middleware; the background loop |
 //! | [`personal_data`] | export and deletion of everything held about a person |
 //! | [`gateway`], [`health`] | what gateways ask; probes |
-//! | [`orgs`] | organisations, and who may do what in one |
+//! | [`invitations`], [`join_requests`] | the two doors into an organisation |
+//! | [`members`], [`orgs`] | who is there as what; organisations, and who may do what in one |
 //! | [`password`], [`email`] | change, reset; change, confirm, revert |
 //! | [`api_keys`] | keys with which machines act for people |
 //! | [`sessions`] | log in, refresh, log out |
@@ -42,8 +43,11 @@ pub mod health;
 pub mod http;
 pub mod ids;
 pub mod images;
+pub mod invitations;
+pub mod join_requests;
 pub mod locale;
 pub mod mail;
+pub mod members;
 pub mod memberships;
 pub mod notifications;
 pub mod one_time_tokens;

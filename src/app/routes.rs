@@ -4,7 +4,10 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::{capabilities, docs};
 use crate::config::{Config, Feature};
-use crate::{accounts, api_keys, email, gateway, health, http, images, orgs, password, personal_data, sessions};
+use crate::{
+    accounts, api_keys, email, gateway, health, http, images, invitations, join_requests, members, orgs, password,
+    personal_data, sessions,
+};
 
 /// What stays at the root, whatever the base path.
 pub fn root(routes: &mut ServiceConfig) {
@@ -20,6 +23,10 @@ pub fn api(routes: &mut ServiceConfig, config: &Config) {
     password::router(routes, config);
     email::router(routes);
     if config.offers(Feature::Organisations) {
+        // Before what takes any word for an id.
+        join_requests::router(routes);
+        invitations::router(routes);
+        members::router(routes);
         orgs::router(routes);
     }
     if config.offers(Feature::Avatars) {
