@@ -10,6 +10,7 @@
 )]
 
 mod accounts;
+mod api_keys;
 mod contract;
 mod email;
 mod embedded;
