@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`app`], [`worker`] | the only places that know every slice: the list of routes, the middleware; the background loop |
 //! | [`gateway`], [`health`] | what gateways ask; probes |
+//! | [`password`], [`email`] | change, reset; change, confirm, revert |
 //! | [`sessions`] | log in, refresh, log out |
 //! | [`accounts`] | sign up, `/me` |
 //! | [`memberships`] | who is where as what |
@@ -29,6 +30,7 @@ pub mod auth;
 pub mod clock;
 pub mod config;
 pub mod db;
+pub mod email;
 pub mod error;
 pub mod gateway;
 pub mod health;
@@ -39,6 +41,7 @@ pub mod mail;
 pub mod memberships;
 pub mod notifications;
 pub mod one_time_tokens;
+pub mod password;
 pub mod secret;
 pub mod sessions;
 pub mod state;

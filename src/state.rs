@@ -10,6 +10,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
 use crate::http::RateLimit;
+use crate::mail::MailLimit;
 use crate::secret::ServerSecret;
 
 /// Everything that is made once, at the start. Cheap to clone.
@@ -31,6 +32,8 @@ pub struct State {
     pub throttle: Throttle,
     /// Limits the rate of public requests.
     pub rate_limit: RateLimit,
+    /// Limits how much mail strangers can make the service send to an address.
+    pub mail_limit: MailLimit,
     /// What a password must be.
     pub policy: Policy,
     /// Wakes the worker: there is mail to send.

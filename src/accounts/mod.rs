@@ -13,8 +13,9 @@ mod routes;
 mod store;
 
 pub use model::{Nickname, TimeZone, User, Username};
-pub use operations::{
-    NewUser, check_password, create_user, find_user, find_user_for_update, require_fresh,
-};
+pub use operations::{NewUser, check_password, create_user, find_user, find_user_for_update, require_fresh};
 pub use routes::{AcceptedResponse, MailedTokenRequest, router};
-pub use store::{delete_expired_registrations as sweep_registrations, find_by_login, registered_hashes};
+pub use store::{
+    delete_expired_registrations as sweep_registrations, delete_registrations, delete_unverified, find_by_login,
+    is_taken, move_email, registered_hashes, set_password, void_password,
+};

@@ -12,7 +12,7 @@ use crate::error::{Code, Error, FieldCode, Invalid};
 use crate::http::{Change, Client, Precondition};
 use crate::ids::UserId;
 use crate::locale::Locale;
-use crate::mail::{EmailAddress, Message, outbox};
+use crate::mail::{EmailAddress, MailLimit, Message, outbox};
 use crate::memberships::{self, OrgSummary};
 use crate::notifications;
 use crate::one_time_tokens::{self, Target};
@@ -34,14 +34,16 @@ pub struct Registrant {
 /// roads do the same work.
 pub fn register(
     connection: &mut PgConnection,
-    secret: &ServerSecret,
+    (secret, limit): (&ServerSecret, MailLimit),
     client: &Client,
     registrant: &Registrant,
 ) -> Result<(), Error> {
     let now = client.now;
     let email = &registrant.email;
-    let taken = store::is_taken(connection, now, email.as_str())?;
-    store::insert_unverified(connection, now, email, registrant.locale)?;
+    let taken = store::is_taken(connection, now, email.as_str(), None)?;
+    if !taken {
+        store::insert_unverified(connection, now, email, registrant.locale)?;
+    }
     let registration_id = store::insert_registration(
         connection,
         now,
@@ -67,45 +69,49 @@ pub fn register(
     } else {
         Message::VerifyEmail { token_id }
     };
-    outbox::enqueue(connection, now, email.as_str(), registrant.locale, &message)?;
+    if limit.allows(connection, now, email.as_str())? {
+        outbox::enqueue(connection, now, email.as_str(), registrant.locale, &message)?;
+    }
     audit::record(
         connection,
         Entry::by_anybody(client, "account.registered").object("email", None, email.to_string()),
     )
 }
 
-/// Mails a new link for the newest registration of an address; the earlier one dies.
+/// Mails a new link for the newest registration of an address; the earlier one dies. That it was asked for is on record
+/// either way.
 pub fn resend(
     connection: &mut PgConnection,
-    secret: &ServerSecret,
+    (secret, limit): (&ServerSecret, MailLimit),
     client: &Client,
     email: &EmailAddress,
 ) -> Result<(), Error> {
     let now = client.now;
     let registration = store::newest_registration(connection, now, email.as_str())?;
-    let taken = store::is_taken(connection, now, email.as_str())?;
-    let Some(registration) = registration.filter(|_| !taken) else {
-        return Ok(());
-    };
-    let target = Target::Registration(registration.id);
-    one_time_tokens::void(connection, now, Purpose::VerifyEmail, target)?;
-    let token_id = one_time_tokens::issue(
-        connection,
-        secret,
-        now,
-        Purpose::VerifyEmail,
-        target,
-        REGISTRATION_LIFETIME,
-    )?;
-    let locale = Locale::stored(&registration.locale);
-    outbox::enqueue(
-        connection,
-        now,
-        email.as_str(),
-        locale,
-        &Message::VerifyEmail { token_id },
-    )?;
-    Ok(())
+    let taken = store::is_taken(connection, now, email.as_str(), None)?;
+    let may_send = limit.allows(connection, now, email.as_str())?;
+    if let Some(registration) = registration.filter(|_| !taken && may_send) {
+        let target = Target::Registration(registration.id);
+        one_time_tokens::void(connection, now, Purpose::VerifyEmail, target)?;
+        let token_id = one_time_tokens::issue(
+            connection,
+            secret,
+            now,
+            Purpose::VerifyEmail,
+            target,
+            REGISTRATION_LIFETIME,
+        )?;
+        let locale = Locale::stored(&registration.locale);
+        outbox::enqueue(
+            connection,
+            now,
+            email.as_str(),
+            locale,
+            &Message::VerifyEmail { token_id },
+        )?;
+    }
+    let entry = Entry::by_anybody(client, "account.verification_resent").object("email", None, email.to_string());
+    audit::record(connection, entry)
 }
 
 /// Makes a registration the account of its address. All other registrations of the address end.
@@ -285,7 +291,10 @@ pub async fn check_password<P>(
         .await?;
     let right = state.hasher.verify(password, hash.clone()).await?;
     if let Some(hash) = hash.filter(|_| right) {
-        state.db.transaction(move |connection| throttle.clear(connection, &account, ip)).await?;
+        state
+            .db
+            .transaction(move |connection| throttle.clear(connection, &account, ip))
+            .await?;
         return Ok(hash);
     }
     let entry = Entry::by(caller, "password.check_failed").failed();
@@ -310,7 +319,9 @@ pub async fn require_fresh<P: OfSession>(
     current_password: Option<Password>,
 ) -> Result<(), Error> {
     match current_password {
-        Some(password) => check_password(state, caller, password, "#/current_password").await.map(|_| ()),
+        Some(password) => check_password(state, caller, password, "#/current_password")
+            .await
+            .map(|_| ()),
         None if caller.is_fresh() => Ok(()),
         None => Err(Error::new(Code::ReauthenticationRequired)),
     }

@@ -88,10 +88,10 @@ async fn register(client: Client, input: Input, state: web::Data<State>) -> Resu
         nickname: request.nickname,
         locale: request.locale.unwrap_or_default(),
     };
-    let secret = state.secret.clone();
+    let (secret, limit) = (state.secret.clone(), state.mail_limit);
     state
         .db
-        .transaction(move |connection| operations::register(connection, &secret, &client, &registrant))
+        .transaction(move |connection| operations::register(connection, (&secret, limit), &client, &registrant))
         .await?;
     state.mail_waiting.notify_one();
     AcceptedResponse::answer()
@@ -120,10 +120,10 @@ async fn resend_verification(client: Client, input: Input, state: web::Data<Stat
     }
     state.rate_limit.check(client.ip)?;
     let request: ResendVerificationRequest = input.json().await?;
-    let secret = state.secret.clone();
+    let (secret, limit) = (state.secret.clone(), state.mail_limit);
     state
         .db
-        .transaction(move |connection| operations::resend(connection, &secret, &client, &request.email))
+        .transaction(move |connection| operations::resend(connection, (&secret, limit), &client, &request.email))
         .await?;
     state.mail_waiting.notify_one();
     AcceptedResponse::answer()

@@ -55,8 +55,17 @@ pub fn find_by_login(connection: &mut PgConnection, login: &str) -> Result<Optio
     })
 }
 
-/// Whether an address has a proven account, or is kept for one whose change of address can still be undone.
-pub fn is_taken(connection: &mut PgConnection, now: DateTime<Utc>, email: &str) -> Result<bool, Error> {
+/// Whether an address has a proven account, or is kept for one whose change of address can still be undone; what is kept
+/// for `except` is not taken for them.
+///
+/// # Errors
+/// When the database fails.
+pub fn is_taken(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    email: &str,
+    except: Option<UserId>,
+) -> Result<bool, Error> {
     let verified = users::table
         .filter(users::email.eq(email))
         .filter(users::email_verified_at.is_not_null());
@@ -64,7 +73,8 @@ pub fn is_taken(connection: &mut PgConnection, now: DateTime<Utc>, email: &str) 
         .filter(email_changes::old_email.eq(email))
         .filter(email_changes::confirmed_at.is_not_null())
         .filter(email_changes::reverted_at.is_null())
-        .filter(email_changes::revert_expires_at.gt(now));
+        .filter(email_changes::revert_expires_at.gt(now))
+        .filter(email_changes::user_id.nullable().is_distinct_from(except));
     Ok(diesel::select(exists(verified).or(exists(kept))).get_result(connection)?)
 }
 
@@ -145,6 +155,10 @@ pub fn registered_hashes(connection: &mut PgConnection, now: DateTime<Utc>, emai
         .load(connection)?)
 }
 
+/// Ends all sign-ups of an address.
+///
+/// # Errors
+/// When the database fails.
 pub fn delete_registrations(connection: &mut PgConnection, email: &str) -> Result<(), Error> {
     diesel::delete(registrations::table.filter(registrations::email.eq(email))).execute(connection)?;
     Ok(())
@@ -296,6 +310,78 @@ pub fn pending_email(connection: &mut PgConnection, now: DateTime<Utc>, id: User
         .select(email_changes::new_email)
         .first(connection)
         .optional()?)
+}
+
+/// Gives an account a new password, and proves its address if that was not done: the mailbox has shown itself. `seen` is the
+/// hash that was checked; nothing happens, and the answer is no, when it has changed since.
+///
+/// # Errors
+/// When the database fails.
+pub fn set_password(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    id: UserId,
+    seen: Option<&str>,
+    hash: &str,
+) -> Result<bool, Error> {
+    let unchanged = users::table
+        .find(id)
+        .filter(users::password_hash.is_not_distinct_from(seen));
+    let changed = diesel::update(unchanged)
+        .set((
+            users::password_hash.eq(hash),
+            users::password_changed_at.eq(now),
+            users::email_verified_at.eq(diesel::dsl::case_when(
+                users::email_verified_at.is_null(),
+                now.into_sql::<diesel::sql_types::Nullable<diesel::sql_types::Timestamptz>>(),
+            )
+            .otherwise(users::email_verified_at)),
+        ))
+        .execute(connection)?;
+    Ok(changed == 1)
+}
+
+/// Takes an account's password away, until a new one is set by mail.
+///
+/// # Errors
+/// When the database fails.
+pub fn void_password(connection: &mut PgConnection, id: UserId) -> Result<(), Error> {
+    diesel::update(users::table.find(id))
+        .set(users::password_hash.eq(None::<String>))
+        .execute(connection)?;
+    Ok(())
+}
+
+/// Deletes an account that nobody has proven to be theirs, so that its address is free for who has.
+///
+/// # Errors
+/// When the database fails.
+pub fn delete_unverified(connection: &mut PgConnection, email: &str) -> Result<(), Error> {
+    let unproven = users::table
+        .filter(users::email.eq(email))
+        .filter(users::email_verified_at.is_null());
+    diesel::delete(unproven).execute(connection)?;
+    Ok(())
+}
+
+/// Gives an account another, proven, address; one that is taken breaks `users_email_key`.
+///
+/// # Errors
+/// When the database fails.
+pub fn move_email(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    id: UserId,
+    email: &str,
+) -> Result<(), diesel::result::Error> {
+    diesel::update(users::table.find(id))
+        .set((
+            users::email.eq(email),
+            users::email_verified_at.eq(now),
+            users::updated_at.eq(now),
+        ))
+        .execute(connection)
+        .map(|_| ())
 }
 
 /// Makes an account on the operator's word; a taken address or username breaks its unique constraint.

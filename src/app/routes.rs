@@ -4,7 +4,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::docs;
 use crate::config::Config;
-use crate::{accounts, gateway, health, http, sessions};
+use crate::{accounts, email, gateway, health, http, password, sessions};
 
 /// What stays at the root, whatever the base path.
 pub fn root(routes: &mut ServiceConfig) {
@@ -13,9 +13,11 @@ pub fn root(routes: &mut ServiceConfig) {
 }
 
 /// Everything else; what the deployment does not offer is not there.
-pub fn api(routes: &mut ServiceConfig, _config: &Config) {
+pub fn api(routes: &mut ServiceConfig, config: &Config) {
     sessions::router(routes);
     accounts::router(routes);
+    password::router(routes, config);
+    email::router(routes);
     docs::router(routes);
     http::router(routes);
 }

@@ -25,6 +25,7 @@ use crate::config::Config;
 use crate::db::Db;
 use crate::error::Error;
 use crate::http::{Challenge, Edge, MAX_BODY_BYTES, RateLimit, RouteTable, edge, fallback, remember_answers};
+use crate::mail::MailLimit;
 use crate::state::State;
 
 /// A client that does not finish its headers by then is cut off.
@@ -49,6 +50,9 @@ pub fn state_of(config: Config, database_url: &SecretString, material: Material,
             enabled: config.limits_rates(),
         },
         rate_limit: RateLimit::new(config.limits_rates()),
+        mail_limit: MailLimit {
+            enabled: config.limits_rates(),
+        },
         policy: Policy::new(&config),
         mail_waiting: Arc::new(Notify::new()),
         draining: Arc::new(AtomicBool::new(false)),

@@ -117,6 +117,18 @@ impl Throttle {
     }
 }
 
+impl Throttle {
+    /// The account's owner has proved their mailbox and set a new password: all attempts are forgotten.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn forgive(&self, connection: &mut PgConnection, account: &Account) -> Result<(), Error> {
+        let attempts = password_attempts::table.filter(password_attempts::account.eq(account.0.as_slice()));
+        diesel::delete(attempts).execute(connection)?;
+        Ok(())
+    }
+}
+
 /// Forgets attempts that count no more.
 ///
 /// # Errors

@@ -16,6 +16,7 @@ mod address;
 mod clean;
 mod folder;
 mod letter;
+mod limit;
 pub mod link;
 pub mod message;
 pub mod outbox;
@@ -36,6 +37,7 @@ use render::Templates;
 use transport::Transport;
 
 pub use address::EmailAddress;
+pub use limit::MailLimit;
 pub use link::Link;
 pub use message::Message;
 

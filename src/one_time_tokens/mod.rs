@@ -57,6 +57,19 @@ pub fn consume(
     store::consume(connection, now, purpose, &token.hash())?.ok_or_else(|| Error::new(Code::LinkExpiredOrUsed))
 }
 
+/// What a link acts on, while it is good; it stays so.
+///
+/// # Errors
+/// When the database fails.
+pub fn peek(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    purpose: Purpose,
+    token: &Token,
+) -> Result<Option<Target>, Error> {
+    store::find_live(connection, now, purpose, &token.hash())
+}
+
 /// Voids the links for `purpose` that act on `target`.
 ///
 /// # Errors

@@ -61,6 +61,29 @@ pub fn insert(
     Ok(())
 }
 
+pub fn find_live(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    purpose: Purpose,
+    hash: &TokenHash,
+) -> Result<Option<Target>, Error> {
+    let columns: Option<Columns> = table::table
+        .filter(table::token_hash.eq(hash.as_bytes().as_slice()))
+        .filter(table::purpose.eq(purpose.as_str()))
+        .filter(table::used_at.is_null())
+        .filter(table::voided_at.is_null())
+        .filter(table::expires_at.gt(now))
+        .select((
+            table::registration_id,
+            table::user_id,
+            table::email_change_id,
+            table::invitation_id,
+        ))
+        .first(connection)
+        .optional()?;
+    Ok(columns.and_then(target_of))
+}
+
 pub fn consume(
     connection: &mut PgConnection,
     now: DateTime<Utc>,

@@ -11,7 +11,9 @@
 
 mod accounts;
 mod contract;
+mod email;
 mod embedded;
 mod listen;
+mod password;
 mod sessions;
 mod support;

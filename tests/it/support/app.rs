@@ -71,6 +71,20 @@ impl TestApp {
         )
     }
 
+    /// The same, with some settings different.
+    pub fn another_with(&self, settings: &[(&str, &str)]) -> Self {
+        let changed = settings
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let settings = self.settings.iter().cloned().chain(changed).collect();
+        Self::launch(
+            Arc::clone(&self.database),
+            Arc::clone(&self.folder),
+            settings,
+            self.state.clock.clone(),
+        )
+    }
+
     fn launch(database: Arc<Database>, folder: Arc<TempDir>, settings: Vec<(String, String)>, clock: Clock) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();

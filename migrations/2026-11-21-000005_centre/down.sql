@@ -1,0 +1,10 @@
+DROP INDEX users_disabled;
+DROP INDEX users_unverified;
+DROP INDEX users_grams;
+DROP FUNCTION keyward_grams;
+DROP FUNCTION keyward_user_text;
+DROP INDEX audit_log_action;
+DROP INDEX audit_log_actor;
+DROP TRIGGER notifications_announced ON notifications;
+DROP FUNCTION keyward_announce_notifications;
+DROP FUNCTION keyward_uuid_v7;

@@ -1,0 +1,224 @@
+use chrono::TimeDelta;
+use serde_json::json;
+
+use crate::support::{PASSWORD, TestApp};
+
+const NEW: &str = "violet-kettle-orbit-saddle";
+
+#[actix_web::test]
+async fn a_change_ends_the_other_sessions_and_tells_the_owner() {
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    let other = app.log_in("ada", PASSWORD).await;
+    let body = json!({"current_password": PASSWORD, "new_password": NEW, "confirm_password": NEW});
+    app.put("/password", &body).bearer(&ada.access_token).await.expect(204);
+    app.get("/me")
+        .bearer(other["access_token"].as_str().unwrap())
+        .await
+        .refused(401, "invalid_token");
+    let me = app.get("/me").bearer(&ada.access_token).await.expect(200);
+    assert_eq!(me["unread_notifications"], 1);
+    assert!(app.last_mail_to("ada@example.com").await.link().is_none());
+    app.post("/auth/login", &json!({"login": "ada", "password": PASSWORD}))
+        .await
+        .refused(401, "invalid_credentials");
+    app.log_in("ada", NEW).await;
+}
+
+#[actix_web::test]
+async fn everything_wrong_with_a_new_password_is_said_at_once_and_nothing_changes() {
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    let change = |body: serde_json::Value| app.put("/password", &body).bearer(&ada.access_token).send();
+    let body = json!({"current_password": "x", "new_password": "short", "confirm_password": "other"});
+    change(body).await.invalid(&[
+        ("#/new_password", "too_short"),
+        ("#/new_password", "too_weak"),
+        ("#/confirm_password", "mismatch"),
+    ]);
+    let body = json!({"current_password": PASSWORD, "new_password": PASSWORD});
+    change(body).await.invalid(&[("#/new_password", "same_as_current")]);
+    let body = json!({"current_password": "wrong", "new_password": NEW});
+    change(body).await.invalid(&[("#/current_password", "incorrect")]);
+    change(json!({"new_password": NEW}))
+        .await
+        .invalid(&[("#/current_password", "required")]);
+    let body = json!({"current_password": PASSWORD, "new_password": "ada@example.com!"});
+    change(body).await.invalid(&[("#/new_password", "contains_user_info")]);
+    app.log_in("ada", PASSWORD).await;
+    assert!(app.mails().await.is_empty());
+}
+
+#[actix_web::test]
+async fn of_two_changes_at_once_one_succeeds() {
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    let calls = (0..8).map(|n| {
+        let body = json!({"current_password": PASSWORD, "new_password": format!("{NEW}-{n}")});
+        app.put("/password", &body).bearer(&ada.access_token).send()
+    });
+    let replies = futures_util::future::join_all(calls).await;
+    assert_eq!(replies.iter().filter(|reply| reply.status == 204).count(), 1);
+    for reply in replies.iter().filter(|reply| reply.status != 204) {
+        reply.invalid(&[("#/current_password", "incorrect")]);
+    }
+}
+
+#[actix_web::test]
+async fn a_password_is_the_same_however_it_is_typed() {
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    let body = json!({"current_password": PASSWORD, "new_password": "caf\u{e9}-rocket-tundra-fiddle"});
+    app.put("/password", &body).bearer(&ada.access_token).await.expect(204);
+    app.log_in("ada", "cafe\u{301}-rocket-tundra-fiddle").await;
+}
+
+#[actix_web::test]
+async fn a_forgotten_password_is_set_anew_by_mail_once() {
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    let known = app.post("/password/forgot", &json!({"email": "ada@example.com"})).await;
+    let unknown = app.post("/password/forgot", &json!({"email": "bob@example.com"})).await;
+    assert_eq!((known.status, &known.bytes), (unknown.status, &unknown.bytes));
+    let token = app.last_mail_to("ada@example.com").await.token("reset-password");
+    assert!(app.mails_to("bob@example.com").await.is_empty());
+    let weak = json!({"token": token, "new_password": "password"});
+    app.post("/password/reset", &weak)
+        .await
+        .invalid(&[("#/new_password", "too_short"), ("#/new_password", "too_weak")]);
+    let body = json!({"token": token, "new_password": NEW});
+    let calls = (0..50).map(|_| app.post("/password/reset", &body).send());
+    let replies = futures_util::future::join_all(calls).await;
+    assert_eq!(replies.iter().filter(|reply| reply.status == 204).count(), 1);
+    assert!(
+        replies
+            .iter()
+            .filter(|reply| reply.status != 204)
+            .all(|reply| reply.status == 410)
+    );
+    app.get("/me")
+        .bearer(&ada.access_token)
+        .await
+        .refused(401, "invalid_token");
+    app.log_in("ada", NEW).await;
+}
+
+#[actix_web::test]
+async fn a_reset_link_lasts_an_hour_and_opens_no_other_door() {
+    let app = TestApp::start();
+    app.person("ada").await;
+    app.post("/password/forgot", &json!({"email": "ada@example.com"}))
+        .await
+        .expect(202);
+    let token = app.last_mail_to("ada@example.com").await.token("reset-password");
+    for path in ["/auth/verify-email", "/email/confirm", "/email/revert"] {
+        app.post(path, &json!({"token": token}))
+            .await
+            .refused(410, "link_expired_or_used");
+    }
+    app.post("/auth/refresh", &json!({"refresh_token": token}))
+        .await
+        .refused(401, "invalid_token");
+    app.advance(TimeDelta::minutes(60));
+    let body = json!({"token": token, "new_password": NEW});
+    app.post("/password/reset", &body)
+        .await
+        .refused(410, "link_expired_or_used");
+    app.log_in("ada", PASSWORD).await;
+}
+
+#[actix_web::test]
+async fn a_reset_proves_the_address_of_somebody_unverified() {
+    let app = TestApp::start();
+    app.post(
+        "/auth/register",
+        &json!({"email": "ada@example.com", "password": PASSWORD}),
+    )
+    .await
+    .expect(202);
+    let link = app.last_mail_to("ada@example.com").await.token("verify-email");
+    app.post("/password/forgot", &json!({"email": "ada@example.com"}))
+        .await
+        .expect(202);
+    let token = app.last_mail_to("ada@example.com").await.token("reset-password");
+    app.post("/password/reset", &json!({"token": token, "new_password": NEW}))
+        .await
+        .expect(204);
+    app.log_in("ada@example.com", NEW).await;
+    app.post("/auth/verify-email", &json!({"token": link}))
+        .await
+        .refused(410, "link_expired_or_used");
+}
+
+#[actix_web::test]
+async fn a_change_of_password_kills_pending_resets() {
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    app.post("/password/forgot", &json!({"email": "ada@example.com"}))
+        .await
+        .expect(202);
+    let token = app.last_mail_to("ada@example.com").await.token("reset-password");
+    let body = json!({"current_password": PASSWORD, "new_password": NEW});
+    app.put("/password", &body).bearer(&ada.access_token).await.expect(204);
+    let body = json!({"token": token, "new_password": "marble-tunnel-fiddle-sponge"});
+    app.post("/password/reset", &body)
+        .await
+        .refused(410, "link_expired_or_used");
+}
+
+#[actix_web::test]
+async fn strangers_cannot_flood_a_mailbox() {
+    let app = TestApp::start();
+    app.person("ada").await;
+    for _ in 0..15 {
+        app.post("/password/forgot", &json!({"email": "ada@example.com"}))
+            .await
+            .expect(202);
+        app.post(
+            "/auth/register",
+            &json!({"email": "ada@example.com", "password": PASSWORD}),
+        )
+        .await
+        .expect(202);
+    }
+    assert_eq!(app.mails_to("ada@example.com").await.len(), 10);
+}
+
+#[actix_web::test]
+async fn the_policy_is_published_and_checked_without_an_account() {
+    let app = TestApp::start_with(&[
+        ("KEYWARD_PASSWORD_CLASSES", "digit"),
+        ("KEYWARD_PASSWORD_MIN_LENGTH", "14"),
+    ]);
+    let policy = app.get("/password/policy").await.expect(200);
+    assert_eq!(
+        policy,
+        json!({"min_length": 14, "max_length": 1024, "min_strength": 3, "required_classes": ["digit"]})
+    );
+    let body = json!({"password": PASSWORD, "username": "ada"});
+    let check = app.post("/password/check", &body).await.expect(200);
+    assert_eq!(check["acceptable"], false);
+    assert_eq!(check["problems"][0]["code"], "too_weak");
+    let body = json!({"password": format!("{PASSWORD}-7")});
+    assert_eq!(app.post("/password/check", &body).await.expect(200)["acceptable"], true);
+}
+
+#[actix_web::test]
+async fn a_raised_cost_rehashes_at_the_next_login() {
+    use diesel::prelude::*;
+    use keyward::db::schema::users;
+
+    let app = TestApp::start();
+    app.person("ada").await;
+    let costlier = app.another_with(&[("KEYWARD_ARGON2_MEMORY_KIB", "16")]);
+    let hash = || {
+        users::table
+            .select(users::password_hash.assume_not_null())
+            .first::<String>(&mut app.connect())
+            .unwrap()
+    };
+    assert!(hash().contains("m=8,"));
+    costlier.log_in("ada", PASSWORD).await;
+    assert!(hash().contains("m=16,"));
+    costlier.log_in("ada", PASSWORD).await;
+}
