@@ -9,8 +9,8 @@
 //! | [`password`], [`email`] | change, reset; change, confirm, revert |
 //! | [`sessions`] | log in, refresh, log out |
 //! | [`accounts`] | sign up, `/me` |
-//! | [`memberships`] | who is where as what |
 //! | [`one_time_tokens`], [`notifications`], [`audit`] | mailed links; the notification centre; the audit log |
+//! | [`memberships`] | who is where as what |
 //! | [`state`] | what every handler may use |
 //! | [`auth`], [`mail`] | identities, permissions, passwords, access tokens; messages, outbox, transports |
 //! | [`http`] | problem+json, extractors, paging, idempotency |

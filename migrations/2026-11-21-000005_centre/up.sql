@@ -21,6 +21,10 @@ COMMENT ON FUNCTION keyward_announce_notifications IS
 CREATE TRIGGER notifications_announced AFTER INSERT ON notifications
     REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION keyward_announce_notifications();
 
+-- Ids sort by when they were made.
+DROP INDEX notifications_user;
+CREATE INDEX notifications_user ON notifications (user_id, id);
+
 CREATE INDEX audit_log_actor ON audit_log (actor_id, at DESC, id DESC) WHERE actor_id IS NOT NULL;
 CREATE INDEX audit_log_action ON audit_log (action, at DESC, id DESC);
 

@@ -4,7 +4,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::docs;
 use crate::config::Config;
-use crate::{accounts, email, gateway, health, http, password, sessions};
+use crate::{accounts, email, gateway, health, http, notifications, password, sessions};
 
 /// What stays at the root, whatever the base path.
 pub fn root(routes: &mut ServiceConfig) {
@@ -18,6 +18,7 @@ pub fn api(routes: &mut ServiceConfig, config: &Config) {
     accounts::router(routes);
     password::router(routes, config);
     email::router(routes);
+    notifications::router(routes);
     docs::router(routes);
     http::router(routes);
 }
