@@ -13,9 +13,9 @@
 //! | [`api_keys`] | keys with which machines act for people |
 //! | [`sessions`] | log in, refresh, log out |
 //! | [`accounts`] | sign up, `/me` |
-//! | [`memberships`] | who is where as what |
 //! | [`images`] | avatars and logos |
 //! | [`one_time_tokens`], [`notifications`], [`audit`] | mailed links; the notification centre; the audit log |
+//! | [`memberships`] | who is where as what |
 //! | [`state`] | what every handler may use |
 //! | [`auth`], [`mail`], [`picture`] | identities, permissions, passwords, access tokens; messages, outbox, transports; scaling |
 //! | [`http`] | problem+json, extractors, paging, idempotency |

@@ -5,8 +5,8 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use super::{capabilities, docs};
 use crate::config::{Config, Feature};
 use crate::{
-    accounts, api_keys, email, gateway, health, http, images, invitations, join_requests, members, orgs, password,
-    personal_data, sessions,
+    accounts, api_keys, email, gateway, health, http, images, invitations, join_requests, members, notifications, orgs,
+    password, personal_data, sessions,
 };
 
 /// What stays at the root, whatever the base path.
@@ -36,6 +36,7 @@ pub fn api(routes: &mut ServiceConfig, config: &Config) {
     if config.offers(Feature::ApiKeys) {
         api_keys::router(routes);
     }
+    notifications::router(routes);
     docs::router(routes);
     http::router(routes);
 }
