@@ -11,6 +11,7 @@
 
 mod accounts;
 mod api_keys;
+mod cli;
 mod contract;
 mod email;
 mod embedded;
