@@ -50,7 +50,15 @@ async fn a_change_of_role_acts_at_once_and_the_person_is_told() {
         .refused(403, "forbidden_role");
     assert_eq!(app.told(&bob, "member_role_changed"), (2, 0));
     assert_eq!(app.mails_to("bob@example.com").await.len(), 2);
-    assert_eq!(app.audited(&org), ["org.created", "member.changed", "member.changed"]);
+    assert_eq!(
+        app.audited(&org),
+        [
+            "org.created",
+            "session.org_switched",
+            "member.changed",
+            "member.changed"
+        ]
+    );
 }
 
 #[actix_web::test]
