@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use secrecy::SecretString;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -12,12 +13,14 @@ use crate::db::migrations;
 use crate::error::Error;
 use crate::mail::{Mailer, outbox};
 use crate::state::State;
-use crate::{accounts, auth, http, one_time_tokens};
+use crate::{accounts, auth, http, notifications, one_time_tokens};
 
 /// How often the outbox is looked at when nobody says that there is something in it.
 const MAIL_INTERVAL: Duration = Duration::from_secs(1);
 /// How often what has expired is swept away; nothing depends on it but the size of the tables.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
+/// How long a mail that was sent stays in the outbox: the limit of mail to one address counts them.
+const MAIL_KEPT: TimeDelta = TimeDelta::days(1);
 /// How long to wait for a database that is not there.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -94,7 +97,8 @@ pub async fn sweep(state: &State) -> Result<(), Error> {
             auth::sweep_password_attempts(connection, now)?;
             one_time_tokens::sweep(connection, now)?;
             accounts::sweep_registrations(connection, now)?;
-            outbox::sweep(connection, now)?;
+            notifications::sweep(connection, now)?;
+            outbox::sweep(connection, now - MAIL_KEPT)?;
             Ok(())
         })
         .await

@@ -12,6 +12,7 @@ use crate::error::Error;
 use crate::http::{Answer, Input};
 use crate::ids::ImageId;
 use crate::images;
+use crate::picture;
 use crate::state::State;
 
 /// Where a picture is to be had.
@@ -38,7 +39,7 @@ pub(super) async fn put_avatar(
     input: Input,
     state: web::Data<State>,
 ) -> Result<Answer, Error> {
-    let content = input.bytes(images::MEDIA_TYPES, images::MAX_BYTES).await?;
+    let content = input.bytes(picture::MEDIA_TYPES, picture::MAX_BYTES).await?;
     let webp = state.painter.paint(content).await?;
     let id = state
         .db

@@ -8,6 +8,7 @@ use crate::error::{FieldCode, Invalid};
 use crate::http::clean_line;
 use crate::ids::{ImageId, OrgId, UserId};
 use crate::locale::Locale;
+use crate::notifications::Recipient;
 
 /// Names that would be taken for the service itself, or that stand in its paths.
 const RESERVED_USERNAMES: &[&str] = &[
@@ -172,6 +173,15 @@ impl User {
     /// The language to write to them in.
     pub fn locale(&self) -> Locale {
         Locale::stored(&self.locale)
+    }
+
+    /// As whom notifications are for.
+    pub fn recipient(&self) -> Recipient<'_> {
+        Recipient {
+            user_id: self.id,
+            email: &self.email,
+            locale: self.locale(),
+        }
     }
 
     /// What others and the audit log call them.

@@ -291,6 +291,10 @@ pub fn has_username(connection: &mut PgConnection, username: &Username, except: 
     Ok(diesel::select(exists(taken)).get_result(connection)?)
 }
 
+/// Lets a name rest, so that nobody else has it for a while.
+///
+/// # Errors
+/// When the database fails.
 pub fn release_username(
     connection: &mut PgConnection,
     now: DateTime<Utc>,

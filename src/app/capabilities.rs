@@ -13,6 +13,7 @@ use crate::state::State;
 /// What a deployment offers; what is switched off answers 404.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Capabilities)]
+#[expect(clippy::struct_excessive_bools, reason = "each says whether one thing is offered")]
 pub struct CapabilitiesResponse {
     /// `open` or `closed`.
     pub registration: &'static str,

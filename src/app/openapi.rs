@@ -30,7 +30,10 @@ use crate::http::ProblemResponse;
         (name = "Password", description = "Change and reset"),
         (name = "Email", description = "Change of address"),
         (name = "API keys", description = "Credentials for machines"),
-        (name = "Organisations", description = "Organisations, members, invitations, requests to join"),
+        (name = "Organisations", description = "Organisations, and which one a session acts in"),
+        (name = "Members", description = "Who is in an organisation, as what"),
+        (name = "Invitations", description = "Asking people in"),
+        (name = "Join requests", description = "Asking to be let in"),
         (name = "Notifications", description = "The notification centre"),
         (name = "Verification", description = "For gateways and resource servers"),
         (name = "Administration", description = "For administrators of the platform"),
@@ -52,6 +55,8 @@ pub fn document(config: &Config) -> OpenApi {
     let mut schemas = Vec::new();
     ProblemResponse::schemas(&mut schemas);
     components.schemas.extend(schemas);
+    // Ids stand in paths, too, from where their schemas are not collected.
+    components.schemas.extend(crate::ids::schemas());
     components
         .schemas
         .insert("Problem".to_owned(), ProblemResponse::schema());

@@ -5,7 +5,8 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use super::{capabilities, docs};
 use crate::config::{Config, Feature};
 use crate::{
-    accounts, email, gateway, health, http, images, invitations, join_requests, members, orgs, password, sessions,
+    accounts, api_keys, email, gateway, health, http, images, invitations, join_requests, members, notifications, orgs,
+    password, personal_data, sessions,
 };
 
 /// What stays at the root, whatever the base path.
@@ -18,6 +19,7 @@ pub fn root(routes: &mut ServiceConfig) {
 pub fn api(routes: &mut ServiceConfig, config: &Config) {
     sessions::router(routes);
     accounts::router(routes, config);
+    personal_data::router(routes);
     password::router(routes, config);
     email::router(routes);
     if config.offers(Feature::Organisations) {
@@ -31,6 +33,10 @@ pub fn api(routes: &mut ServiceConfig, config: &Config) {
         images::router(routes);
     }
     routes.service(capabilities::get_capabilities);
+    if config.offers(Feature::ApiKeys) {
+        api_keys::router(routes);
+    }
+    notifications::router(routes);
     docs::router(routes);
     http::router(routes);
 }

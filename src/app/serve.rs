@@ -19,15 +19,16 @@ use super::authenticate::authenticate;
 use super::docs::{self, Document};
 use super::material::Material;
 use super::{openapi, routes};
-use crate::auth::{Hasher, Policy, Throttle};
+use crate::auth::{Catalogue, Hasher, Policy, Throttle};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
 use crate::error::Error;
 use crate::http::{Challenge, Edge, MAX_BODY_BYTES, RateLimit, RouteTable, edge, fallback, remember_answers};
-use crate::images::Painter;
 use crate::mail::MailLimit;
+use crate::picture::Painter;
 use crate::state::State;
+use crate::{notifications, sessions};
 
 /// A client that does not finish its headers by then is cut off.
 const HEADERS_DEADLINE: Duration = Duration::from_secs(5);
@@ -39,7 +40,7 @@ const SHUTDOWN_SECONDS: u64 = 30;
 /// Makes what handlers work with. Connects to nothing yet.
 ///
 /// # Errors
-/// The cost of password hashes is not one Argon2 takes.
+/// The cost of password hashes is not one Argon2 takes; the file of scopes cannot be used.
 pub fn state_of(config: Config, database_url: &SecretString, material: Material, clock: Clock) -> Result<State, Error> {
     Ok(State {
         db: Db::new(database_url, config.db_pool_size),
@@ -54,6 +55,7 @@ pub fn state_of(config: Config, database_url: &SecretString, material: Material,
         mail_limit: MailLimit {
             enabled: config.limits_rates(),
         },
+        scopes: Arc::new(Catalogue::load(config.scopes_file.as_deref()).map_err(Error::internal)?),
         policy: Policy::new(&config),
         painter: Painter::default(),
         mail_waiting: Arc::new(Notify::new()),
@@ -86,6 +88,8 @@ pub fn start(listener: TcpListener, state: State) -> std::io::Result<Running> {
         https: config.public_url().is_https(),
     });
     let (db, secret) = (web::Data::new(state.db.clone()), web::Data::new(state.secret.clone()));
+    let centre = notifications::Centre::new(state.clone(), sessions::live_among).map_err(std::io::Error::other)?;
+    let centre = web::Data::new(centre);
     let state = web::Data::new(state);
     let workers = match config.workers {
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
@@ -103,6 +107,7 @@ pub fn start(listener: TcpListener, state: State) -> std::io::Result<Running> {
             });
         App::new()
             .app_data(state.clone())
+            .app_data(centre.clone())
             .app_data(db.clone())
             .app_data(secret.clone())
             .app_data(edge_data.clone())

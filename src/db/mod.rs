@@ -4,6 +4,7 @@
 //! at once, and those who wait do so in the order they came. Waiting is bounded; what cannot be had in time is a 503.
 
 pub mod embedded;
+pub mod listen;
 pub mod migrations;
 mod pool;
 #[expect(missing_docs, reason = "the migrations say what each column is")]
@@ -19,6 +20,7 @@ use secrecy::SecretString;
 use tokio::sync::Semaphore;
 
 use crate::error::Error;
+use listen::{Event, Listener};
 use pool::{Connections, Pooled};
 
 /// Longest wait for a connection.
@@ -29,6 +31,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub struct Db {
     pool: r2d2::Pool<Connections>,
     permits: Arc<Semaphore>,
+    url: SecretString,
 }
 
 impl Db {
@@ -45,6 +48,7 @@ impl Db {
         Self {
             pool,
             permits: Arc::new(Semaphore::new(size as usize)),
+            url: url.clone(),
         }
     }
 
@@ -98,6 +102,18 @@ impl Db {
             })
         });
         done.await.map_err(Error::internal)?
+    }
+
+    /// Listens on `channels`, on a connection beside the pool.
+    ///
+    /// # Errors
+    /// The thread cannot be started.
+    pub fn listen(
+        &self,
+        channels: &'static [&'static str],
+        on_event: impl Fn(Event) + Send + 'static,
+    ) -> std::io::Result<Listener> {
+        Listener::spawn(&self.url, channels, on_event)
     }
 
     /// Connections in use and at most, for the metrics.

@@ -34,7 +34,7 @@ pub struct Connections {
 impl Connections {
     pub fn new(url: &SecretString) -> Self {
         Self {
-            url: SecretString::from(with_options(url.expose_secret())),
+            url: SecretString::from(with_options(url.expose_secret(), &CONNECT_OPTIONS)),
             suspicion: Arc::default(),
         }
     }
@@ -108,11 +108,11 @@ impl r2d2::HandleError<diesel::r2d2::Error> for LogErrors {
     }
 }
 
-/// Adds the limits a URL (or a libpq keyword string) does not set itself.
-fn with_options(url: &str) -> String {
+/// Adds the options a URL (or a libpq keyword string) does not set itself.
+pub fn with_options(url: &str, options: &[(&str, &str)]) -> String {
     let mut url = url.to_owned();
     let is_url = url.starts_with("postgres://") || url.starts_with("postgresql://");
-    for (name, value) in CONNECT_OPTIONS {
+    for (name, value) in options {
         if url.contains(&format!("{name}=")) {
             continue;
         }

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use super::model::{EndReason, LIFETIME, Session};
 use crate::db::schema::{memberships, refresh_tokens, sessions, users};
 use crate::error::Error;
-use crate::ids::{OrgId, RefreshTokenId, SessionId, UserId};
+use crate::ids::{MembershipId, OrgId, RefreshTokenId, SessionId, UserId};
 use crate::secret::{Purpose, ServerSecret, TokenHash};
 
 pub struct NewSession<'a> {
@@ -229,6 +229,17 @@ pub fn list_live(connection: &mut PgConnection, now: DateTime<Utc>, user_id: Use
     Ok(all.into_iter().filter(|session| session.is_live(now)).collect())
 }
 
+/// Those of these sessions whose person is not disabled.
+pub fn list_of_enabled(connection: &mut PgConnection, ids: &[SessionId]) -> Result<Vec<Session>, Error> {
+    Ok(sessions::table
+        .inner_join(users::table)
+        .filter(sessions::id.eq_any(ids))
+        .filter(sessions::ended_at.is_null())
+        .filter(users::disabled_at.is_null())
+        .select(Session::as_select())
+        .load(connection)?)
+}
+
 /// Whether the person has logged in before, and whether with this program since `since`.
 pub fn has_logged_in(
     connection: &mut PgConnection,
@@ -251,7 +262,7 @@ pub struct Authentication {
     pub username: Option<String>,
     pub email: String,
     pub disabled_at: Option<DateTime<Utc>>,
-    pub org_role: Option<String>,
+    pub membership: Option<(MembershipId, String, Vec<String>)>,
 }
 
 /// Session, person and membership in one look.
@@ -274,7 +285,7 @@ pub fn find_authentication(
             users::username,
             users::email,
             users::disabled_at,
-            memberships::role.nullable(),
+            (memberships::id, memberships::role, memberships::disabled_services).nullable(),
         ))
         .first(connection)
         .optional()?)

@@ -10,13 +10,16 @@
 )]
 
 mod accounts;
+mod api_keys;
 mod contract;
 mod email;
 mod embedded;
 mod invitations;
 mod join_requests;
 mod members;
+mod listen;
 mod orgs;
 mod password;
+mod personal_data;
 mod sessions;
 mod support;

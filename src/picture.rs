@@ -1,4 +1,7 @@
-//! From what somebody sent to what is stored.
+//! Pictures: from what somebody sent to the small square WebP that is stored.
+//!
+//! A picture is work and memory before it is a picture, so its dimensions are read before it is decoded, and only one is
+//! decoded at a time.
 
 use std::io::Cursor;
 use std::sync::Arc;
