@@ -14,6 +14,6 @@ mod routes;
 mod store;
 
 pub use doors::{Recipient, admit, may_invite, tell};
-pub use model::{Person, PersonResponse};
+pub use model::{Person, PersonResponse, ServiceName};
 pub use operations::administrators;
 pub use routes::router;
