@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`app`], [`worker`] | the only places that know every slice: the list of routes, the middleware; the background loop |
 //! | [`gateway`], [`health`] | what gateways ask; probes |
+//! | [`admin`] | administration of the platform |
 //! | [`password`], [`email`] | change, reset; change, confirm, revert |
 //! | [`sessions`] | log in, refresh, log out |
 //! | [`accounts`] | sign up, `/me` |
@@ -24,6 +25,7 @@
 #![forbid(unsafe_code)]
 
 pub mod accounts;
+pub mod admin;
 pub mod app;
 pub mod audit;
 pub mod auth;

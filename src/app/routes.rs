@@ -4,7 +4,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::docs;
 use crate::config::Config;
-use crate::{accounts, email, gateway, health, http, notifications, password, sessions};
+use crate::{accounts, admin, audit, email, gateway, health, http, notifications, password, sessions};
 
 /// What stays at the root, whatever the base path.
 pub fn root(routes: &mut ServiceConfig) {
@@ -19,6 +19,8 @@ pub fn api(routes: &mut ServiceConfig, config: &Config) {
     password::router(routes, config);
     email::router(routes);
     notifications::router(routes);
+    audit::router(routes);
+    admin::router(routes);
     docs::router(routes);
     http::router(routes);
 }

@@ -284,6 +284,10 @@ impl<T: Member> Member for Change<T> {
     fn parse(value: Value) -> Result<Self, Invalids> {
         T::parse(value).map(Self::Set)
     }
+
+    fn parse_parameter(text: String) -> Result<Self, Invalids> {
+        T::parse_parameter(text).map(Self::Set)
+    }
 }
 
 /// A whole number within limits.

@@ -56,7 +56,10 @@ pub fn delete(connection: &mut PgConnection, user_id: UserId, id: NotificationId
 pub fn preferences(connection: &mut PgConnection, user_id: UserId) -> Result<Vec<(NotificationType, bool)>, Error> {
     let unwanted = store::opt_outs(connection, user_id)?;
     let wanted = |kind: NotificationType| kind.is_security() || !unwanted.iter().any(|word| word == kind.as_str());
-    Ok(NotificationType::ALL.iter().map(|kind| (*kind, wanted(*kind))).collect())
+    Ok(NotificationType::ALL
+        .iter()
+        .map(|kind| (*kind, wanted(*kind)))
+        .collect())
 }
 
 /// Something the platform, or an organisation, tells all its people.
@@ -75,7 +78,11 @@ pub struct Announcement {
 ///
 /// # Errors
 /// When the database fails.
-pub fn announce(connection: &mut PgConnection, now: DateTime<Utc>, announcement: &Announcement) -> Result<usize, Error> {
+pub fn announce(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    announcement: &Announcement,
+) -> Result<usize, Error> {
     let Announcement { title, body, org_id } = announcement.clone();
     let notice = Notice::Announcement {
         title: title.clone(),

@@ -189,7 +189,9 @@ async fn update_notification(
 ) -> Result<Answer, Error> {
     let user_id = caller.user_id;
     // Who has no such notification is told so before what they sent is looked at.
-    let found = state.db.run(move |connection| store::list_named(connection, user_id, &[id]));
+    let found = state
+        .db
+        .run(move |connection| store::list_named(connection, user_id, &[id]));
     if found.await?.is_empty() {
         return Err(Error::not_found());
     }
@@ -240,7 +242,9 @@ async fn delete_notification(
     state: web::Data<State>,
 ) -> Result<Answer, Error> {
     let user_id = caller.user_id;
-    let found = state.db.run(move |connection| store::list_named(connection, user_id, &[id]));
+    let found = state
+        .db
+        .run(move |connection| store::list_named(connection, user_id, &[id]));
     if found.await?.is_empty() {
         return Err(Error::not_found());
     }
@@ -274,10 +278,7 @@ impl Member for MailPreferences {
                     invalids.push(&below, Invalid::new(FieldCode::NotAllowed, detail));
                 }
                 (Some(kind), Value::Bool(wanted)) => preferences.push((kind, wanted)),
-                (Some(_), _) => invalids.push(
-                    &below,
-                    Invalid::new(FieldCode::InvalidType, "Must be true or false."),
-                ),
+                (Some(_), _) => invalids.push(&below, Invalid::new(FieldCode::InvalidType, "Must be true or false.")),
             }
         }
         if invalids.is_empty() {
@@ -354,7 +355,11 @@ async fn replace_notification_preferences(
         .db
         .transaction(move |connection| {
             let MailPreferences(chosen) = request.mail;
-            let unwanted: Vec<_> = chosen.iter().filter(|(_, wanted)| !wanted).map(|(kind, _)| *kind).collect();
+            let unwanted: Vec<_> = chosen
+                .iter()
+                .filter(|(_, wanted)| !wanted)
+                .map(|(kind, _)| *kind)
+                .collect();
             store::replace_opt_outs(connection, caller.user_id, &unwanted)?;
             operations::preferences(connection, caller.user_id)
         })

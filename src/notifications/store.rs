@@ -184,7 +184,6 @@ pub fn find_for_update(
     Ok(list_named(connection, user_id, &[id])?.pop())
 }
 
-
 pub fn set_read_at(
     connection: &mut PgConnection,
     user_id: UserId,
@@ -237,7 +236,12 @@ pub fn replace_opt_outs(
     diesel::delete(mail_opt_outs::table.filter(mail_opt_outs::user_id.eq(user_id))).execute(connection)?;
     let rows: Vec<_> = unwanted
         .iter()
-        .map(|kind| (mail_opt_outs::user_id.eq(user_id), mail_opt_outs::type_.eq(kind.as_str())))
+        .map(|kind| {
+            (
+                mail_opt_outs::user_id.eq(user_id),
+                mail_opt_outs::type_.eq(kind.as_str()),
+            )
+        })
         .collect();
     // Another request may be doing the same.
     diesel::insert_into(mail_opt_outs::table)
@@ -267,7 +271,6 @@ pub fn delete_old(
         .load(connection)?;
     Ok(diesel::delete(notifications::table.filter(notifications::id.eq_any(old))).execute(connection)?)
 }
-
 
 /// Whom an announcement is for: $1 is the organisation, or null.
 const AUDIENCE: &str = "users WHERE users.email_verified_at IS NOT NULL AND users.disabled_at IS NULL \

@@ -147,7 +147,10 @@ mod tests {
                     }] {
                         let text = strict.render(kind.as_str(), part, values.as_object().unwrap());
                         let text = text.unwrap_or_else(|error| panic!("{kind} {part}: {error}"));
-                        assert!(!text.is_empty() && !text.contains("none") && !text.contains("  "), "{text}");
+                        assert!(
+                            !text.is_empty() && !text.contains("none") && !text.contains("  "),
+                            "{text}"
+                        );
                     }
                 }
             }
@@ -162,7 +165,10 @@ mod tests {
             for locale in Locale::ALL {
                 let (title, body) = words.of(locale, kind.as_str(), &data(hostile));
                 for text in [&title, &body] {
-                    assert!(!text.contains("49") && !text.contains('\u{202e}') && !text.contains('\r'), "{text}");
+                    assert!(
+                        !text.contains("49") && !text.contains('\u{202e}') && !text.contains('\r'),
+                        "{text}"
+                    );
                     assert!(!text.contains("&lt;"), "{text}");
                 }
                 assert!(!title.contains('\n'), "{title}");

@@ -14,6 +14,7 @@ mod contract;
 mod email;
 mod embedded;
 mod listen;
+mod notifications;
 mod password;
 mod sessions;
 mod support;
