@@ -9,6 +9,7 @@ use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use clap::builder::TypedValueParser as _;
 use clap::error::{ContextKind, ContextValue};
 use clap::{Args, CommandFactory as _, FromArgMatches as _, ValueEnum};
 use ipnet::IpNet;
@@ -131,10 +132,6 @@ impl FromStr for BaseUrl {
     }
 }
 
-fn parse_secret(text: &str) -> Result<SecretString, std::convert::Infallible> {
-    Ok(SecretString::from(text))
-}
-
 fn parse_base_path(text: &str) -> Result<String, String> {
     let path = text.trim_end_matches('/');
     let plain = |c: char| c.is_ascii_alphanumeric() || "-._~/".contains(c);
@@ -181,10 +178,9 @@ fn parse_origin(text: &str) -> Result<String, String> {
 
 /// All settings, as they are in force.
 #[derive(Clone, Debug, Args)]
-#[expect(missing_docs, reason = "the help texts are the documentation")]
 pub struct Config {
     /// PostgreSQL to use; unset: a private one is started under the data folder
-    #[arg(long, global = true, value_name = "URL", value_parser = parse_secret)]
+    #[arg(long, global = true, value_name = "URL", value_parser = clap::builder::StringValueParser::new().map(SecretString::from))]
     pub database_url: Option<SecretString>,
     /// Address and port the API listens on
     #[arg(long, global = true, value_name = "ADDR", default_value = "127.0.0.1:8080")]

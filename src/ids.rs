@@ -88,7 +88,13 @@ macro_rules! ids {
         }
 
         impl utoipa::ToSchema for $name {}
-    )+};
+    )+
+
+        /// The schema of every id, by its name.
+        pub fn schemas() -> Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::Schema>)> {
+            vec![$((stringify!($name).to_owned(), <$name as utoipa::PartialSchema>::schema())),+]
+        }
+    };
 }
 
 ids! {

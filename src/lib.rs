@@ -5,15 +5,20 @@
 //! | room | what is in it |
 //! |---|---|
 //! | [`app`], [`worker`] | the only places that know every slice: the list of routes, the middleware; the background loop |
+//! | [`personal_data`] | export and deletion of everything held about a person |
 //! | [`gateway`], [`health`] | what gateways ask; probes |
 //! | [`admin`] | administration of the platform |
+//! | [`invitations`], [`join_requests`] | the two doors into an organisation |
+//! | [`members`], [`orgs`] | who is there as what; organisations, and who may do what in one |
 //! | [`password`], [`email`] | change, reset; change, confirm, revert |
+//! | [`api_keys`] | keys with which machines act for people |
 //! | [`sessions`] | log in, refresh, log out |
 //! | [`accounts`] | sign up, `/me` |
-//! | [`one_time_tokens`], [`notifications`], [`audit`] | mailed links; the notification centre; the audit log |
 //! | [`memberships`] | who is where as what |
+//! | [`images`] | avatars and logos |
+//! | [`one_time_tokens`], [`notifications`], [`audit`] | mailed links; the notification centre; the audit log |
 //! | [`state`] | what every handler may use |
-//! | [`auth`], [`mail`] | identities, permissions, passwords, access tokens; messages, outbox, transports |
+//! | [`auth`], [`mail`], [`picture`] | identities, permissions, passwords, access tokens; messages, outbox, transports; scaling |
 //! | [`http`] | problem+json, extractors, paging, idempotency |
 //! | [`db`] | pool, transactions, migrations, the private PostgreSQL |
 //! | [`error`], [`ids`], [`locale`], [`clock`], [`secret`], [`config`] | the foundations |
@@ -26,6 +31,7 @@
 
 pub mod accounts;
 pub mod admin;
+pub mod api_keys;
 pub mod app;
 pub mod audit;
 pub mod auth;
@@ -38,12 +44,19 @@ pub mod gateway;
 pub mod health;
 pub mod http;
 pub mod ids;
+pub mod images;
+pub mod invitations;
+pub mod join_requests;
 pub mod locale;
 pub mod mail;
+pub mod members;
 pub mod memberships;
 pub mod notifications;
 pub mod one_time_tokens;
+pub mod orgs;
 pub mod password;
+pub mod personal_data;
+pub mod picture;
 pub mod secret;
 pub mod sessions;
 pub mod state;

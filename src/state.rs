@@ -5,12 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
 
-use crate::auth::{AccessTokens, Hasher, Policy, Throttle};
+use crate::auth::{AccessTokens, Catalogue, Hasher, Policy, Throttle};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
 use crate::http::RateLimit;
 use crate::mail::MailLimit;
+use crate::picture::Painter;
 use crate::secret::ServerSecret;
 
 /// Everything that is made once, at the start. Cheap to clone.
@@ -34,8 +35,12 @@ pub struct State {
     pub rate_limit: RateLimit,
     /// Limits how much mail strangers can make the service send to an address.
     pub mail_limit: MailLimit,
+    /// What API keys can be given.
+    pub scopes: Arc<Catalogue>,
     /// What a password must be.
     pub policy: Policy,
+    /// Makes stored images of pictures.
+    pub painter: Painter,
     /// Wakes the worker: there is mail to send.
     pub mail_waiting: Arc<Notify>,
     /// Set once the service is about to stop.

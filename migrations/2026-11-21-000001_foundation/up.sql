@@ -360,10 +360,10 @@ CREATE TABLE idempotency_keys (
     key         text        NOT NULL,
     request_mac bytea       NOT NULL CHECK (length(request_mac) = 32),
     status      smallint    NOT NULL,
-    headers     jsonb       NOT NULL,
-    body        jsonb,
+    headers     json        NOT NULL,
+    body        json,
     created_at  timestamptz NOT NULL,
     PRIMARY KEY (user_id, key)
 );
-COMMENT ON TABLE idempotency_keys IS 'Written in the transaction of the act it remembers, kept for 24 hours; body holds no secret';
+COMMENT ON TABLE idempotency_keys IS 'Written in the transaction of the act it remembers, kept for 24 hours; body holds no secret. json, not jsonb: the answer is repeated to the letter';
 CREATE INDEX idempotency_keys_created ON idempotency_keys (created_at);

@@ -7,6 +7,7 @@
 //! What must never happen: that an answer tells whether an address has an account; that an address or a username belongs
 //! to two.
 
+mod avatar;
 mod model;
 mod operations;
 mod routes;
@@ -17,5 +18,5 @@ pub use operations::{NewUser, check_password, create_user, find_user, find_user_
 pub use routes::{AcceptedResponse, MailedTokenRequest, router};
 pub use store::{
     delete_expired_registrations as sweep_registrations, delete_registrations, delete_unverified, find_by_login,
-    is_taken, move_email, registered_hashes, set_password, void_password,
+    is_taken, move_email, registered_hashes, release_username, set_password, void_password,
 };

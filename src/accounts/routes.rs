@@ -5,13 +5,15 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
+use super::avatar;
 use super::model::{Nickname, TimeZone, Username};
 use super::operations::{self, Profile, ProfileChanges, Registrant};
 use crate::auth::{Caller, MeRead, MeWrite, Password, PlatformRole, Session};
-use crate::config::Registration;
+use crate::config::{Config, Feature, Registration};
 use crate::error::Error;
 use crate::http::{Answer, Change, Client, Input, Precondition, Timestamp};
 use crate::ids::UserId;
+use crate::images;
 use crate::locale::Locale;
 use crate::mail::EmailAddress;
 use crate::members;
@@ -20,7 +22,7 @@ use crate::secret::Token;
 use crate::state::State;
 
 /// The routes of this slice.
-pub fn router(routes: &mut ServiceConfig) {
+pub fn router(routes: &mut ServiceConfig, config: &Config) {
     routes
         .service(register)
         .service(resend_verification)
@@ -28,6 +30,9 @@ pub fn router(routes: &mut ServiceConfig) {
         .service(get_me)
         .service(update_me)
         .service(get_username_availability);
+    if config.offers(Feature::Avatars) {
+        routes.service(avatar::put_avatar).service(avatar::delete_avatar);
+    }
 }
 
 /// That a request was taken; the same whatever comes of it.
@@ -206,9 +211,7 @@ impl MeResponse {
             id: user.id,
             email_verified: user.email_verified_at.is_some(),
             pending_email,
-            avatar_url: user
-                .avatar_id
-                .map(|id| format!("{}/avatars/{id}", state.config.public_url().as_str())),
+            avatar_url: user.avatar_id.map(|id| images::url(&state.config, id)),
             role: user.role(),
             locale: user.locale(),
             profile_complete: user.profile_complete(),

@@ -9,7 +9,7 @@ use super::model::{User, Username};
 use crate::auth::PlatformRole;
 use crate::db::schema::{email_changes, registrations, released_usernames, users};
 use crate::error::Error;
-use crate::ids::{RegistrationId, UserId};
+use crate::ids::{ImageId, RegistrationId, UserId};
 use crate::locale::Locale;
 use crate::mail::EmailAddress;
 
@@ -214,6 +214,18 @@ pub fn verify(
     Ok(())
 }
 
+pub fn set_avatar(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    id: UserId,
+    avatar_id: Option<ImageId>,
+) -> Result<(), Error> {
+    diesel::update(users::table.find(id))
+        .set((users::avatar_id.eq(avatar_id), users::updated_at.eq(now)))
+        .execute(connection)?;
+    Ok(())
+}
+
 pub struct ProfileChange {
     pub username: Option<String>,
     pub nickname: Option<Option<String>>,
@@ -279,6 +291,10 @@ pub fn has_username(connection: &mut PgConnection, username: &Username, except: 
     Ok(diesel::select(exists(taken)).get_result(connection)?)
 }
 
+/// Lets a name rest, so that nobody else has it for a while.
+///
+/// # Errors
+/// When the database fails.
 pub fn release_username(
     connection: &mut PgConnection,
     now: DateTime<Utc>,

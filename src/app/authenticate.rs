@@ -1,6 +1,9 @@
 //! Who is it? Turns the credential of a request into an [`Identity`], and never answers: whether a credential is needed,
 //! and of which kind, is for the handler's guard to say.
 
+use std::net::IpAddr;
+use std::sync::Arc;
+
 use actix_web::body::MessageBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
@@ -8,9 +11,11 @@ use actix_web::middleware::Next;
 use actix_web::{HttpMessage as _, web};
 use chrono::{DateTime, Utc};
 
-use crate::auth::{Credential, Identity};
+use crate::api_keys;
+use crate::auth::{Credential, Identity, KeyStatus};
 use crate::error::{Code, Error};
 use crate::http::{Client, Owner};
+use crate::secret::TokenHash;
 use crate::sessions;
 use crate::state::State;
 
@@ -27,9 +32,12 @@ pub async fn authenticate(
         ),
         Presented::Bearer(credential) => {
             let state = request.app_data::<web::Data<State>>().cloned();
-            let now = request.extensions().get::<Client>().map(|client| client.now);
-            match (state, now) {
-                (Some(state), Some(now)) => identify(&state, now, credential).await,
+            let client = request
+                .extensions()
+                .get::<Client>()
+                .map(|client| (client.now, client.ip));
+            match (state, client) {
+                (Some(state), Some((now, ip))) => identify(&state, now, ip, credential).await,
                 _ => Identity::Refused(Code::InternalError, Code::InternalError.meaning()),
             }
         }
@@ -72,19 +80,52 @@ fn presented(headers: &HeaderMap) -> Presented<'_> {
     }
 }
 
-async fn identify(state: &State, now: DateTime<Utc>, credential: &str) -> Identity {
-    let refused = || Identity::Refused(Code::InvalidToken, Code::InvalidToken.meaning());
+fn refused(code: Code) -> Identity {
+    Identity::Refused(code, code.meaning())
+}
+
+async fn identify(state: &State, now: DateTime<Utc>, ip: IpAddr, credential: &str) -> Identity {
+    let prefix = state.config.key_prefix.as_str();
+    if !api_keys::has_prefix(prefix, credential) {
+        return identify_session(state, now, credential).await;
+    }
+    // A key that was mistyped or made up costs no look into the database.
+    if !api_keys::is_well_formed(prefix, credential) {
+        return refused(Code::InvalidToken);
+    }
+    identify_key(state, now, ip, credential).await
+}
+
+async fn identify_session(state: &State, now: DateTime<Utc>, credential: &str) -> Identity {
     let Some(claims) = state.tokens.verify(now, credential) else {
-        return refused();
+        return refused(Code::InvalidToken);
     };
     let found = state
         .db
-        .run(move |connection| sessions::authenticate(connection, now, &claims))
+        .run(move |connection| sessions::find_standing(connection, &claims))
         .await;
     match found {
-        Ok(Some(authenticated)) => Identity::Authenticated(Box::new(authenticated)),
-        Ok(None) => refused(),
+        Ok(Some(standing)) if now < standing.ends_at => Identity::Authenticated(standing.authenticated),
+        Ok(_) => refused(Code::InvalidToken),
         Err(error) => unavailable(&error),
+    }
+}
+
+async fn identify_key(state: &State, now: DateTime<Utc>, ip: IpAddr, credential: &str) -> Identity {
+    let (hash, catalogue) = (TokenHash::of(credential.as_bytes()), Arc::clone(&state.scopes));
+    let found = state
+        .db
+        .run(move |connection| api_keys::find_standing(connection, &catalogue, &hash))
+        .await;
+    let standing = match found {
+        Ok(Some(standing)) if standing.is_secret_live(now) => standing,
+        Ok(_) => return refused(Code::InvalidToken),
+        Err(error) => return unavailable(&error),
+    };
+    match standing.state.status(now).0 {
+        KeyStatus::Active if standing.admits(Some(ip)) => Identity::Authenticated(standing.authenticated),
+        KeyStatus::Active => refused(Code::IpNotAllowed),
+        _ => refused(Code::InvalidToken),
     }
 }
 

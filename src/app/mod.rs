@@ -5,6 +5,7 @@
 //! then the route's handler.
 
 mod authenticate;
+mod capabilities;
 mod docs;
 mod material;
 mod openapi;

@@ -52,6 +52,8 @@ pub fn document(config: &Config) -> OpenApi {
     let mut schemas = Vec::new();
     ProblemResponse::schemas(&mut schemas);
     components.schemas.extend(schemas);
+    // Ids stand in paths, too, from where their schemas are not collected.
+    components.schemas.extend(crate::ids::schemas());
     components
         .schemas
         .insert("Problem".to_owned(), ProblemResponse::schema());

@@ -2,9 +2,12 @@
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::docs;
-use crate::config::Config;
-use crate::{accounts, admin, audit, email, gateway, health, http, notifications, password, sessions};
+use super::{capabilities, docs};
+use crate::config::{Config, Feature};
+use crate::{
+    accounts, admin, api_keys, audit, email, gateway, health, http, images, invitations, join_requests, members,
+    notifications, orgs, password, personal_data, sessions,
+};
 
 /// What stays at the root, whatever the base path.
 pub fn root(routes: &mut ServiceConfig) {
@@ -15,12 +18,27 @@ pub fn root(routes: &mut ServiceConfig) {
 /// Everything else; what the deployment does not offer is not there.
 pub fn api(routes: &mut ServiceConfig, config: &Config) {
     sessions::router(routes);
-    accounts::router(routes);
+    accounts::router(routes, config);
+    personal_data::router(routes);
     password::router(routes, config);
     email::router(routes);
     notifications::router(routes);
     audit::router(routes);
     admin::router(routes);
+    if config.offers(Feature::Organisations) {
+        // Before what takes any word for an id.
+        join_requests::router(routes);
+        invitations::router(routes);
+        members::router(routes);
+        orgs::router(routes);
+    }
+    if config.offers(Feature::Avatars) {
+        images::router(routes);
+    }
+    routes.service(capabilities::get_capabilities);
+    if config.offers(Feature::ApiKeys) {
+        api_keys::router(routes);
+    }
     docs::router(routes);
     http::router(routes);
 }

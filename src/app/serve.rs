@@ -19,13 +19,14 @@ use super::authenticate::authenticate;
 use super::docs::{self, Document};
 use super::material::Material;
 use super::{openapi, routes};
-use crate::auth::{Hasher, Policy, Throttle};
+use crate::auth::{Catalogue, Hasher, Policy, Throttle};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
 use crate::error::Error;
 use crate::http::{Challenge, Edge, MAX_BODY_BYTES, RateLimit, RouteTable, edge, fallback, remember_answers};
 use crate::mail::MailLimit;
+use crate::picture::Painter;
 use crate::state::State;
 use crate::{notifications, sessions};
 
@@ -39,7 +40,7 @@ const SHUTDOWN_SECONDS: u64 = 30;
 /// Makes what handlers work with. Connects to nothing yet.
 ///
 /// # Errors
-/// The cost of password hashes is not one Argon2 takes.
+/// The cost of password hashes is not one Argon2 takes; the file of scopes cannot be used.
 pub fn state_of(config: Config, database_url: &SecretString, material: Material, clock: Clock) -> Result<State, Error> {
     Ok(State {
         db: Db::new(database_url, config.db_pool_size),
@@ -54,7 +55,9 @@ pub fn state_of(config: Config, database_url: &SecretString, material: Material,
         mail_limit: MailLimit {
             enabled: config.limits_rates(),
         },
+        scopes: Arc::new(Catalogue::load(config.scopes_file.as_deref()).map_err(Error::internal)?),
         policy: Policy::new(&config),
+        painter: Painter::default(),
         mail_waiting: Arc::new(Notify::new()),
         draining: Arc::new(AtomicBool::new(false)),
         config: Arc::new(config),

@@ -55,7 +55,7 @@ impl Entry {
         }
     }
 
-    fn from_client(mut self, client: &Client) -> Self {
+    fn of_client(mut self, client: &Client) -> Self {
         self.ip = Some(client.ip);
         self.request_id = Some(client.request_id.as_str().to_owned());
         self
@@ -68,19 +68,19 @@ impl Entry {
             Credential::ApiKey { id, name, .. } => ("api_key", Some(id.uuid()), Some(name.clone())),
         };
         Self::new(caller.now(), action, actor)
-            .from_client(&caller.client)
+            .of_client(&caller.client)
             .user(caller.user_id)
     }
 
     /// An act of a person who proved who they are by a password or a mailed link, on their own account.
     pub fn by_user(client: &Client, user_id: UserId, name: &str, action: &'static str) -> Self {
         let actor = ("user", Some(user_id.uuid()), Some(name.to_owned()));
-        Self::new(client.now, action, actor).from_client(client).user(user_id)
+        Self::new(client.now, action, actor).of_client(client).user(user_id)
     }
 
     /// An act of somebody unknown.
     pub fn by_anybody(client: &Client, action: &'static str) -> Self {
-        Self::new(client.now, action, ("anonymous", None, None)).from_client(client)
+        Self::new(client.now, action, ("anonymous", None, None)).of_client(client)
     }
 
     /// An act of the service itself, or of an operator on its command line.

@@ -3,6 +3,7 @@
 use std::future::{Ready, ready};
 use std::marker::PhantomData;
 use std::ops::Deref;
+use std::sync::Arc;
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
@@ -20,7 +21,7 @@ use crate::ids::SessionId;
 /// then it refuses before anything else of the request is looked at.
 #[derive(Clone, Debug)]
 pub struct Caller<P> {
-    authenticated: Authenticated,
+    authenticated: Arc<Authenticated>,
     /// Where the request comes from, and when.
     pub client: Client,
     permission: PhantomData<P>,
@@ -92,7 +93,7 @@ impl<P: Permission> FromRequest for Caller<P> {
         let extensions = request.extensions();
         let caller = match (extensions.get::<Identity>(), extensions.get::<Client>()) {
             (Some(Identity::Authenticated(authenticated)), Some(client)) => permit::<P>(authenticated).map(|()| Self {
-                authenticated: authenticated.as_ref().clone(),
+                authenticated: Arc::clone(authenticated),
                 client: client.clone(),
                 permission: PhantomData,
             }),

@@ -1,8 +1,11 @@
 //! Who a request comes from.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Utc};
 
 use super::roles::{OrgRole, PlatformRole};
+use super::scopes::{Holder, Place};
 use crate::error::Code;
 use crate::ids::{ApiKeyId, OrgId, SessionId, UserId};
 
@@ -15,7 +18,7 @@ pub enum Identity {
     /// The credential is not good, or could not be checked.
     Refused(Code, &'static str),
     /// The credential is good.
-    Authenticated(Box<Authenticated>),
+    Authenticated(Arc<Authenticated>),
 }
 
 /// A person, by a session or by an API key.
@@ -25,12 +28,27 @@ pub struct Authenticated {
     pub user_id: UserId,
     /// What the audit log calls them: the username, or the address of one who has none yet.
     pub name: String,
+    /// The username, if they have one.
+    pub username: Option<String>,
     /// Their role on the platform, as it is now.
     pub role: PlatformRole,
     /// The organisation the credential acts in.
     pub org: Option<Acting>,
+    /// Services they may not use there.
+    pub disabled_services: Vec<String>,
     /// By what.
     pub credential: Credential,
+}
+
+impl Authenticated {
+    /// On whose behalf this credential would do something; what it was given does not count.
+    pub fn holder(&self) -> Holder<'_> {
+        let place = self.org.map_or(Place::Personal, |acting| Place::Org {
+            role: acting.role,
+            disabled_services: &self.disabled_services,
+        });
+        Holder { role: self.role, place }
+    }
 }
 
 /// Where a credential acts, and as what; read from the membership, not from the credential.

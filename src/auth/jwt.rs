@@ -231,7 +231,7 @@ mod tests {
         assert!(ours.verify(now + TimeDelta::seconds(606), &token).is_none());
         assert!(ours.verify(now - TimeDelta::seconds(7), &token).is_none());
         assert!(
-            AccessTokens::new(&[pem.clone()], "https://b.example", "keyward", 600)
+            AccessTokens::new(std::slice::from_ref(&pem), "https://b.example", "keyward", 600)
                 .unwrap()
                 .verify(now, &token)
                 .is_none()

@@ -10,6 +10,8 @@ mod password;
 mod permission;
 mod policy;
 mod roles;
+mod scopes;
+mod standing;
 mod throttle;
 
 pub use caller::{Caller, OfSession};
@@ -22,4 +24,6 @@ pub use permission::{
 };
 pub use policy::Policy;
 pub use roles::{OrgRole, PlatformRole};
+pub use scopes::{Catalogue, Holder, Place, Scope};
+pub use standing::{KeyStanding, KeyState, KeyStatus, SessionStanding, SuspensionReason};
 pub use throttle::{Account, Throttle, sweep as sweep_password_attempts};

@@ -148,7 +148,9 @@ pub fn transaction<T>(
 
 impl From<DieselError> for Error {
     fn from(error: DieselError) -> Self {
-        if is_transient(&error) {
+        if takes_last_owner(&error) {
+            Self::new(crate::error::Code::LastOwner)
+        } else if is_transient(&error) {
             Self::unavailable(error)
         } else {
             Self::internal(error)
@@ -188,6 +190,12 @@ fn is_transient(error: &DieselError) -> bool {
         },
         _ => false,
     }
+}
+
+/// Whether the commit would have left an organisation without owner: the trigger's word, the second lock behind that of the
+/// operations.
+fn takes_last_owner(error: &DieselError) -> bool {
+    matches!(error, DieselError::DatabaseError(_, info) if info.constraint_name() == Some("memberships_owner"))
 }
 
 /// The name of the constraint that a statement broke, if it broke one.

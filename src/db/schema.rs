@@ -89,8 +89,8 @@ diesel::table! {
         key -> Text,
         request_mac -> Bytea,
         status -> SmallInt,
-        headers -> Jsonb,
-        body -> Nullable<Jsonb>,
+        headers -> Json,
+        body -> Nullable<Json>,
         created_at -> Timestamptz,
     }
 }

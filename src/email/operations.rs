@@ -6,6 +6,7 @@ use diesel::pg::PgConnection;
 use super::model::{EmailChange, LIFETIME, REVERT_WINDOW};
 use super::store;
 use crate::accounts::{self, User};
+use crate::api_keys;
 use crate::audit::{self, Entry};
 use crate::auth::{Caller, Session};
 use crate::error::{Code, Error, FieldCode, Invalid};
@@ -278,6 +279,7 @@ pub fn revert(connection: &mut PgConnection, client: &Client, token: &Token) -> 
     one_time_tokens::void(connection, now, Purpose::ResetPassword, Target::User(user.id))?;
     one_time_tokens::void(connection, now, Purpose::RevertEmail, Target::EmailChange(change.id))?;
     sessions::end_all(connection, now, user.id, EndReason::EmailReverted)?;
+    api_keys::disable_made_since(connection, now, user.id, change.requested_at)?;
     let (old_email, new_email) = (user.email.clone(), change.old_email.clone());
     notifications::notify(
         connection,
@@ -286,5 +288,9 @@ pub fn revert(connection: &mut PgConnection, client: &Client, token: &Token) -> 
         &Notice::EmailChanged { old_email, new_email },
         None,
     )?;
-    audit::record(connection, entry("email.change_reverted"))
+    let disabled = api_keys::disable_made_since(connection, now, user.id, change.requested_at)?;
+    audit::record(
+        connection,
+        entry("email.change_reverted").detail("api_keys_disabled", disabled),
+    )
 }

@@ -4,7 +4,7 @@ use std::future::{Ready, ready};
 use std::time::Duration;
 
 use actix_web::dev::Payload;
-use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
+use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 use actix_web::web::{Bytes, BytesMut};
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
 use futures_util::StreamExt as _;
@@ -198,7 +198,7 @@ fn check_media_type(headers: &HeaderMap, media_types: &[&str]) -> Result<(), Err
             format!("Send the body as {}.", media_types.join(" or ")),
         )
     };
-    let coding = headers.get(CONTENT_ENCODING).map(|coding| coding.as_bytes());
+    let coding = headers.get(CONTENT_ENCODING).map(HeaderValue::as_bytes);
     if coding.is_some_and(|coding| !coding.eq_ignore_ascii_case(b"identity")) {
         return Err(Error::with_detail(
             Code::UnsupportedMediaType,

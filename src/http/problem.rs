@@ -1,5 +1,7 @@
 //! Refusals as `application/problem+json` (RFC 9457).
 
+use std::fmt::Write as _;
+
 use actix_web::body::BoxBody;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
@@ -110,12 +112,12 @@ impl Challenge {
             _ if code.status() == 401 => return Some(challenge),
             _ => return None,
         };
-        challenge.push_str(&format!(", error=\"{kind}\", error_description=\"{}\"", code.title()));
+        let _ = write!(challenge, ", error=\"{kind}\", error_description=\"{}\"", code.title());
         if code == Code::ReauthenticationRequired {
-            challenge.push_str(&format!(", max_age={MAX_AUTH_AGE_SECONDS}"));
+            let _ = write!(challenge, ", max_age={MAX_AUTH_AGE_SECONDS}");
         }
         if let Some(scope) = &error.extras().scope {
-            challenge.push_str(&format!(", scope=\"{scope}\""));
+            let _ = write!(challenge, ", scope=\"{scope}\"");
         }
         Some(challenge)
     }

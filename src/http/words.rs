@@ -4,6 +4,7 @@
 /// one a stored word is read as that this version does not know.
 #[macro_export]
 macro_rules! one_of {
+    (@first $first:ident $($rest:ident)*) => { Self::$first };
     ($(#[$meta:meta])* $vis:vis enum $name:ident { $($(#[$doc:meta])* $variant:ident $word:literal,)+ }) => {
         $(#[$meta])*
         #[derive(
@@ -12,6 +13,8 @@ macro_rules! one_of {
         $vis enum $name { $($(#[$doc])* #[serde(rename = $word)] $variant,)+ }
 
         impl $name {
+            const LEAST: Self = $crate::one_of!(@first $($variant)+);
+
             /// Every value, the least first.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
 
@@ -27,7 +30,7 @@ macro_rules! one_of {
 
             /// The value of a stored word.
             pub fn stored(word: &str) -> Self {
-                Self::of_word(word).unwrap_or(const { Self::ALL[0] })
+                Self::of_word(word).unwrap_or(Self::LEAST)
             }
         }
 

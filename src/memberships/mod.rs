@@ -9,10 +9,12 @@ mod store;
 
 pub use model::{Membership, OrgSummary};
 
+use chrono::{DateTime, Utc};
 use diesel::pg::PgConnection;
 
+use crate::auth::OrgRole;
 use crate::error::Error;
-use crate::ids::{OrgId, UserId};
+use crate::ids::{MembershipId, OrgId, UserId};
 
 /// The person's stay in the organisation, if they are a member now.
 ///
@@ -28,4 +30,18 @@ pub fn find(connection: &mut PgConnection, org_id: OrgId, user_id: UserId) -> Re
 /// `not_found`.
 pub fn require(connection: &mut PgConnection, org_id: OrgId, user_id: UserId) -> Result<Membership, Error> {
     find(connection, org_id, user_id)?.ok_or_else(Error::not_found)
+}
+
+/// Begins a stay.
+///
+/// # Errors
+/// `already_member`.
+pub fn begin(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    org_id: OrgId,
+    user_id: UserId,
+    role: OrgRole,
+) -> Result<MembershipId, Error> {
+    store::insert(connection, now, org_id, user_id, role)
 }

@@ -1,12 +1,14 @@
 //! Look-ups of memberships, with what their organisation is called.
 
+use chrono::{DateTime, Utc};
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
 
 use super::Membership;
+use crate::auth::OrgRole;
 use crate::db::schema::{memberships, orgs};
-use crate::error::Error;
-use crate::ids::{OrgId, UserId};
+use crate::error::{Code, Error};
+use crate::ids::{MembershipId, OrgId, UserId};
 
 pub fn find(connection: &mut PgConnection, org_id: OrgId, user_id: UserId) -> Result<Option<Membership>, Error> {
     Ok(memberships::table
@@ -23,4 +25,29 @@ pub fn find(connection: &mut PgConnection, org_id: OrgId, user_id: UserId) -> Re
         ))
         .first(connection)
         .optional()?)
+}
+
+pub fn insert(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    org_id: OrgId,
+    user_id: UserId,
+    role: OrgRole,
+) -> Result<MembershipId, Error> {
+    let id = MembershipId::new(now);
+    let inserted = diesel::insert_into(memberships::table)
+        .values((
+            memberships::id.eq(id),
+            memberships::org_id.eq(org_id),
+            memberships::user_id.eq(user_id),
+            memberships::role.eq(role.as_str()),
+            memberships::joined_at.eq(now),
+        ))
+        .on_conflict((memberships::org_id, memberships::user_id))
+        .do_nothing()
+        .execute(connection)?;
+    if inserted == 0 {
+        return Err(Error::new(Code::AlreadyMember));
+    }
+    Ok(id)
 }

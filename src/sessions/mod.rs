@@ -14,5 +14,5 @@ mod routes;
 mod store;
 
 pub use model::{EndReason, Grant, TokensResponse};
-pub use operations::{authenticate, end_all, end_others, live_among, switch_org};
+pub use operations::{end_all, end_others, find_standing, live_among, switch_org};
 pub use routes::router;

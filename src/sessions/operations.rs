@@ -1,5 +1,7 @@
 //! What can be done with sessions.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::pg::PgConnection;
 
@@ -7,7 +9,9 @@ use super::model::{EndReason, Grant, RETRY_WINDOW, Session};
 use super::store::{self, NewSession, RefreshToken};
 use crate::accounts::{self, User};
 use crate::audit::{self, Entry};
-use crate::auth::{Account, Authenticated, Caller, Claims, Credential, Password, PlatformRole};
+use crate::auth::{
+    Account, Acting, Authenticated, Caller, Claims, Credential, OrgRole, Password, PlatformRole, SessionStanding,
+};
 use crate::error::{Code, Error};
 use crate::http::Client;
 use crate::ids::{OrgId, RefreshTokenId, SessionId, UserId};
@@ -20,37 +24,44 @@ use crate::state::State;
 /// A program not seen for this long is a new one.
 const DEVICE_MEMORY: TimeDelta = TimeDelta::days(90);
 
-/// Who the bearer of an access token is, now: nobody, when the session has ended, the person is disabled, or is no longer a
-/// member of the organisation the token was issued for.
+/// Who the bearer of an access token is: nobody, when the session has ended, the person is disabled, or is no longer a
+/// member of the organisation the token was issued for. Whether the session's time is over is for each use to ask.
 ///
 /// # Errors
 /// When the database fails.
-pub fn authenticate(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    claims: &Claims,
-) -> Result<Option<Authenticated>, Error> {
+pub fn find_standing(connection: &mut PgConnection, claims: &Claims) -> Result<Option<SessionStanding>, Error> {
     let Some(found) = store::find_authentication(connection, claims.sid, claims.org_id)? else {
         return Ok(None);
     };
-    let live = found.session.is_live(now) && found.disabled_at.is_none() && found.session.user_id == claims.sub;
-    let org = match (claims.org_id, &found.org_role) {
-        (None, _) => None,
-        (Some(org_id), Some(role)) => Some(crate::auth::Acting {
-            org_id,
-            role: crate::auth::OrgRole::stored(role),
-        }),
+    let session = found.session;
+    if session.ended_at.is_some() || found.disabled_at.is_some() || session.user_id != claims.sub {
+        return Ok(None);
+    }
+    let (org, disabled_services, membership_id) = match (claims.org_id, found.membership) {
+        (None, _) => (None, Vec::new(), None),
         (Some(_), None) => return Ok(None),
+        (Some(org_id), Some((id, role, disabled_services))) => {
+            let role = OrgRole::stored(&role);
+            (Some(Acting { org_id, role }), disabled_services, Some(id))
+        }
     };
-    Ok(live.then(|| Authenticated {
-        user_id: found.session.user_id,
-        name: found.username.unwrap_or(found.email),
+    let authenticated = Authenticated {
+        user_id: session.user_id,
+        name: found.username.clone().unwrap_or(found.email),
+        username: found.username,
         role: PlatformRole::stored(&found.role),
         org,
+        disabled_services,
         credential: Credential::Session {
-            id: found.session.id,
-            authenticated_at: found.session.authenticated_at,
+            id: session.id,
+            authenticated_at: session.authenticated_at,
         },
+    };
+    Ok(Some(SessionStanding {
+        id: session.id,
+        authenticated: Arc::new(authenticated),
+        membership_id,
+        ends_at: session.ends_at(),
     }))
 }
 
@@ -191,7 +202,7 @@ fn begin(
             ip: client.ip,
             at: now,
         };
-        notifications::tell(connection, now, user.recipient(), (&notice, None), &message)?;
+        notifications::tell(connection, now, (&user).into(), (&notice, None), &message)?;
     }
     let entry = Entry::by_user(client, user.id, user.name(), "session.created");
     audit::record(connection, entry.object("session", session.id.uuid(), None))?;
@@ -291,7 +302,7 @@ fn revoke_reused(connection: &mut PgConnection, client: &Client, session: &Sessi
         ip: client.ip.to_string(),
     };
     let message = Message::RefreshTokenReused { at: now };
-    notifications::tell(connection, now, user.recipient(), (&notice, None), &message)?;
+    notifications::tell(connection, now, user.into(), (&notice, None), &message)?;
     let entry = Entry::by_anybody(client, "session.refresh_token_reused")
         .failed()
         .user(user.id);

@@ -227,21 +227,18 @@ async fn log_out(
 ) -> Result<HttpResponse, Error> {
     let caller = <Caller<Session> as actix_web::FromRequest>::extract(&request).await;
     let body: LogOutRequest = input.optional_json().await?;
-    match presented(&request, &state, body.refresh_token)? {
-        Some((token, _)) => {
-            state
-                .db
-                .transaction(move |connection| operations::log_out_with(connection, &client, &token))
-                .await?;
-        }
-        None => {
-            let caller = caller?;
-            let id = caller.session_id()?;
-            state
-                .db
-                .transaction(move |connection| operations::end(connection, &caller, id, EndReason::LoggedOut))
-                .await?;
-        }
+    if let Some((token, _)) = presented(&request, &state, body.refresh_token)? {
+        state
+            .db
+            .transaction(move |connection| operations::log_out_with(connection, &client, &token))
+            .await?;
+    } else {
+        let caller = caller?;
+        let id = caller.session_id()?;
+        state
+            .db
+            .transaction(move |connection| operations::end(connection, &caller, id, EndReason::LoggedOut))
+            .await?;
     }
     let mut response = HttpResponse::NoContent();
     if request.cookie(COOKIE).is_some() {

@@ -11,7 +11,7 @@ use ipnet::IpNet;
 use super::model::{EndReason, LIFETIME, Session};
 use crate::db::schema::{memberships, refresh_tokens, sessions, users};
 use crate::error::Error;
-use crate::ids::{OrgId, RefreshTokenId, SessionId, UserId};
+use crate::ids::{MembershipId, OrgId, RefreshTokenId, SessionId, UserId};
 use crate::secret::{Purpose, ServerSecret, TokenHash};
 
 pub struct NewSession<'a> {
@@ -262,7 +262,7 @@ pub struct Authentication {
     pub username: Option<String>,
     pub email: String,
     pub disabled_at: Option<DateTime<Utc>>,
-    pub org_role: Option<String>,
+    pub membership: Option<(MembershipId, String, Vec<String>)>,
 }
 
 /// Session, person and membership in one look.
@@ -285,7 +285,7 @@ pub fn find_authentication(
             users::username,
             users::email,
             users::disabled_at,
-            memberships::role.nullable(),
+            (memberships::id, memberships::role, memberships::disabled_services).nullable(),
         ))
         .first(connection)
         .optional()?)

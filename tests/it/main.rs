@@ -10,11 +10,14 @@
 )]
 
 mod accounts;
+mod api_keys;
 mod contract;
 mod email;
 mod embedded;
 mod listen;
 mod notifications;
+mod orgs;
 mod password;
+mod personal_data;
 mod sessions;
 mod support;

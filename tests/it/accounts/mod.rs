@@ -1,1 +1,3 @@
+mod avatar;
+mod me;
 mod register;

@@ -1,1 +1,6 @@
+mod configuration;
 mod document;
+mod failures;
+mod house;
+mod idempotency;
+mod protocol;

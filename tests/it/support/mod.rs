@@ -2,11 +2,12 @@
 
 mod app;
 mod mailbox;
+mod orgs;
 mod people;
 mod postgres;
 mod reply;
 
-pub use app::TestApp;
+pub use app::{TestApp, config_with};
 pub use mailbox::Mail;
 pub use people::{PASSWORD, Person};
 pub use reply::{Call, Reply};

@@ -174,7 +174,6 @@ fn start_private() -> EmbeddedPostgres {
         ("max_connections", "300"),
         ("autovacuum", "off"),
     ];
-    #[expect(clippy::disallowed_methods, reason = "where programs are found")]
     let search_path = std::env::var_os("PATH");
     let embedded = EmbeddedPostgres::start(&Options {
         data_dir: &folder,

@@ -106,6 +106,12 @@ impl Reply {
         }
     }
 
+    /// Insists on a status, whatever the body.
+    #[track_caller]
+    pub fn expect_status(&self, status: u16) {
+        assert_eq!(self.status, status, "{}", self.text());
+    }
+
     /// Insists on a refusal.
     #[track_caller]
     pub fn refused(&self, status: u16, code: &str) {

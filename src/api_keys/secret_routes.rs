@@ -1,0 +1,264 @@
+//! `POST /api-keys`, `POST /api-keys/{id}/rotate`, which show a secret, and `POST /api-keys/{id}/extend`.
+
+use actix_web::http::header;
+use actix_web::{HttpResponse, post, web};
+use chrono::{DateTime, TimeDelta, Utc};
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use super::model::{AllowedIps, KeyName, Remark, Scopes};
+use super::operations::{self, Issued, Wish};
+use super::routes::{ApiKeyResponse, Days};
+use crate::accounts;
+use crate::auth::{Caller, Password, Session};
+use crate::error::{Error, FieldCode, FieldError, Invalid};
+use crate::http::{Answer, Idempotent, Input, Int, Path, Reference, Timestamp};
+use crate::ids::{ApiKeyId, OrgId};
+use crate::members;
+use crate::memberships;
+use crate::state::State;
+
+pub fn router(routes: &mut ServiceConfig) {
+    routes
+        .service(create_api_key)
+        .service(extend_api_key)
+        .service(rotate_api_key);
+}
+
+/// An API key and its secret, shown this once.
+#[derive(Serialize, ToSchema)]
+#[schema(as = IssuedApiKey)]
+pub struct IssuedApiKeyResponse {
+    /// The key.
+    #[serde(flatten)]
+    pub key: ApiKeyResponse,
+    /// What goes into `Authorization: Bearer`; null in a repeated answer, for it is not stored.
+    #[schema(required = true, example = "kw_000000000000000000000000000000001vXtxm")]
+    pub secret: Option<String>,
+}
+
+fn issued(issued: Issued, now: DateTime<Utc>, state: &State) -> Result<Answer, Error> {
+    let (id, version) = (issued.record.key.id, issued.record.key.version);
+    let response = IssuedApiKeyResponse {
+        key: ApiKeyResponse::new(issued.record, now, state),
+        secret: Some(issued.secret.expose().to_owned()),
+    };
+    let location = format!("{}/api-keys/{id}", state.config.public_url().as_str());
+    Ok(Answer::created(location, &response)?
+        .etag(version)
+        .header(header::CACHE_CONTROL, "no-store")
+        .secret("secret"))
+}
+
+members! {
+    /// What the key is to be.
+    #[derive(ToSchema)]
+    pub struct CreateApiKeyRequest {
+        /// What it is called.
+        pub name: KeyName,
+        /// The organisation it acts in; absent: a personal key.
+        #[schema(value_type = Option<OrgId>, nullable = false)]
+        pub org_id: Option<Reference<OrgId>>,
+        /// What it may do, see `GET /scopes`; absent: nothing.
+        #[schema(value_type = Vec<String>, required = false, max_items = 100)]
+        pub scopes: Option<Scopes>,
+        /// When it expires; absent, like `expires_in_days`: never.
+        pub expires_at: Option<Timestamp>,
+        /// In how many days it expires, instead of `expires_at`.
+        #[schema(value_type = Option<i64>, minimum = 1, maximum = 36500)]
+        pub expires_in_days: Option<Int<1, 36_500>>,
+        /// A note.
+        pub remark: Option<Remark>,
+        /// Networks it may be used from, in CIDR notation; absent or empty: all.
+        #[schema(value_type = Vec<String>, required = false, max_items = 100)]
+        pub allowed_ips: Option<AllowedIps>,
+        /// The present password.
+        pub current_password: Password,
+    }
+}
+
+/// When the key is to expire, if that is an instant a key may expire at.
+fn expiry(
+    request: &CreateApiKeyRequest,
+    now: DateTime<Utc>,
+    latest: DateTime<Utc>,
+) -> Result<Option<DateTime<Utc>>, FieldError> {
+    match (request.expires_at, request.expires_in_days) {
+        (None, None) => Ok(None),
+        (Some(_), Some(_)) => Err(
+            Invalid::new(FieldCode::NotAllowed, "Give expires_at or expires_in_days, not both.")
+                .at("#/expires_in_days"),
+        ),
+        (Some(Timestamp(at)), None) if now < at && at <= latest => Ok(Some(at)),
+        (Some(_), None) => Err(Invalid::new(
+            FieldCode::OutOfRange,
+            format!("Must lie in the future, and not after {}.", Timestamp(latest)),
+        )
+        .with("max", Timestamp(latest).to_string())
+        .at("#/expires_at")),
+        (None, Some(days)) => {
+            let at = now + TimeDelta::days(days.get());
+            if at <= latest {
+                return Ok(Some(at));
+            }
+            let max = (latest - now).num_days();
+            Err(
+                Invalid::new(FieldCode::OutOfRange, format!("Must be between 1 and {max}."))
+                    .with("min", 1)
+                    .with("max", max)
+                    .at("#/expires_in_days"),
+            )
+        }
+    }
+}
+
+/// Create an API key
+///
+/// The key belongs to who calls. Without `org_id` it is personal, wherever the session acts. Its secret is shown in this one
+/// answer and never again.
+#[utoipa::path(
+    operation_id = "createApiKey", tag = "API keys", security(("session" = [])), request_body = CreateApiKeyRequest,
+    responses((status = 201, description = "The key and its secret", body = IssuedApiKeyResponse)),
+)]
+#[post("/api-keys")]
+async fn create_api_key(
+    caller: Caller<Session>,
+    idempotent: Idempotent,
+    input: Input,
+    state: web::Data<State>,
+) -> Result<HttpResponse, Error> {
+    let request: CreateApiKeyRequest = input.json().await?;
+    let (now, user_id) = (caller.now(), caller.user_id);
+    let org_id = request.org_id.map(Reference::id).transpose()?;
+    let stay = match org_id {
+        Some(org_id) => {
+            let require = move |connection: &mut _| memberships::require(connection, org_id, user_id);
+            Some(state.db.run(require).await?)
+        }
+        None => None,
+    };
+    let expires_at = expiry(&request, now, operations::latest_expiry(&state.config, now));
+    let scopes = request.scopes.unwrap_or_default();
+    let holder = operations::holder_of(&caller, stay.as_ref());
+    let mut refused = operations::scopes_not_allowed(&state.scopes, &holder, &scopes.0);
+    let expires_at = match expires_at {
+        Ok(expires_at) => expires_at,
+        Err(invalid) => {
+            refused.push(invalid);
+            None
+        }
+    };
+    if !refused.is_empty() {
+        return Err(Error::validation(refused));
+    }
+    accounts::check_password(&state, &caller, request.current_password, "#/current_password").await?;
+    let wish = Wish {
+        name: request.name,
+        org_id,
+        scopes: scopes.deduplicated(),
+        expires_at,
+        remark: request.remark,
+        allowed_ips: request.allowed_ips.unwrap_or_default().0,
+    };
+    let state_inside = state.clone();
+    let response = idempotent
+        .transaction(&state.db, move |connection| {
+            let made = operations::create(connection, &state_inside, &caller, wish)?;
+            issued(made, now, &state_inside)
+        })
+        .await?;
+    state.mail_waiting.notify_one();
+    Ok(response)
+}
+
+members! {
+    /// By how much to extend.
+    #[derive(ToSchema)]
+    pub struct ExtendApiKeyRequest {
+        /// Days from the expiry on, or from now if that is past.
+        #[schema(value_type = i64, minimum = 1, maximum = 3650)]
+        pub days: Days,
+        /// The present password, where it was not shown in the last ten minutes.
+        #[schema(nullable = false)]
+        pub current_password: Option<Password>,
+    }
+}
+
+/// Extend an API key
+///
+/// An expired key comes to life again. Takes the password, or that it was shown in the last ten minutes.
+#[utoipa::path(
+    operation_id = "extendApiKey", tag = "API keys", security(("session" = [])),
+    params(("api_key_id" = ApiKeyId, Path, description = "The key")), request_body = ExtendApiKeyRequest,
+    responses((status = 200, description = "The key as it is now", body = ApiKeyResponse)),
+)]
+#[post("/api-keys/{api_key_id}/extend")]
+async fn extend_api_key(
+    caller: Caller<Session>,
+    Path(id): Path<ApiKeyId>,
+    idempotent: Idempotent,
+    input: Input,
+    state: web::Data<State>,
+) -> Result<HttpResponse, Error> {
+    let (now, user_id) = (caller.now(), caller.user_id);
+    let find = move |connection: &mut diesel::pg::PgConnection| operations::find(connection, now, user_id, id);
+    let present = state.db.run(find).await?;
+    let request: ExtendApiKeyRequest = input.json().await?;
+    let days = request.days.get();
+    if present.key.expires_at.is_some() {
+        operations::extended(&state.config, now, present.key.expires_at, days)?;
+    }
+    accounts::require_fresh(&state, &caller, request.current_password).await?;
+    let state_inside = state.clone();
+    idempotent
+        .transaction(&state.db, move |connection| {
+            let record = operations::extend(connection, &state_inside.config, &caller, id, days)?;
+            ApiKeyResponse::answer(record, now, &state_inside)
+        })
+        .await
+}
+
+members! {
+    /// How to rotate.
+    #[derive(ToSchema)]
+    pub struct RotateApiKeyRequest {
+        /// For how long the present secret goes on working, in seconds.
+        #[schema(value_type = i64, minimum = 0, maximum = 604_800)]
+        pub grace_seconds: Int<0, 604_800>,
+        /// The present password.
+        pub current_password: Password,
+    }
+}
+
+/// Rotate an API key's secret
+///
+/// The key keeps its id and settings and gets another secret, shown in this one answer. The present secret works for the
+/// grace period, never beyond the key's expiry; one that was in its own grace period ends now.
+#[utoipa::path(
+    operation_id = "rotateApiKey", tag = "API keys", security(("session" = [])),
+    params(("api_key_id" = ApiKeyId, Path, description = "The key")), request_body = RotateApiKeyRequest,
+    responses((status = 201, description = "The key and its new secret", body = IssuedApiKeyResponse)),
+)]
+#[post("/api-keys/{api_key_id}/rotate")]
+async fn rotate_api_key(
+    caller: Caller<Session>,
+    Path(id): Path<ApiKeyId>,
+    idempotent: Idempotent,
+    input: Input,
+    state: web::Data<State>,
+) -> Result<HttpResponse, Error> {
+    let (now, user_id) = (caller.now(), caller.user_id);
+    let find = move |connection: &mut diesel::pg::PgConnection| operations::find(connection, now, user_id, id);
+    state.db.run(find).await?;
+    let request: RotateApiKeyRequest = input.json().await?;
+    let grace = TimeDelta::seconds(request.grace_seconds.get());
+    accounts::check_password(&state, &caller, request.current_password, "#/current_password").await?;
+    let state_inside = state.clone();
+    idempotent
+        .transaction(&state.db, move |connection| {
+            let made = operations::rotate(connection, &state_inside.config, &caller, id, grace)?;
+            issued(made, now, &state_inside)
+        })
+        .await
+}

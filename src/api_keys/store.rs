@@ -1,0 +1,349 @@
+//! Every statement that changes keys and their secrets, and the one that reads them.
+
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::pg::PgConnection;
+use diesel::prelude::*;
+use diesel::sql_types::Text;
+use ipnet::IpNet;
+
+use super::list::{After, Selection, Tenant};
+use super::model::{ApiKey, KeyRecord, Sort};
+use crate::auth::KeyStatus;
+use crate::db::schema::{api_key_reminders, api_key_secrets, api_keys, memberships, orgs, users};
+use crate::error::Error;
+use crate::ids::{ApiKeyId, Id as _, MembershipId, OrgId, UserId};
+use crate::secret::TokenHash;
+
+diesel::define_sql_function! {
+    /// PostgreSQL's own.
+    fn lower(text: Text) -> Text;
+}
+
+pub struct NewApiKey {
+    pub user_id: UserId,
+    pub stay: Option<(OrgId, MembershipId)>,
+    pub name: String,
+    pub remark: Option<String>,
+    pub hint: String,
+    pub scopes: Vec<String>,
+    pub allowed_ips: Vec<IpNet>,
+    pub expires_at: Option<DateTime<Utc>>,
+}
+
+pub fn count(connection: &mut PgConnection, user_id: UserId) -> Result<i64, Error> {
+    Ok(api_keys::table
+        .filter(api_keys::user_id.eq(user_id))
+        .count()
+        .get_result(connection)?)
+}
+
+pub fn insert(connection: &mut PgConnection, now: DateTime<Utc>, new: NewApiKey) -> Result<ApiKeyId, Error> {
+    let id = ApiKeyId::new(now);
+    let (org_id, membership_id) = new.stay.unzip();
+    diesel::insert_into(api_keys::table)
+        .values((
+            api_keys::id.eq(id),
+            api_keys::user_id.eq(new.user_id),
+            api_keys::org_id.eq(org_id),
+            api_keys::membership_id.eq(membership_id),
+            api_keys::name.eq(new.name),
+            api_keys::remark.eq(new.remark),
+            api_keys::hint.eq(new.hint),
+            api_keys::scopes.eq(new.scopes),
+            api_keys::allowed_ips.eq(new.allowed_ips),
+            api_keys::expires_at.eq(new.expires_at),
+            api_keys::created_at.eq(now),
+            api_keys::updated_at.eq(now),
+        ))
+        .execute(connection)?;
+    Ok(id)
+}
+
+pub fn insert_secret(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    id: ApiKeyId,
+    hash: &TokenHash,
+) -> Result<(), Error> {
+    diesel::insert_into(api_key_secrets::table)
+        .values((
+            api_key_secrets::secret_hash.eq(hash.as_bytes().as_slice()),
+            api_key_secrets::api_key_id.eq(id),
+            api_key_secrets::created_at.eq(now),
+        ))
+        .execute(connection)?;
+    Ok(())
+}
+
+/// Lets the current secret of a key end at `ends_at`, or at once, and the one before it now.
+pub fn end_secrets(connection: &mut PgConnection, id: ApiKeyId, ends_at: Option<DateTime<Utc>>) -> Result<(), Error> {
+    let of_key = || api_key_secrets::table.filter(api_key_secrets::api_key_id.eq(id));
+    match ends_at {
+        None => {
+            diesel::delete(of_key()).execute(connection)?;
+        }
+        Some(ends_at) => {
+            diesel::delete(of_key().filter(api_key_secrets::ends_at.is_not_null())).execute(connection)?;
+            diesel::update(of_key())
+                .set(api_key_secrets::ends_at.eq(ends_at))
+                .execute(connection)?;
+        }
+    }
+    Ok(())
+}
+
+pub fn set_hint(connection: &mut PgConnection, now: DateTime<Utc>, id: ApiKeyId, hint: &str) -> Result<(), Error> {
+    diesel::update(api_keys::table.find(id))
+        .set((api_keys::hint.eq(hint), api_keys::updated_at.eq(now)))
+        .execute(connection)?;
+    Ok(())
+}
+
+/// The owner's key, locked until the end of the transaction.
+pub fn lock(connection: &mut PgConnection, user_id: UserId, id: ApiKeyId) -> Result<Option<ApiKey>, Error> {
+    Ok(api_keys::table
+        .filter(api_keys::user_id.eq(user_id))
+        .filter(api_keys::id.eq(id))
+        .select(ApiKey::as_select())
+        .for_update()
+        .first(connection)
+        .optional()?)
+}
+
+/// What of a key a patch changes; nothing where there is nothing.
+#[derive(AsChangeset)]
+#[diesel(table_name = api_keys)]
+#[allow(clippy::option_option, reason = "diesel's way to tell `set null` from `leave`")]
+pub struct KeyChange {
+    pub name: Option<String>,
+    pub remark: Option<Option<String>>,
+    pub scopes: Option<Vec<String>>,
+    pub allowed_ips: Option<Vec<IpNet>>,
+    pub disabled_at: Option<Option<DateTime<Utc>>>,
+}
+
+pub fn update(connection: &mut PgConnection, now: DateTime<Utc>, id: ApiKeyId, change: KeyChange) -> Result<(), Error> {
+    diesel::update(api_keys::table.find(id))
+        .set((
+            change,
+            api_keys::version.eq(api_keys::version + 1),
+            api_keys::updated_at.eq(now),
+        ))
+        .execute(connection)?;
+    Ok(())
+}
+
+pub fn set_expiry(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    id: ApiKeyId,
+    expires_at: DateTime<Utc>,
+) -> Result<(), Error> {
+    diesel::update(api_keys::table.find(id))
+        .set((api_keys::expires_at.eq(expires_at), api_keys::updated_at.eq(now)))
+        .execute(connection)?;
+    Ok(())
+}
+
+/// Counts a reminder as sent that would be due before the expiry it is about was even chosen.
+pub fn skip_reminders(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    id: ApiKeyId,
+    expires_at: DateTime<Utc>,
+    days: &[i32],
+) -> Result<(), Error> {
+    let rows: Vec<_> = days
+        .iter()
+        .filter(|days| expires_at - TimeDelta::days(i64::from(**days)) < now)
+        .map(|days| {
+            (
+                api_key_reminders::api_key_id.eq(id),
+                api_key_reminders::expires_at.eq(expires_at),
+                api_key_reminders::days_before.eq(*days),
+                api_key_reminders::sent_at.eq(now),
+            )
+        })
+        .collect();
+    diesel::insert_into(api_key_reminders::table)
+        .values(rows)
+        .on_conflict_do_nothing()
+        .execute(connection)?;
+    Ok(())
+}
+
+/// Deletes keys of one tenant; says which there were. They are locked in the order of their ids, so that two who delete
+/// the same keys do not wait for each other.
+pub fn delete(connection: &mut PgConnection, tenant: Tenant, ids: &[ApiKeyId]) -> Result<Vec<ApiKey>, Error> {
+    let wanted = api_keys::table
+        .filter(api_keys::id.eq_any(ids))
+        .select(ApiKey::as_select())
+        .order(api_keys::id)
+        .for_update();
+    let found: Vec<ApiKey> = match tenant {
+        Tenant::Owner(user_id) => wanted.filter(api_keys::user_id.eq(user_id)).load(connection)?,
+        Tenant::Org(org_id) => wanted.filter(api_keys::org_id.eq(org_id)).load(connection)?,
+        Tenant::Member(org_id, user_id) => wanted
+            .filter(api_keys::org_id.eq(org_id))
+            .filter(api_keys::user_id.eq(user_id))
+            .load(connection)?,
+    };
+    let ids: Vec<ApiKeyId> = found.iter().map(|key| key.id).collect();
+    diesel::delete(api_keys::table.filter(api_keys::id.eq_any(ids))).execute(connection)?;
+    Ok(found)
+}
+
+/// Switches off what a person made since an instant; says how many keys that were.
+pub fn disable_made_since(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    user_id: UserId,
+    since: DateTime<Utc>,
+) -> Result<Vec<ApiKey>, Error> {
+    let made = api_keys::table
+        .filter(api_keys::user_id.eq(user_id))
+        .filter(api_keys::created_at.ge(since))
+        .filter(api_keys::disabled_at.is_null());
+    Ok(diesel::update(made)
+        .set((
+            api_keys::disabled_at.eq(now),
+            api_keys::version.eq(api_keys::version + 1),
+            api_keys::updated_at.eq(now),
+        ))
+        .returning(ApiKey::as_returning())
+        .get_results(connection)?)
+}
+
+/// The one query that reads keys, with all that their status and scopes depend on.
+pub fn select(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    selection: &Selection<'_>,
+) -> Result<Vec<KeyRecord>, Error> {
+    let previous = api_key_secrets::api_key_id
+        .eq(api_keys::id)
+        .and(api_key_secrets::ends_at.gt(now));
+    let mut query = api_keys::table
+        .inner_join(users::table.on(users::id.eq(api_keys::user_id)))
+        .left_join(orgs::table.on(orgs::id.nullable().eq(api_keys::org_id)))
+        .left_join(memberships::table.on(memberships::id.nullable().eq(api_keys::membership_id)))
+        .left_join(api_key_secrets::table.on(previous))
+        .select((
+            ApiKey::as_select(),
+            (users::username, users::nickname, users::role, users::disabled_at),
+            (orgs::name, orgs::slug).nullable(),
+            (memberships::role, memberships::disabled_services).nullable(),
+            api_key_secrets::ends_at.nullable(),
+        ))
+        .limit(selection.limit)
+        .into_boxed();
+    query = match selection.tenant {
+        Tenant::Owner(user_id) => query.filter(api_keys::user_id.eq(user_id)),
+        Tenant::Org(org_id) => query.filter(api_keys::org_id.eq(org_id)),
+        Tenant::Member(org_id, user_id) => query
+            .filter(api_keys::org_id.eq(org_id))
+            .filter(api_keys::user_id.eq(user_id)),
+    };
+    if let Some(id) = selection.id {
+        query = query.filter(api_keys::id.eq(id));
+    }
+    if let Some(org_id) = selection.in_org {
+        query = query.filter(api_keys::org_id.eq(org_id));
+    }
+    if let Some(q) = selection.q.filter(|q| !q.is_empty()) {
+        let pattern = format!("%{}%", escaped(q));
+        let name = api_keys::name.ilike(pattern);
+        query = match ApiKeyId::parse(q) {
+            Some(id) => query.filter(name.or(api_keys::id.eq(id))),
+            None => query.filter(name),
+        };
+    }
+    if let Some(status) = selection.status {
+        let owner_works = users::disabled_at.is_null();
+        let stays = api_keys::org_id.is_null().or(memberships::id.nullable().is_not_null());
+        let works = owner_works.and(stays);
+        let lost = users::disabled_at
+            .is_not_null()
+            .or(api_keys::org_id.is_not_null().and(memberships::id.nullable().is_null()));
+        let expired = api_keys::expires_at.le(now);
+        let lasts = api_keys::expires_at.is_null().or(api_keys::expires_at.gt(now));
+        query = match status {
+            KeyStatus::Suspended => query.filter(lost),
+            KeyStatus::Disabled => query.filter(works).filter(api_keys::disabled_at.is_not_null()),
+            KeyStatus::Expired => query
+                .filter(works)
+                .filter(api_keys::disabled_at.is_null())
+                .filter(expired),
+            KeyStatus::Active => query
+                .filter(works)
+                .filter(api_keys::disabled_at.is_null())
+                .filter(lasts),
+        };
+    }
+    macro_rules! by_instant {
+        ($column:expr) => {{
+            query = match &selection.after {
+                Some(After { at: Some(at), id, .. }) => query.filter(
+                    $column
+                        .gt(*at)
+                        .or($column.eq(*at).and(api_keys::id.gt(*id)))
+                        .or($column.is_null()),
+                ),
+                Some(After { at: None, id, .. }) => query.filter($column.is_null().and(api_keys::id.gt(*id))),
+                None => query,
+            };
+            query.order(($column.asc().nulls_last(), api_keys::id.asc()))
+        }};
+    }
+    let query = match selection.sort {
+        Sort::NewestFirst => {
+            if let Some(After { at: Some(at), id, .. }) = &selection.after {
+                query = query.filter(
+                    api_keys::created_at
+                        .le(*at)
+                        .and(api_keys::created_at.lt(*at).or(api_keys::id.lt(*id))),
+                );
+            }
+            query.order((api_keys::created_at.desc(), api_keys::id.desc()))
+        }
+        Sort::OldestFirst => {
+            if let Some(After { at: Some(at), id, .. }) = &selection.after {
+                query = query.filter(
+                    api_keys::created_at
+                        .ge(*at)
+                        .and(api_keys::created_at.gt(*at).or(api_keys::id.gt(*id))),
+                );
+            }
+            query.order((api_keys::created_at.asc(), api_keys::id.asc()))
+        }
+        Sort::Name => {
+            if let Some(After {
+                name: Some(name), id, ..
+            }) = &selection.after
+            {
+                let after = lower(name.clone());
+                query = query.filter(
+                    lower(api_keys::name)
+                        .gt(after.clone())
+                        .or(lower(api_keys::name).eq(after).and(api_keys::id.gt(*id))),
+                );
+            }
+            query.order((lower(api_keys::name).asc(), api_keys::id.asc()))
+        }
+        Sort::ExpiresAt => by_instant!(api_keys::expires_at),
+        Sort::LastUsedAt => by_instant!(api_keys::last_used_at),
+    };
+    Ok(query.load(connection)?)
+}
+
+/// A pattern that matches the text literally.
+fn escaped(text: &str) -> String {
+    let mut pattern = String::with_capacity(text.len());
+    for c in text.chars() {
+        if matches!(c, '\\' | '%' | '_') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern
+}

@@ -1,0 +1,44 @@
+//! `/avatars`.
+
+use actix_web::{HttpRequest, HttpResponse, get, web};
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use super::store;
+use crate::error::Error;
+use crate::http::{Input, Path, cacheable};
+use crate::ids::ImageId;
+use crate::state::State;
+
+/// The routes of this module.
+pub fn router(routes: &mut ServiceConfig) {
+    routes.service(get_avatar);
+}
+
+/// A picture
+///
+/// Of a person or an organisation. It never changes, and may be cached for ever.
+#[utoipa::path(
+    operation_id = "getAvatar", tag = "Profile",
+    params(("avatar_id" = ImageId, Path, description = "The image")),
+    responses((status = 200, description = "256 by 256 pixels", body = Vec<u8>, content_type = "image/webp")),
+)]
+#[get("/avatars/{avatar_id}")]
+async fn get_avatar(
+    Path(id): Path<ImageId>,
+    request: HttpRequest,
+    input: Input,
+    state: web::Data<State>,
+) -> Result<HttpResponse, Error> {
+    let content = state
+        .db
+        .run(move |connection| store::find(connection, id))
+        .await?
+        .ok_or_else(Error::not_found)?;
+    input.none()?;
+    Ok(cacheable(
+        &request,
+        content.into(),
+        "image/webp",
+        "public, max-age=31536000, immutable",
+    ))
+}

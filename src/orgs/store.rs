@@ -1,0 +1,175 @@
+//! Every query on organisations.
+
+use std::collections::HashMap;
+
+use chrono::{DateTime, Utc};
+use diesel::dsl::{count_star, exists};
+use diesel::pg::PgConnection;
+use diesel::prelude::*;
+
+use super::model::{JoinPolicy, Org};
+use crate::db::schema::{memberships, orgs};
+use crate::error::Error;
+use crate::ids::{ImageId, OrgId, UserId};
+
+pub fn find(connection: &mut PgConnection, id: OrgId) -> Result<Option<Org>, Error> {
+    Ok(orgs::table
+        .find(id)
+        .select(Org::as_select())
+        .first(connection)
+        .optional()?)
+}
+
+pub fn find_by_slug(connection: &mut PgConnection, slug: &str) -> Result<Option<Org>, Error> {
+    Ok(orgs::table
+        .filter(orgs::slug.eq(slug))
+        .select(Org::as_select())
+        .first(connection)
+        .optional()?)
+}
+
+/// Locks the row against its like, but not against those who merely refer to it: a lock that foreign keys wait for would
+/// wait for them in turn.
+pub fn lock(connection: &mut PgConnection, id: OrgId) -> Result<bool, Error> {
+    let found: Option<OrgId> = orgs::table
+        .find(id)
+        .select(orgs::id)
+        .for_no_key_update()
+        .first(connection)
+        .optional()?;
+    Ok(found.is_some())
+}
+
+pub fn has_slug(connection: &mut PgConnection, slug: &str) -> Result<bool, Error> {
+    Ok(diesel::select(exists(orgs::table.filter(orgs::slug.eq(slug)))).get_result(connection)?)
+}
+
+pub struct NewOrg<'a> {
+    pub name: &'a str,
+    pub description: Option<&'a str>,
+    pub join_policy: JoinPolicy,
+}
+
+/// Makes an organisation, unless another has the slug.
+pub fn insert(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    slug: &str,
+    new: &NewOrg<'_>,
+) -> Result<Option<Org>, Error> {
+    Ok(diesel::insert_into(orgs::table)
+        .values((
+            orgs::id.eq(OrgId::new(now)),
+            orgs::name.eq(new.name),
+            orgs::slug.eq(slug),
+            orgs::description.eq(new.description),
+            orgs::join_policy.eq(new.join_policy.as_str()),
+            orgs::created_at.eq(now),
+            orgs::updated_at.eq(now),
+        ))
+        .on_conflict(orgs::slug)
+        .do_nothing()
+        .returning(Org::as_returning())
+        .get_result(connection)
+        .optional()?)
+}
+
+#[derive(AsChangeset)]
+#[diesel(table_name = orgs)]
+pub struct OrgChange {
+    pub name: Option<String>,
+    pub slug: Option<String>,
+    pub description: Option<Option<String>>,
+    pub join_policy: Option<&'static str>,
+}
+
+/// Changes an organisation; a slug that is taken breaks `orgs_slug_key`.
+pub fn update(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    id: OrgId,
+    change: OrgChange,
+) -> Result<Org, diesel::result::Error> {
+    diesel::update(orgs::table.find(id))
+        .set((change, orgs::version.eq(orgs::version + 1), orgs::updated_at.eq(now)))
+        .returning(Org::as_returning())
+        .get_result(connection)
+}
+
+/// Shows another logo, or none.
+pub fn set_logo(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    id: OrgId,
+    logo: Option<ImageId>,
+) -> Result<(), Error> {
+    diesel::update(orgs::table.find(id))
+        .set((
+            orgs::logo_id.eq(logo),
+            orgs::version.eq(orgs::version + 1),
+            orgs::updated_at.eq(now),
+        ))
+        .execute(connection)?;
+    Ok(())
+}
+
+/// Ends an organisation, and all that hangs on it.
+pub fn delete(connection: &mut PgConnection, id: OrgId) -> Result<(), Error> {
+    diesel::delete(orgs::table.find(id)).execute(connection)?;
+    Ok(())
+}
+
+/// An organisation of somebody's: it, their role in it, and since when.
+pub type Joined = (Org, String, DateTime<Utc>);
+
+/// The organisations somebody is a member of, the last joined first; only the one given, if one is.
+pub fn list_joined(
+    connection: &mut PgConnection,
+    user_id: UserId,
+    only: Option<OrgId>,
+    after: Option<(DateTime<Utc>, OrgId)>,
+    limit: i64,
+) -> Result<Vec<Joined>, Error> {
+    let mut query = memberships::table
+        .inner_join(orgs::table)
+        .filter(memberships::user_id.eq(user_id))
+        .select((Org::as_select(), memberships::role, memberships::joined_at))
+        .order((memberships::joined_at.desc(), memberships::org_id.desc()))
+        .limit(limit)
+        .into_boxed();
+    if let Some(only) = only {
+        query = query.filter(memberships::org_id.eq(only));
+    }
+    if let Some((joined_at, org_id)) = after {
+        query = query.filter(
+            memberships::joined_at
+                .lt(joined_at)
+                .or(memberships::joined_at.eq(joined_at).and(memberships::org_id.lt(org_id))),
+        );
+    }
+    Ok(query.load(connection)?)
+}
+
+pub fn count_members(connection: &mut PgConnection, ids: &[OrgId]) -> Result<HashMap<OrgId, i64>, Error> {
+    let counts: Vec<(OrgId, i64)> = memberships::table
+        .filter(memberships::org_id.eq_any(ids))
+        .group_by(memberships::org_id)
+        .select((memberships::org_id, count_star()))
+        .load(connection)?;
+    Ok(counts.into_iter().collect())
+}
+
+/// Who is there but `except`, with the address and language to write to.
+pub fn others(
+    connection: &mut PgConnection,
+    id: OrgId,
+    except: UserId,
+) -> Result<Vec<(UserId, String, String)>, Error> {
+    use crate::db::schema::users;
+    Ok(memberships::table
+        .inner_join(users::table)
+        .filter(memberships::org_id.eq(id))
+        .filter(memberships::user_id.ne(except))
+        .select((users::id, users::email, users::locale))
+        .load(connection)?)
+}

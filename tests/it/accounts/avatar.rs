@@ -1,0 +1,84 @@
+use std::io::Cursor;
+
+use image::{DynamicImage, ImageFormat};
+use serde_json::Value;
+
+use crate::support::TestApp;
+
+fn png(width: u32, height: u32) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    DynamicImage::new_rgb8(width, height)
+        .write_to(&mut Cursor::new(&mut bytes), ImageFormat::Png)
+        .unwrap();
+    bytes
+}
+
+#[actix_web::test]
+async fn a_picture_becomes_a_small_webp_that_may_be_cached_for_ever() {
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    let put = |body: Vec<u8>| {
+        app.request("PUT", "/me/avatar")
+            .bearer(&ada.access_token)
+            .body("image/png", body)
+            .send()
+    };
+    let url = put(png(300, 200)).await.expect(200)["avatar_url"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let path = url.strip_prefix("http://keyward.test").unwrap().to_owned();
+    assert_eq!(
+        app.get("/me").bearer(&ada.access_token).await.expect(200)["avatar_url"],
+        url
+    );
+    let picture = app.get(&path).await;
+    assert_eq!(picture.status, 200);
+    assert_eq!(picture.header("content-type"), Some("image/webp"));
+    assert_eq!(
+        picture.header("cache-control"),
+        Some("public, max-age=31536000, immutable")
+    );
+    let decoded = image::load_from_memory_with_format(&picture.bytes, ImageFormat::WebP).unwrap();
+    assert_eq!((decoded.width(), decoded.height()), (256, 256));
+    let again = app
+        .get(&path)
+        .header("if-none-match", picture.header("etag").unwrap())
+        .await;
+    assert_eq!((again.status, again.bytes.len()), (304, 0));
+    let second = put(png(10, 10)).await.expect(200);
+    assert_ne!(second["avatar_url"], url);
+    app.get(&path).await.refused(404, "not_found");
+    app.delete("/me/avatar").bearer(&ada.access_token).await.expect(204);
+    assert_eq!(
+        app.get("/me").bearer(&ada.access_token).await.expect(200)["avatar_url"],
+        Value::Null
+    );
+}
+
+#[actix_web::test]
+async fn what_is_no_fitting_picture_is_refused() {
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    let put = |media_type: &'static str, body: Vec<u8>| {
+        app.request("PUT", "/me/avatar")
+            .bearer(&ada.access_token)
+            .body(media_type, body)
+            .send()
+    };
+    put("image/gif", png(1, 1)).await.refused(415, "unsupported_media_type");
+    put("application/json", b"{}".to_vec())
+        .await
+        .refused(415, "unsupported_media_type");
+    put("image/png", b"nonsense".to_vec())
+        .await
+        .invalid(&[("#", "invalid_format")]);
+    put("image/png", png(4097, 1)).await.invalid(&[("#", "out_of_range")]);
+    put("image/png", vec![0; 2 * 1024 * 1024 + 1])
+        .await
+        .refused(413, "payload_too_large");
+    assert_eq!(
+        app.get("/me").bearer(&ada.access_token).await.expect(200)["avatar_url"],
+        Value::Null
+    );
+}

@@ -1,0 +1,60 @@
+//! Trouble underneath: no database, a database that comes back, instances that start at once.
+
+use keyward::db::migrations;
+use serde_json::json;
+
+use crate::support::{PASSWORD, TestApp};
+
+#[actix_web::test]
+async fn without_a_database_it_is_503_and_never_a_wrong_refusal_and_afterwards_it_works_again() {
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    app.get("/me").bearer(&ada.access_token).await.expect(200);
+    app.database()
+        .run_outside("ALTER DATABASE $DATABASE WITH ALLOW_CONNECTIONS false");
+    app.database()
+        .run_outside("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '$DATABASE'");
+    for path in ["/me", "/readyz", "/auth/sessions"] {
+        let reply = app.get(path).bearer(&ada.access_token).await;
+        reply.refused(503, "unavailable");
+        assert!(reply.header("retry-after").is_some());
+    }
+    let login = json!({"login": "ada", "password": PASSWORD});
+    app.post("/auth/login", &login).await.refused(503, "unavailable");
+    app.get("/livez").await.expect(200);
+    app.database()
+        .run_outside("ALTER DATABASE $DATABASE WITH ALLOW_CONNECTIONS true");
+    app.get("/readyz").await.expect(200);
+    app.get("/me").bearer(&ada.access_token).await.expect(200);
+}
+
+#[actix_web::test]
+async fn after_a_restart_of_the_database_one_request_notices_at_most() {
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    let calls = || (0..8).map(|_| app.get("/me").bearer(&ada.access_token).send());
+    futures_util::future::join_all(calls()).await;
+    app.database()
+        .run_outside("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = '$DATABASE'");
+    let first = app.get("/me").bearer(&ada.access_token).await;
+    assert!(matches!(first.status, 200 | 503));
+    for reply in futures_util::future::join_all(calls()).await {
+        reply.expect(200);
+    }
+}
+
+#[actix_web::test]
+async fn five_instances_may_migrate_an_empty_database_at_once() {
+    let app = TestApp::start_unmigrated();
+    app.get("/readyz").await.refused(503, "unavailable");
+    let url = &app.database().url;
+    std::thread::scope(|scope| {
+        let migrations: Vec<_> = (0..5)
+            .map(|_| scope.spawn(|| migrations::migrate(url).map_err(|error| error.to_string())))
+            .collect();
+        for migration in migrations {
+            migration.join().unwrap().unwrap();
+        }
+    });
+    app.get("/readyz").await.expect(200);
+}

@@ -1,0 +1,149 @@
+//! What the framework would answer in its own words, and headers that every answer has.
+
+use serde_json::json;
+
+use crate::support::{PASSWORD, TestApp};
+
+#[actix_web::test]
+async fn an_unknown_path_is_404_and_a_wrong_method_405_with_allow() {
+    let app = TestApp::start();
+    app.get("/nothing").await.refused(404, "not_found");
+    app.get("/me/").await.refused(404, "not_found");
+    let wrong = app.request("DELETE", "/email").await;
+    wrong.refused(405, "method_not_allowed");
+    assert_eq!(wrong.header("allow"), Some("GET, HEAD, OPTIONS, POST"));
+    app.request("BREW", "/me").await.refused(405, "method_not_allowed");
+    let options = app.request("OPTIONS", "/email").await;
+    assert_eq!(
+        (options.status, options.header("allow")),
+        (204, Some("GET, HEAD, OPTIONS, POST"))
+    );
+    app.request("OPTIONS", "/nothing").await.refused(404, "not_found");
+}
+
+#[actix_web::test]
+async fn head_answers_as_get_without_a_body() {
+    let app = TestApp::start();
+    let get = app.get("/password/policy").await;
+    let head = app.request("HEAD", "/password/policy").await;
+    assert_eq!((head.status, head.bytes.len()), (200, 0));
+    assert_eq!(head.header("content-length"), get.header("content-length"));
+    assert_eq!(app.request("HEAD", "/me").await.status, 401);
+    assert_eq!(app.request("HEAD", "/nothing").await.status, 404);
+}
+
+#[actix_web::test]
+async fn a_request_id_is_taken_when_it_is_well_formed() {
+    let app = TestApp::start();
+    let id = "abc-DEF_12345";
+    let reply = app.get("/me").header("x-request-id", id).await;
+    assert_eq!(reply.header("x-request-id"), Some(id));
+    assert_eq!(reply.json()["request_id"], id);
+    for bad in ["short", "with space in it", "ümlaut-ümlaut", &"a".repeat(65)] {
+        let reply = app.get("/livez").header("x-request-id", bad).await;
+        let made = reply.header("x-request-id").unwrap();
+        assert_ne!(made, bad);
+        assert!((8..=64).contains(&made.len()));
+    }
+}
+
+#[actix_web::test]
+async fn every_answer_has_the_security_headers() {
+    let app = TestApp::start_with(&[("KEYWARD_PUBLIC_URL", "https://keyward.test")]);
+    for path in ["/livez", "/me", "/nothing", "/password/policy"] {
+        let reply = app.get(path).await;
+        assert_eq!(reply.header("cache-control"), Some("no-store"), "{path}");
+        assert!(
+            reply
+                .header("content-security-policy")
+                .unwrap()
+                .starts_with("default-src 'none'")
+        );
+        assert_eq!(reply.header("referrer-policy"), Some("no-referrer"));
+        assert!(reply.header("strict-transport-security").is_some());
+        assert!(reply.header("access-control-allow-origin").is_none());
+    }
+}
+
+#[actix_web::test]
+async fn only_listed_origins_may_call_from_a_browser() {
+    let app = TestApp::start_with(&[("KEYWARD_CORS_ORIGINS", "https://app.example,https://other.example")]);
+    let preflight = |origin: &str| {
+        app.request("OPTIONS", "/me")
+            .header("origin", origin)
+            .header("access-control-request-method", "PATCH")
+            .header("access-control-request-headers", "authorization,content-type,if-match")
+            .send()
+    };
+    let reply = preflight("https://app.example").await;
+    assert_eq!(reply.header("access-control-allow-origin"), Some("https://app.example"));
+    assert_eq!(
+        preflight("https://evil.example")
+            .await
+            .header("access-control-allow-origin"),
+        None
+    );
+    let refused = app.get("/me").header("origin", "https://app.example").await;
+    refused.refused(401, "authentication_required");
+    assert_eq!(
+        refused.header("access-control-allow-origin"),
+        Some("https://app.example")
+    );
+}
+
+#[actix_web::test]
+async fn every_problem_has_a_page() {
+    let app = TestApp::start();
+    for code in keyward::error::Code::ALL {
+        let page = app.get(&format!("/problems/{}", code.as_str())).await;
+        assert_eq!(page.status, 200);
+        assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"));
+        assert!(page.text().contains(code.as_str()));
+    }
+    app.get("/problems/nonsense").await.refused(404, "not_found");
+}
+
+#[actix_web::test]
+async fn the_public_keys_verify_access_tokens() {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    let jwks = app.get("/.well-known/jwks.json").await;
+    assert!(jwks.header("cache-control").unwrap().contains("max-age"));
+    let key = jwks.expect(200)["keys"][0].clone();
+    let (signed, signature) = ada.access_token.rsplit_once('.').unwrap();
+    let decode = |text: &str| URL_SAFE_NO_PAD.decode(text).unwrap();
+    let public = decode(key["x"].as_str().unwrap());
+    let public = aws_lc_rs::signature::UnparsedPublicKey::new(&aws_lc_rs::signature::ED25519, public);
+    public.verify(signed.as_bytes(), &decode(signature)).unwrap();
+    let (header, claims) = signed.split_once('.').unwrap();
+    let header: serde_json::Value = serde_json::from_slice(&decode(header)).unwrap();
+    assert_eq!(
+        (&header["typ"], &header["alg"], &header["kid"]),
+        (&json!("at+jwt"), &json!("EdDSA"), &key["kid"])
+    );
+    let claims: serde_json::Value = serde_json::from_slice(&decode(claims)).unwrap();
+    assert_eq!(
+        (&claims["iss"], &claims["aud"]),
+        (&json!("http://keyward.test"), &json!("keyward"))
+    );
+    assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 600);
+    for claim in ["sub", "nbf", "jti", "sid", "auth_time", "role", "org_id", "org_role"] {
+        assert!(claims.get(claim).is_some(), "{claim}");
+    }
+}
+
+#[actix_web::test]
+async fn a_body_without_a_media_type_is_not_guessed_at() {
+    let app = TestApp::start();
+    app.request("POST", "/auth/login")
+        .await
+        .refused(415, "unsupported_media_type");
+    let body = json!({"login": "ada", "password": PASSWORD}).to_string();
+    app.request("POST", "/auth/login")
+        .body("application/json; charset=UTF-8", body)
+        .await
+        .refused(401, "invalid_credentials");
+}
