@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::http::{Answer, Input, Path};
 use crate::ids::OrgId;
 use crate::images;
+use crate::picture;
 use crate::state::State;
 
 /// Where a logo is to be had.
@@ -40,7 +41,7 @@ pub(super) async fn put_logo(
     state: web::Data<State>,
 ) -> Result<Answer, Error> {
     OrgCaller::check(&state, &caller, org_id, OrgAct::ReplaceLogo).await?;
-    let content = input.bytes(images::MEDIA_TYPES, images::MAX_BYTES).await?;
+    let content = input.bytes(picture::MEDIA_TYPES, picture::MAX_BYTES).await?;
     let webp = state.painter.paint(content).await?;
     let id = state
         .db
