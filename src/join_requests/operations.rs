@@ -12,9 +12,9 @@ use crate::error::{Code, Error};
 use crate::http::{Cursors, Page, PageQuery};
 use crate::ids::{JoinRequestId, OrgId};
 use crate::mail::Message;
-use crate::members::{self, Recipient, admit, tell};
+use crate::members::{self, admit};
 use crate::memberships;
-use crate::notifications::{self, Notice, Subject};
+use crate::notifications::{self, Notice, Recipient, Subject, tell};
 use crate::orgs::{self, JoinPolicy, Org, OrgAct, OrgCaller, Slug};
 use crate::secret::ServerSecret;
 

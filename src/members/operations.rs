@@ -3,7 +3,7 @@
 use diesel::pg::PgConnection;
 use serde_json::json;
 
-use super::doors::{Recipient, tell, void_promises};
+use super::doors::void_promises;
 use super::model::{Member, ServiceName};
 use super::store::{self, Filter, MemberChange};
 use crate::audit::{self, Entry};
@@ -13,7 +13,7 @@ use crate::http::{Change, Cursors, Page, PageQuery, Precondition};
 use crate::ids::{OrgId, UserId};
 use crate::locale::Locale;
 use crate::mail::Message;
-use crate::notifications::Notice;
+use crate::notifications::{Notice, Recipient, tell};
 use crate::orgs::{self, OrgAct, OrgCaller, OrgView};
 use crate::secret::ServerSecret;
 
