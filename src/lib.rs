@@ -5,8 +5,12 @@
 //! | room | what is in it |
 //! |---|---|
 //! | [`app`], [`worker`] | the only places that know every slice: the list of routes, the middleware; the background loop |
+//! | [`personal_data`] | export and deletion of everything held about a person |
+//! | [`operator`] | what an operator does to accounts on the command line |
 //! | [`gateway`], [`health`] | what gateways ask; probes |
-//! | [`orgs`] | organisations, and who may do what in one |
+//! | [`admin`] | administration of the platform |
+//! | [`invitations`], [`join_requests`] | the two doors into an organisation |
+//! | [`members`], [`orgs`] | who is there as what; organisations, and who may do what in one |
 //! | [`password`], [`email`] | change, reset; change, confirm, revert |
 //! | [`api_keys`] | keys with which machines act for people |
 //! | [`sessions`] | log in, refresh, log out |
@@ -27,6 +31,7 @@
 #![forbid(unsafe_code)]
 
 pub mod accounts;
+pub mod admin;
 pub mod api_keys;
 pub mod app;
 pub mod audit;
@@ -41,13 +46,18 @@ pub mod health;
 pub mod http;
 pub mod ids;
 pub mod images;
+pub mod invitations;
+pub mod join_requests;
 pub mod locale;
 pub mod mail;
+pub mod members;
 pub mod memberships;
 pub mod notifications;
 pub mod one_time_tokens;
+pub mod operator;
 pub mod orgs;
 pub mod password;
+pub mod personal_data;
 pub mod picture;
 pub mod secret;
 pub mod sessions;

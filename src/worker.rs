@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use chrono::TimeDelta;
 use secrecy::SecretString;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
@@ -12,7 +13,7 @@ use crate::db::migrations;
 use crate::error::Error;
 use crate::mail::{Mailer, outbox};
 use crate::state::State;
-use crate::{accounts, api_keys, auth, http, one_time_tokens};
+use crate::{accounts, api_keys, auth, http, notifications, one_time_tokens};
 
 /// How often the outbox is looked at when nobody says that there is something in it.
 const MAIL_INTERVAL: Duration = Duration::from_secs(1);
@@ -22,6 +23,8 @@ const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
 const REMIND_INTERVAL: Duration = Duration::from_secs(10);
 /// How often the uses of keys are written down.
 const BOOKS_INTERVAL: Duration = Duration::from_secs(1);
+/// How long a mail that was sent stays in the outbox: the limit of mail to one address counts them.
+const MAIL_KEPT: TimeDelta = TimeDelta::days(1);
 /// How long to wait for a database that is not there.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -148,8 +151,9 @@ pub async fn sweep(state: &State) -> Result<(), Error> {
             auth::sweep_password_attempts(connection, now)?;
             one_time_tokens::sweep(connection, now)?;
             accounts::sweep_registrations(connection, now)?;
-            outbox::sweep(connection, now)?;
             api_keys::sweep_usage(connection, now)?;
+            notifications::sweep(connection, now)?;
+            outbox::sweep(connection, now - MAIL_KEPT)?;
             Ok(())
         })
         .await

@@ -8,6 +8,7 @@ use crate::error::{FieldCode, Invalid};
 use crate::http::clean_line;
 use crate::ids::{ImageId, OrgId, UserId};
 use crate::locale::Locale;
+use crate::notifications::Recipient;
 
 /// Names that would be taken for the service itself, or that stand in its paths.
 const RESERVED_USERNAMES: &[&str] = &[
@@ -194,6 +195,16 @@ impl User {
     /// Whether the first-login set-up is done.
     pub const fn profile_complete(&self) -> bool {
         self.username.is_some() && self.nickname.is_some()
+    }
+}
+
+impl<'a> From<&'a User> for Recipient<'a> {
+    fn from(user: &'a User) -> Self {
+        Self {
+            user_id: user.id,
+            email: &user.email,
+            locale: user.locale(),
+        }
     }
 }
 

@@ -194,7 +194,7 @@ pub struct ListApiKeysQuery {
     #[param(required = false, nullable = false, value_type = OrgId)]
     org_id: Option<Reference<OrgId>>,
     /// Only those that stand like this.
-    #[param(required = false, nullable = false)]
+    #[param(required = false, nullable = false, inline)]
     status: Option<KeyStatus>,
     /// The order.
     #[param(required = false, nullable = false, inline)]

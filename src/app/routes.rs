@@ -4,7 +4,10 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::{capabilities, docs};
 use crate::config::{Config, Feature};
-use crate::{accounts, api_keys, email, gateway, health, http, images, orgs, password, sessions};
+use crate::{
+    accounts, admin, api_keys, audit, email, gateway, health, http, images, invitations, join_requests, members,
+    notifications, orgs, password, personal_data, sessions,
+};
 
 /// What stays at the root, whatever the base path.
 pub fn root(routes: &mut ServiceConfig) {
@@ -16,9 +19,17 @@ pub fn root(routes: &mut ServiceConfig) {
 pub fn api(routes: &mut ServiceConfig, config: &Config) {
     sessions::router(routes);
     accounts::router(routes, config);
+    personal_data::router(routes);
     password::router(routes, config);
     email::router(routes);
+    notifications::router(routes);
+    audit::router(routes);
+    admin::router(routes);
     if config.offers(Feature::Organisations) {
+        // Before what takes any word for an id.
+        join_requests::router(routes);
+        invitations::router(routes);
+        members::router(routes);
         orgs::router(routes);
     }
     if config.offers(Feature::Avatars) {

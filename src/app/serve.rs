@@ -28,6 +28,7 @@ use crate::http::{Challenge, Edge, MAX_BODY_BYTES, RateLimit, RouteTable, edge, 
 use crate::mail::MailLimit;
 use crate::picture::Painter;
 use crate::state::State;
+use crate::{notifications, sessions};
 
 /// A client that does not finish its headers by then is cut off.
 const HEADERS_DEADLINE: Duration = Duration::from_secs(5);
@@ -89,8 +90,10 @@ pub fn start(listener: TcpListener, state: State) -> std::io::Result<Running> {
         challenge: Challenge::new(&config.public_url()),
         https: config.public_url().is_https(),
     });
-    state.db.listen();
+    state.db.follow_changes();
     let (db, secret) = (web::Data::new(state.db.clone()), web::Data::new(state.secret.clone()));
+    let centre = notifications::Centre::new(state.clone(), sessions::live_among).map_err(std::io::Error::other)?;
+    let centre = web::Data::new(centre);
     let state = web::Data::new(state);
     let workers = match config.workers {
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
@@ -108,6 +111,7 @@ pub fn start(listener: TcpListener, state: State) -> std::io::Result<Running> {
             });
         App::new()
             .app_data(state.clone())
+            .app_data(centre.clone())
             .app_data(db.clone())
             .app_data(secret.clone())
             .app_data(edge_data.clone())

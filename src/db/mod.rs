@@ -21,7 +21,7 @@ use secrecy::SecretString;
 use tokio::sync::Semaphore;
 
 use crate::error::Error;
-use listen::Listener;
+use listen::{Event, Listener};
 use pool::{Connections, Pooled};
 
 pub use changes::{Changes, Reading};
@@ -59,13 +59,13 @@ impl Db {
         }
     }
 
-    /// What was changed, as far as memory depends on it; complete only once [`Db::listen`] was called.
+    /// What was changed, as far as memory depends on it; complete only once [`Db::follow_changes`] was called.
     pub fn changes(&self) -> &Arc<Changes> {
         &self.changes
     }
 
-    /// Begins to listen for changes, those of other instances included, for as long as this door is open.
-    pub fn listen(&self) {
+    /// Begins to follow changes, those of other instances included, for as long as this door is open.
+    pub fn follow_changes(&self) {
         if self.listener.get().is_some() {
             return;
         }
@@ -128,6 +128,18 @@ impl Db {
             })
         });
         done.await.map_err(Error::internal)?
+    }
+
+    /// Listens on `channels`, on a connection beside the pool.
+    ///
+    /// # Errors
+    /// The thread cannot be started.
+    pub fn listen(
+        &self,
+        channels: &'static [&'static str],
+        on_event: impl Fn(Event) + Send + 'static,
+    ) -> std::io::Result<Listener> {
+        Listener::spawn(&self.url, channels, on_event)
     }
 
     /// Connections in use and at most, for the metrics.

@@ -288,5 +288,9 @@ pub fn revert(connection: &mut PgConnection, client: &Client, token: &Token) -> 
         &Notice::EmailChanged { old_email, new_email },
         None,
     )?;
-    audit::record(connection, entry("email.change_reverted"))
+    let disabled = api_keys::disable_made_since(connection, now, user.id, change.requested_at)?;
+    audit::record(
+        connection,
+        entry("email.change_reverted").detail("api_keys_disabled", disabled),
+    )
 }

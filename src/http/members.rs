@@ -14,6 +14,18 @@ use crate::locale::Locale;
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Invalids(Vec<(String, Invalid)>);
 
+impl Invalids {
+    /// Adds what is wrong `below` the member (a JSON Pointer, such as `/0`).
+    pub fn push(&mut self, below: &str, invalid: Invalid) {
+        self.0.push((below.to_owned(), invalid));
+    }
+
+    /// Whether nothing is wrong.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
 impl From<Invalid> for Invalids {
     fn from(invalid: Invalid) -> Self {
         Self(vec![(String::new(), invalid)])

@@ -13,7 +13,7 @@
 //! bytes · `transport` (`smtp`, `folder`) the way out · [`outbox`] the queue.
 
 mod address;
-mod clean;
+pub mod clean;
 mod folder;
 mod letter;
 mod limit;

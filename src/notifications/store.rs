@@ -1,14 +1,27 @@
-//! Every query on notifications.
+//! Every query on notifications, and on who does not want which by mail.
 
 use chrono::{DateTime, Utc};
+use diesel::dsl::exists;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
-use serde_json::Value;
+use diesel::sql_types::{self, Integer, Jsonb, Nullable, Text, Timestamptz};
+use uuid::Uuid;
 
-use super::model::{Notice, Subject};
-use crate::db::schema::notifications;
+use super::model::{Notice, Notification, NotificationState, NotificationType, Subject};
+use crate::db::schema::{email_changes, invitations, mail_opt_outs, notifications, users};
 use crate::error::Error;
-use crate::ids::{NotificationId, UserId};
+use crate::ids::{NotificationId, OrgId, UserId};
+use crate::mail::Message;
+
+/// The least id of an instant: ids sort by when they were made.
+pub fn first_id(at: DateTime<Utc>) -> Uuid {
+    Uuid::from_u128(u128::try_from(at.timestamp_millis()).unwrap_or_default() << 80)
+}
+
+/// What ids of before an instant are less than.
+fn boundary(at: DateTime<Utc>) -> NotificationId {
+    first_id(at).into()
+}
 
 pub fn insert(
     connection: &mut PgConnection,
@@ -17,13 +30,7 @@ pub fn insert(
     notice: &Notice,
     about: Option<Subject>,
 ) -> Result<(), Error> {
-    let tagged = serde_json::to_value(notice).map_err(Error::internal)?;
-    let kind = tagged
-        .get("type")
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .to_owned();
-    let data = tagged.get("data").cloned().unwrap_or_default();
+    let data = notice.data().map_err(Error::internal)?;
     let (invitation_id, join_request_id, email_change_id) = match about {
         None => (None, None, None),
         Some(Subject::Invitation(id)) => (Some(id), None, None),
@@ -34,7 +41,7 @@ pub fn insert(
         .values((
             notifications::id.eq(NotificationId::new(now)),
             notifications::user_id.eq(user_id),
-            notifications::type_.eq(kind),
+            notifications::type_.eq(notice.kind().as_str()),
             notifications::data.eq(data),
             notifications::invitation_id.eq(invitation_id),
             notifications::join_request_id.eq(join_request_id),
@@ -70,4 +77,245 @@ pub fn count_unread(connection: &mut PgConnection, user_id: UserId) -> Result<i6
         .filter(notifications::user_id.eq(user_id))
         .filter(notifications::read_at.is_null());
     Ok(unread.count().get_result(connection)?)
+}
+
+/// Notifications with what decides how they are shown.
+#[diesel::dsl::auto_type(no_type_alias)]
+fn shown() -> _ {
+    notifications::table
+        .inner_join(users::table)
+        .left_join(invitations::table)
+        .left_join(email_changes::table)
+        .select((
+            notifications::id,
+            notifications::type_,
+            notifications::data,
+            notifications::invitation_id,
+            notifications::join_request_id,
+            notifications::email_change_id,
+            notifications::created_at,
+            notifications::read_at,
+            notifications::resolved_at,
+            invitations::expires_at.nullable(),
+            email_changes::expires_at.nullable(),
+            users::locale,
+        ))
+}
+
+/// Which of a person's notifications are wanted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Filter {
+    pub state: Option<NotificationState>,
+    pub kind: Option<NotificationType>,
+}
+
+/// A person's notifications, newest first, after the one with the key `after`.
+pub fn list(
+    connection: &mut PgConnection,
+    user_id: UserId,
+    filter: Filter,
+    after: Option<NotificationId>,
+    limit: i64,
+) -> Result<Vec<Notification>, Error> {
+    let mut query = shown()
+        .filter(notifications::user_id.eq(user_id))
+        .order(notifications::id.desc())
+        .limit(limit)
+        .into_boxed();
+    match filter.state {
+        Some(NotificationState::Unread) => query = query.filter(notifications::read_at.is_null()),
+        Some(NotificationState::Read) => query = query.filter(notifications::read_at.is_not_null()),
+        None => {}
+    }
+    if let Some(kind) = filter.kind {
+        query = query.filter(notifications::type_.eq(kind.as_str()));
+    }
+    if let Some(after) = after {
+        query = query.filter(notifications::id.lt(after));
+    }
+    Ok(query.load(connection)?)
+}
+
+/// A person's notifications with an id above `after`, the oldest first: the newest `limit` of them.
+pub fn list_since(
+    connection: &mut PgConnection,
+    user_id: UserId,
+    after: NotificationId,
+    limit: i64,
+) -> Result<Vec<Notification>, Error> {
+    let mut found: Vec<Notification> = shown()
+        .filter(notifications::user_id.eq(user_id))
+        .filter(notifications::id.gt(after))
+        .order(notifications::id.desc())
+        .limit(limit)
+        .load(connection)?;
+    found.reverse();
+    Ok(found)
+}
+
+/// Those of a person's notifications that are named, the oldest first.
+pub fn list_named(
+    connection: &mut PgConnection,
+    user_id: UserId,
+    ids: &[NotificationId],
+) -> Result<Vec<Notification>, Error> {
+    Ok(shown()
+        .filter(notifications::user_id.eq(user_id))
+        .filter(notifications::id.eq_any(ids))
+        .order(notifications::id)
+        .load(connection)?)
+}
+
+pub fn find_for_update(
+    connection: &mut PgConnection,
+    user_id: UserId,
+    id: NotificationId,
+) -> Result<Option<Notification>, Error> {
+    let locked: Option<NotificationId> = notifications::table
+        .filter(notifications::user_id.eq(user_id))
+        .filter(notifications::id.eq(id))
+        .select(notifications::id)
+        .for_update()
+        .first(connection)
+        .optional()?;
+    if locked.is_none() {
+        return Ok(None);
+    }
+    Ok(list_named(connection, user_id, &[id])?.pop())
+}
+
+pub fn set_read_at(
+    connection: &mut PgConnection,
+    user_id: UserId,
+    id: NotificationId,
+    read_at: Option<DateTime<Utc>>,
+) -> Result<(), Error> {
+    let own = notifications::table
+        .filter(notifications::user_id.eq(user_id))
+        .filter(notifications::id.eq(id));
+    diesel::update(own)
+        .set(notifications::read_at.eq(read_at))
+        .execute(connection)?;
+    Ok(())
+}
+
+pub fn read_all(connection: &mut PgConnection, now: DateTime<Utc>, user_id: UserId) -> Result<usize, Error> {
+    let unread = notifications::table
+        .filter(notifications::user_id.eq(user_id))
+        .filter(notifications::read_at.is_null());
+    Ok(diesel::update(unread)
+        .set(notifications::read_at.eq(now))
+        .execute(connection)?)
+}
+
+/// Deletes one of a person's notifications; false when there is no such one.
+pub fn delete(connection: &mut PgConnection, user_id: UserId, id: NotificationId) -> Result<bool, Error> {
+    let own = notifications::table
+        .filter(notifications::user_id.eq(user_id))
+        .filter(notifications::id.eq(id));
+    Ok(diesel::delete(own).execute(connection)? == 1)
+}
+
+/// Which types a person does not want by mail.
+pub fn opt_outs(connection: &mut PgConnection, user_id: UserId) -> Result<Vec<String>, Error> {
+    Ok(mail_opt_outs::table
+        .filter(mail_opt_outs::user_id.eq(user_id))
+        .select(mail_opt_outs::type_)
+        .load(connection)?)
+}
+
+pub fn has_opted_out(connection: &mut PgConnection, user_id: UserId, kind: NotificationType) -> Result<bool, Error> {
+    Ok(diesel::select(exists(mail_opt_outs::table.find((user_id.uuid(), kind.as_str())))).get_result(connection)?)
+}
+
+pub fn replace_opt_outs(
+    connection: &mut PgConnection,
+    user_id: UserId,
+    unwanted: &[NotificationType],
+) -> Result<(), Error> {
+    diesel::delete(mail_opt_outs::table.filter(mail_opt_outs::user_id.eq(user_id))).execute(connection)?;
+    let rows: Vec<_> = unwanted
+        .iter()
+        .map(|kind| {
+            (
+                mail_opt_outs::user_id.eq(user_id),
+                mail_opt_outs::type_.eq(kind.as_str()),
+            )
+        })
+        .collect();
+    // Another request may be doing the same.
+    diesel::insert_into(mail_opt_outs::table)
+        .values(rows)
+        .on_conflict_do_nothing()
+        .execute(connection)?;
+    Ok(())
+}
+
+/// Deletes what is old: all before `all_before`, and before `done_before` what was read or resolved; at most `limit`.
+pub fn delete_old(
+    connection: &mut PgConnection,
+    all_before: DateTime<Utc>,
+    done_before: DateTime<Utc>,
+    limit: i64,
+) -> Result<usize, Error> {
+    let done = notifications::read_at
+        .is_not_null()
+        .or(notifications::resolved_at.is_not_null());
+    // By id, which sorts by age and has an index.
+    let old: Vec<NotificationId> = notifications::table
+        .filter(notifications::id.lt(boundary(done_before)))
+        .filter(notifications::id.lt(boundary(all_before)).or(done))
+        .order(notifications::id)
+        .limit(limit)
+        .select(notifications::id)
+        .load(connection)?;
+    Ok(diesel::delete(notifications::table.filter(notifications::id.eq_any(old))).execute(connection)?)
+}
+
+/// Whom an announcement is for: $1 is the organisation, or null.
+const AUDIENCE: &str = "users WHERE users.email_verified_at IS NOT NULL AND users.disabled_at IS NULL \
+     AND ($1 IS NULL OR EXISTS (SELECT FROM memberships m WHERE m.user_id = users.id AND m.org_id = $1))";
+
+/// Puts an announcement into the notification centre of its whole audience; answers how many they are.
+pub fn announce(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    notice: &Notice,
+    org_id: Option<OrgId>,
+) -> Result<usize, Error> {
+    let statement = format!(
+        "INSERT INTO notifications (id, user_id, type, data, created_at) \
+         SELECT keyward_uuid_v7($2), users.id, $3, $4, $2 FROM {AUDIENCE}"
+    );
+    Ok(diesel::sql_query(statement)
+        .bind::<Nullable<sql_types::Uuid>, _>(org_id)
+        .bind::<Timestamptz, _>(now)
+        .bind::<Text, _>(notice.kind().as_str())
+        .bind::<Jsonb, _>(notice.data().map_err(Error::internal)?)
+        .execute(connection)?)
+}
+
+/// Puts the mails of an announcement into the outbox, for those of its audience who want them. Each second only a few
+/// become due, so that they do not stand in the way of mail that somebody waits for.
+pub fn mail_announcement(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    message: &Message,
+    org_id: Option<OrgId>,
+) -> Result<usize, Error> {
+    const A_SECOND: i32 = 20;
+    let statement = format!(
+        "INSERT INTO mail_outbox (id, recipient, locale, message, created_at, next_attempt_at) \
+         SELECT keyward_uuid_v7($2), users.email, users.locale, $4, $2, \
+                $2 + make_interval(secs => (row_number() OVER () - 1) / $5) \
+         FROM {AUDIENCE} \
+         AND NOT EXISTS (SELECT FROM mail_opt_outs o WHERE o.user_id = users.id AND o.type = $3)"
+    );
+    Ok(diesel::sql_query(statement)
+        .bind::<Nullable<sql_types::Uuid>, _>(org_id)
+        .bind::<Timestamptz, _>(now)
+        .bind::<Text, _>(NotificationType::Announcement.as_str())
+        .bind::<Jsonb, _>(serde_json::to_value(message).map_err(Error::internal)?)
+        .bind::<Integer, _>(A_SECOND)
+        .execute(connection)?)
 }

@@ -8,6 +8,8 @@
 //! What must never happen: that the role in a token or a body decides (the membership's row does, on each request); that
 //! an organisation is without owner; that somebody becomes owner or admin by another's than an owner's will.
 
+mod audit_log;
+mod logo;
 mod model;
 mod operations;
 mod permissions;
@@ -15,6 +17,6 @@ mod routes;
 mod store;
 
 pub use model::{JoinPolicy, Org, OrgBriefResponse, Slug};
-pub use operations::{find_by_slug, find_org};
+pub use operations::{OrgView, find_by_slug, find_org, view};
 pub use permissions::{OrgAct, OrgCaller, bound_to, lock, may_decide_about};
-pub use routes::{image_url, router};
+pub use routes::{OrgResponse, router};

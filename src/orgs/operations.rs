@@ -10,11 +10,12 @@ use crate::auth::{Caller, OrgRole};
 use crate::db::violated_constraint;
 use crate::error::{Code, Error};
 use crate::http::{Change, Cursors, Page, PageQuery, Precondition};
-use crate::ids::OrgId;
+use crate::ids::{ImageId, OrgId};
+use crate::images;
 use crate::locale::Locale;
-use crate::mail::{Message, outbox};
+use crate::mail::Message;
 use crate::memberships;
-use crate::notifications::{self, Notice};
+use crate::notifications::{self, Notice, Recipient};
 use crate::secret::ServerSecret;
 
 /// How many numbers are tried behind a name's slug before chance decides.
@@ -136,6 +137,9 @@ pub fn read<P>(connection: &mut PgConnection, caller: &Caller<P>, id: OrgId) -> 
 }
 
 /// The organisation, as this member sees it.
+///
+/// # Errors
+/// When the database fails.
 pub fn view(connection: &mut PgConnection, member: &OrgCaller, org: Org) -> Result<OrgView, Error> {
     let counts = store::count_members(connection, &[org.id])?;
     Ok(OrgView {
@@ -224,16 +228,47 @@ pub fn delete<P>(
         about(caller, "org.deleted", &org).detail("members", others.len() + 1),
     )?;
     store::delete(connection, id)?;
+    if let Some(logo) = org.logo_id {
+        images::delete(connection, logo)?;
+    }
     for (user_id, email, locale) in others {
         let notice = Notice::MemberRemoved {
             org_id: id,
             org_name: org.name.clone(),
         };
-        notifications::notify(connection, now, user_id, &notice, None)?;
         let message = Message::MemberRemoved {
             org_name: org.name.clone(),
         };
-        outbox::enqueue(connection, now, &email, Locale::stored(&locale), &message)?;
+        let recipient = Recipient {
+            user_id,
+            email: &email,
+            locale: Locale::stored(&locale),
+        };
+        notifications::tell(connection, now, recipient, (&notice, None), &message)?;
     }
     Ok(())
+}
+
+/// Puts another logo, or none, in the place of the present one.
+pub fn replace_logo<P>(
+    connection: &mut PgConnection,
+    caller: &Caller<P>,
+    id: OrgId,
+    act: OrgAct,
+    webp: Option<&[u8]>,
+) -> Result<Option<ImageId>, Error> {
+    OrgCaller::require_locked(connection, caller, id, act)?;
+    let org = find_org(connection, id)?;
+    if org.logo_id.is_none() && webp.is_none() {
+        return Ok(None);
+    }
+    let logo = webp
+        .map(|webp| images::insert(connection, caller.now(), webp))
+        .transpose()?;
+    store::set_logo(connection, caller.now(), id, logo)?;
+    if let Some(old) = org.logo_id {
+        images::delete(connection, old)?;
+    }
+    audit::record(connection, about(caller, "org.logo_changed", &org))?;
+    Ok(logo)
 }

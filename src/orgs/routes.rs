@@ -1,4 +1,4 @@
-//! `/orgs`, `/orgs/{org_id}`, `/orgs/{org_id}/switch`.
+//! `/orgs`, `/orgs/{org_id}`, `/orgs/{org_id}/switch`; the logo has a file of its own.
 
 use actix_web::{HttpResponse, delete, get, patch, post, web};
 use serde::Serialize;
@@ -8,11 +8,13 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use super::model::{Description, JoinPolicy, OrgName, Slug};
 use super::operations::{self, OrgChanges, OrgDraft, OrgView};
 use super::permissions::{OrgAct, OrgCaller};
+use super::{audit_log, logo};
 use crate::accounts;
 use crate::auth::{Caller, OrgRole, OrgsRead, Password, Session};
 use crate::error::Error;
 use crate::http::{Answer, Change, Idempotent, Input, Page, PageQuery, Path, Precondition, Timestamp};
-use crate::ids::{ImageId, OrgId};
+use crate::ids::OrgId;
+use crate::images;
 use crate::members;
 use crate::sessions::{self, TokensResponse};
 use crate::state::State;
@@ -25,12 +27,10 @@ pub fn router(routes: &mut ServiceConfig) {
         .service(get_org)
         .service(update_org)
         .service(delete_org)
-        .service(switch_org);
-}
-
-/// Where a picture can be had.
-pub fn image_url(state: &State, id: Option<ImageId>) -> Option<String> {
-    id.map(|id| format!("{}/avatars/{id}", state.config.public_url().as_str()))
+        .service(switch_org)
+        .service(audit_log::list_org_audit_log)
+        .service(logo::put_logo)
+        .service(logo::delete_logo);
 }
 
 /// An organisation, as one of its members sees it.
@@ -61,7 +61,7 @@ pub struct OrgResponse {
 
 impl OrgResponse {
     /// Of what was read.
-    pub(super) fn new(view: OrgView, state: &State) -> Self {
+    pub fn new(view: OrgView, state: &State) -> Self {
         let OrgView {
             org,
             role,
@@ -69,7 +69,7 @@ impl OrgResponse {
         } = view;
         Self {
             id: org.id,
-            logo_url: image_url(state, org.logo_id),
+            logo_url: org.logo_id.map(|id| images::url(&state.config, id)),
             join_policy: org.join_policy(),
             role,
             member_count,
@@ -82,7 +82,10 @@ impl OrgResponse {
     }
 
     /// 200, with the entity tag.
-    fn answer(view: OrgView, state: &State) -> Result<Answer, Error> {
+    ///
+    /// # Errors
+    /// As [`Answer::ok`].
+    pub fn answer(view: OrgView, state: &State) -> Result<Answer, Error> {
         let version = view.org.version;
         Ok(Answer::ok(&Self::new(view, state))?.etag(version))
     }

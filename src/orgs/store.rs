@@ -10,7 +10,7 @@ use diesel::prelude::*;
 use super::model::{JoinPolicy, Org};
 use crate::db::schema::{memberships, orgs};
 use crate::error::Error;
-use crate::ids::{OrgId, UserId};
+use crate::ids::{ImageId, OrgId, UserId};
 
 pub fn find(connection: &mut PgConnection, id: OrgId) -> Result<Option<Org>, Error> {
     Ok(orgs::table
@@ -94,6 +94,23 @@ pub fn update(
         .set((change, orgs::version.eq(orgs::version + 1), orgs::updated_at.eq(now)))
         .returning(Org::as_returning())
         .get_result(connection)
+}
+
+/// Shows another logo, or none.
+pub fn set_logo(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    id: OrgId,
+    logo: Option<ImageId>,
+) -> Result<(), Error> {
+    diesel::update(orgs::table.find(id))
+        .set((
+            orgs::logo_id.eq(logo),
+            orgs::version.eq(orgs::version + 1),
+            orgs::updated_at.eq(now),
+        ))
+        .execute(connection)?;
+    Ok(())
 }
 
 /// Ends an organisation, and all that hangs on it.

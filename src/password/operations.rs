@@ -23,8 +23,8 @@ const RESET_LIFETIME: TimeDelta = TimeDelta::minutes(60);
 fn settle(connection: &mut PgConnection, now: DateTime<Utc>, user: &User, message: &Message) -> Result<(), Error> {
     one_time_tokens::void(connection, now, Purpose::ResetPassword, Target::User(user.id))?;
     email::cancel_pending(connection, now, user.id)?;
-    notifications::notify(connection, now, user.id, &Notice::PasswordChanged {}, None)?;
-    outbox::enqueue(connection, now, &user.email, user.locale(), message)?;
+    let notice = Notice::PasswordChanged {};
+    notifications::tell(connection, now, user.into(), (&notice, None), message)?;
     Ok(())
 }
 

@@ -15,6 +15,6 @@ mod standing;
 mod store;
 
 pub use model::{EndReason, Grant, TokensResponse};
-pub use operations::{end_all, end_others, switch_org};
+pub use operations::{end_all, end_others, live_among, switch_org};
 pub use routes::router;
 pub use standing::look_up;

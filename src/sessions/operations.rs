@@ -15,7 +15,7 @@ use crate::auth::{
 use crate::error::{Code, Error};
 use crate::http::Client;
 use crate::ids::{OrgId, RefreshTokenId, SessionId, UserId};
-use crate::mail::{Message, outbox};
+use crate::mail::Message;
 use crate::memberships::{self, OrgSummary};
 use crate::notifications::{self, Notice};
 use crate::secret::{ServerSecret, Token};
@@ -197,13 +197,12 @@ fn begin(
             user_agent: user_agent.clone(),
             ip: client.ip.to_string(),
         };
-        notifications::notify(connection, now, user.id, &notice, None)?;
         let message = Message::NewSignIn {
             user_agent,
             ip: client.ip,
             at: now,
         };
-        outbox::enqueue(connection, now, &user.email, user.locale(), &message)?;
+        notifications::tell(connection, now, (&user).into(), (&notice, None), &message)?;
     }
     let entry = Entry::by_user(client, user.id, user.name(), "session.created");
     audit::record(connection, entry.object("session", session.id.uuid(), None))?;
@@ -302,14 +301,8 @@ fn revoke_reused(connection: &mut PgConnection, client: &Client, session: &Sessi
         session_id: session.id,
         ip: client.ip.to_string(),
     };
-    notifications::notify(connection, now, user.id, &notice, None)?;
-    outbox::enqueue(
-        connection,
-        now,
-        &user.email,
-        user.locale(),
-        &Message::RefreshTokenReused { at: now },
-    )?;
+    let message = Message::RefreshTokenReused { at: now };
+    notifications::tell(connection, now, user.into(), (&notice, None), &message)?;
     let entry = Entry::by_anybody(client, "session.refresh_token_reused")
         .failed()
         .user(user.id);
@@ -385,6 +378,23 @@ pub fn end_all(
     reason: EndReason,
 ) -> Result<usize, Error> {
     store::end_all(connection, now, user_id, None, reason)
+}
+
+/// Those of these sessions that are good still, and whose person is not disabled.
+///
+/// # Errors
+/// When the database fails.
+pub fn live_among(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    ids: &[SessionId],
+) -> Result<Vec<SessionId>, Error> {
+    let sessions = store::list_of_enabled(connection, ids)?;
+    Ok(sessions
+        .into_iter()
+        .filter(|session| session.is_live(now))
+        .map(|session| session.id)
+        .collect())
 }
 
 /// The caller's live sessions.

@@ -229,6 +229,17 @@ pub fn list_live(connection: &mut PgConnection, now: DateTime<Utc>, user_id: Use
     Ok(all.into_iter().filter(|session| session.is_live(now)).collect())
 }
 
+/// Those of these sessions whose person is not disabled.
+pub fn list_of_enabled(connection: &mut PgConnection, ids: &[SessionId]) -> Result<Vec<Session>, Error> {
+    Ok(sessions::table
+        .inner_join(users::table)
+        .filter(sessions::id.eq_any(ids))
+        .filter(sessions::ended_at.is_null())
+        .filter(users::disabled_at.is_null())
+        .select(Session::as_select())
+        .load(connection)?)
+}
+
 /// Whether the person has logged in before, and whether with this program since `since`.
 pub fn has_logged_in(
     connection: &mut PgConnection,

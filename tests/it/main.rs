@@ -11,12 +11,18 @@
 
 mod accounts;
 mod api_keys;
+mod cli;
 mod contract;
 mod email;
 mod embedded;
 mod gateway;
+mod invitations;
+mod join_requests;
 mod listen;
+mod members;
+mod notifications;
 mod orgs;
 mod password;
+mod personal_data;
 mod sessions;
 mod support;

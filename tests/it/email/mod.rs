@@ -177,13 +177,41 @@ async fn the_old_address_stops_a_change_that_waits() {
 }
 
 #[actix_web::test]
+async fn of_fifty_who_use_the_old_addresss_link_at_once_one_succeeds() {
+    let app = TestApp::start();
+    let second = app.another();
+    let ada = app.person("ada").await;
+    request(&app, &ada, "thief@new.example").await;
+    let confirm = app.last_mail_to("thief@new.example").await.token("confirm-email");
+    app.post("/email/confirm", &json!({"token": confirm})).await.expect(200);
+    let body = json!({"token": app.last_mail_to("ada@example.com").await.token("revert-email")});
+    let calls = (0..50).map(|n| {
+        if n % 2 == 0 { &app } else { &second }
+            .post("/email/revert", &body)
+            .send()
+    });
+    let replies = futures_util::future::join_all(calls).await;
+    assert_eq!(replies.iter().filter(|reply| reply.status == 204).count(), 1);
+    assert!(replies.iter().all(|reply| reply.status == 204 || reply.status == 410));
+}
+
+#[actix_web::test]
 async fn the_old_address_undoes_a_change_and_shuts_the_thief_out() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
+    let body = json!({"name": "owner", "scopes": ["me:read"], "current_password": PASSWORD});
+    let owners_key = app.post("/api-keys", &body).bearer(&ada.access_token).await.expect(201);
+    let owners_key = owners_key["secret"].as_str().unwrap().to_owned();
+    app.advance(TimeDelta::seconds(1));
     request(&app, &ada, "thief@new.example").await;
     let revert = app.last_mail_to("ada@example.com").await.token("revert-email");
     let confirm = app.last_mail_to("thief@new.example").await.token("confirm-email");
     app.post("/email/confirm", &json!({"token": confirm})).await.expect(200);
+    let key = |name: &'static str| {
+        let body = json!({"name": name, "scopes": ["me:read"], "current_password": PASSWORD});
+        app.post("/api-keys", &body).bearer(&ada.access_token).send()
+    };
+    let thiefs_key = key("thief").await.expect(201)["secret"].as_str().unwrap().to_owned();
     // The thief changes the password, too; nobody else can take the old address meanwhile.
     let body = json!({"current_password": PASSWORD, "new_password": "violet-kettle-orbit-saddle"});
     app.put("/password", &body).bearer(&ada.access_token).await.expect(204);
@@ -197,7 +225,11 @@ async fn the_old_address_undoes_a_change_and_shuts_the_thief_out() {
     let mails = app.mails_to("ada@example.com").await;
     assert_eq!((mails.len(), mails.last().unwrap().link()), (before + 1, None));
     app.advance(TimeDelta::days(6));
+    app.get("/me").bearer(&thiefs_key).await.expect(200);
+    app.get("/me").bearer(&owners_key).await.expect(200);
     app.post("/email/revert", &json!({"token": revert})).await.expect(204);
+    app.get("/me").bearer(&thiefs_key).await.refused(401, "invalid_token");
+    app.get("/me").bearer(&owners_key).await.expect(200);
     app.post("/auth/refresh", &json!({"refresh_token": ada.refresh_token}))
         .await
         .refused(401, "invalid_token");

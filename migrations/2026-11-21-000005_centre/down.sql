@@ -1,0 +1,12 @@
+DROP INDEX users_disabled;
+DROP INDEX users_unverified;
+DROP INDEX users_grams;
+DROP FUNCTION keyward_grams;
+DROP FUNCTION keyward_user_text;
+DROP INDEX audit_log_action;
+DROP INDEX audit_log_actor;
+DROP INDEX notifications_user;
+CREATE INDEX notifications_user ON notifications (user_id, created_at DESC, id DESC);
+DROP TRIGGER notifications_announced ON notifications;
+DROP FUNCTION keyward_announce_notifications;
+DROP FUNCTION keyward_uuid_v7;

@@ -1,0 +1,111 @@
+use chrono::TimeDelta;
+use serde_json::{Value, json};
+
+use crate::support::{PASSWORD, Person, TestApp};
+
+async fn org(app: &TestApp, person: &Person, name: &str) -> Value {
+    app.post("/orgs", &json!({"name": name}))
+        .bearer(&person.access_token)
+        .await
+        .expect(201)
+}
+
+#[actix_web::test]
+async fn an_export_has_everything_but_secrets() {
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    org(&app, &ada, "Engines").await;
+    let body = json!({"name": "fetcher", "current_password": PASSWORD});
+    let key = app.post("/api-keys", &body).bearer(&ada.access_token).await.expect(201);
+    let export = app.get("/me/export").bearer(&ada.access_token).await;
+    assert!(export.header("content-disposition").unwrap().starts_with("attachment"));
+    let text = export.text();
+    for secret in [key["secret"].as_str().unwrap(), "argon2", "hash", &ada.refresh_token] {
+        assert!(!text.contains(secret), "{secret}");
+    }
+    let export = export.expect(200);
+    assert_eq!(export["account"]["email"], "ada@example.com");
+    assert!(export["exported_at"].as_str().unwrap().ends_with('Z'));
+    assert_eq!(export["organisations"][0]["name"], "Engines");
+    assert_eq!(export["api_keys"][0]["name"], "fetcher");
+    assert_eq!(export["sessions"].as_array().unwrap().len(), 1);
+    assert!(!export["activity"].as_array().unwrap().is_empty());
+    app.advance(TimeDelta::seconds(605));
+    let tokens = app
+        .post("/auth/refresh", &json!({"refresh_token": ada.refresh_token}))
+        .await
+        .expect(200);
+    let reply = app
+        .get("/me/export")
+        .bearer(tokens["access_token"].as_str().unwrap())
+        .await;
+    reply.refused(401, "reauthentication_required");
+}
+
+#[actix_web::test]
+async fn a_deleted_account_is_gone_and_its_address_free() {
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    let body = json!({"name": "fetcher", "scopes": ["me:read"], "current_password": PASSWORD});
+    let key = app.post("/api-keys", &body).bearer(&ada.access_token).await.expect(201);
+    let alone = org(&app, &ada, "Alone").await;
+    app.delete("/me").bearer(&ada.access_token).await.expect(204);
+    app.get("/me")
+        .bearer(&ada.access_token)
+        .await
+        .refused(401, "invalid_token");
+    app.get("/me")
+        .bearer(key["secret"].as_str().unwrap())
+        .await
+        .refused(401, "invalid_token");
+    app.post("/auth/refresh", &json!({"refresh_token": ada.refresh_token}))
+        .await
+        .refused(401, "invalid_token");
+    app.post(
+        "/auth/register",
+        &json!({"email": "ada@example.com", "password": PASSWORD}),
+    )
+    .await
+    .expect(202);
+    let token = app.last_mail_to("ada@example.com").await.token("verify-email");
+    app.post("/auth/verify-email", &json!({"token": token}))
+        .await
+        .expect(204);
+    let tokens = app.log_in("ada@example.com", PASSWORD).await;
+    let access = tokens["access_token"].as_str().unwrap();
+    let path = format!("/orgs/{}", alone["id"].as_str().unwrap());
+    app.get(&path).bearer(access).await.refused(404, "not_found");
+    // The name rests, even for who has the address now.
+    app.patch("/me", &json!({"username": "ada"}))
+        .bearer(access)
+        .await
+        .refused(409, "username_taken");
+}
+
+#[actix_web::test]
+async fn deleting_an_account_asks_for_a_fresh_password() {
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    app.advance(TimeDelta::seconds(605));
+    let tokens = app
+        .post("/auth/refresh", &json!({"refresh_token": ada.refresh_token}))
+        .await
+        .expect(200);
+    let access = tokens["access_token"].as_str().unwrap();
+    app.delete("/me")
+        .bearer(access)
+        .await
+        .refused(401, "reauthentication_required");
+    let wrong = app
+        .delete("/me")
+        .bearer(access)
+        .json(&json!({"current_password": "wrong"}))
+        .await;
+    wrong.invalid(&[("#/current_password", "incorrect")]);
+    app.get("/me").bearer(access).await.expect(200);
+    app.delete("/me")
+        .bearer(access)
+        .json(&json!({"current_password": PASSWORD}))
+        .await
+        .expect(204);
+}
