@@ -12,9 +12,9 @@ use crate::error::{Code, Error};
 use crate::http::{Cursors, Page, PageQuery};
 use crate::ids::{JoinRequestId, OrgId};
 use crate::mail::Message;
-use crate::members::{self, Recipient, admit, tell};
+use crate::members::{self, admit};
 use crate::memberships;
-use crate::notifications::{self, Notice, Subject};
+use crate::notifications::{self, Notice, Recipient, Subject, tell};
 use crate::orgs::{self, JoinPolicy, Org, OrgAct, OrgCaller, Slug};
 use crate::secret::ServerSecret;
 
@@ -258,5 +258,5 @@ fn tell_decision<P>(
         approved,
         reason,
     };
-    tell(connection, caller.now(), user.into(), (&notice, None), &message)
+    tell(connection, caller.now(), user.recipient(), (&notice, None), &message)
 }

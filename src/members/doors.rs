@@ -8,10 +8,9 @@ use crate::accounts::{self, User};
 use crate::auth::OrgRole;
 use crate::error::Error;
 use crate::ids::{InvitationId, OrgId, UserId};
-use crate::locale::Locale;
-use crate::mail::{Link, Message, outbox};
+use crate::mail::Link;
 use crate::memberships;
-use crate::notifications::{self, Notice, Subject};
+use crate::notifications::{self, Subject};
 use crate::one_time_tokens::{self, Target};
 use crate::orgs::may_decide_about;
 
@@ -83,41 +82,4 @@ pub fn void_promises(
         close(connection, now, *id)?;
     }
     Ok(void.len())
-}
-
-/// Who is told something, and how to write to them.
-#[derive(Clone, Copy, Debug)]
-pub struct Recipient<'a> {
-    /// The person.
-    pub user_id: UserId,
-    /// Their address.
-    pub email: &'a str,
-    /// Their language.
-    pub locale: Locale,
-}
-
-impl<'a> From<&'a User> for Recipient<'a> {
-    fn from(user: &'a User) -> Self {
-        Self {
-            user_id: user.id,
-            email: &user.email,
-            locale: user.locale(),
-        }
-    }
-}
-
-/// Tells somebody something in their notification centre and by mail, in the caller's transaction.
-///
-/// # Errors
-/// When the database fails.
-pub fn tell(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    recipient: Recipient<'_>,
-    (notice, about): (&Notice, Option<Subject>),
-    message: &Message,
-) -> Result<(), Error> {
-    notifications::notify(connection, now, recipient.user_id, notice, about)?;
-    outbox::enqueue(connection, now, recipient.email, recipient.locale, message)?;
-    Ok(())
 }

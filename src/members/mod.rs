@@ -13,7 +13,7 @@ mod operations;
 mod routes;
 mod store;
 
-pub use doors::{Recipient, admit, may_invite, tell};
+pub use doors::{admit, may_invite};
 pub use model::{Person, PersonResponse, ServiceName};
 pub use operations::administrators;
 pub use routes::router;

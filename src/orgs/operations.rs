@@ -13,9 +13,9 @@ use crate::http::{Change, Cursors, Page, PageQuery, Precondition};
 use crate::ids::{ImageId, OrgId};
 use crate::images;
 use crate::locale::Locale;
-use crate::mail::{Message, outbox};
+use crate::mail::Message;
 use crate::memberships;
-use crate::notifications::{self, Notice};
+use crate::notifications::{Notice, Recipient, tell};
 use crate::secret::ServerSecret;
 
 /// How many numbers are tried behind a name's slug before chance decides.
@@ -236,11 +236,15 @@ pub fn delete<P>(
             org_id: id,
             org_name: org.name.clone(),
         };
-        notifications::notify(connection, now, user_id, &notice, None)?;
         let message = Message::MemberRemoved {
             org_name: org.name.clone(),
         };
-        outbox::enqueue(connection, now, &email, Locale::stored(&locale), &message)?;
+        let recipient = Recipient {
+            user_id,
+            email: &email,
+            locale: Locale::stored(&locale),
+        };
+        tell(connection, now, recipient, (&notice, None), &message)?;
     }
     Ok(())
 }
