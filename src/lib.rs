@@ -6,16 +6,18 @@
 //! |---|---|
 //! | [`app`], [`worker`] | the only places that know every slice: the list of routes, the middleware; the background loop |
 //! | [`personal_data`] | export and deletion of everything held about a person |
+//! | [`operator`] | what an operator does to accounts on the command line |
 //! | [`gateway`], [`health`] | what gateways ask; probes |
+//! | [`admin`] | administration of the platform |
 //! | [`invitations`], [`join_requests`] | the two doors into an organisation |
 //! | [`members`], [`orgs`] | who is there as what; organisations, and who may do what in one |
 //! | [`password`], [`email`] | change, reset; change, confirm, revert |
 //! | [`api_keys`] | keys with which machines act for people |
 //! | [`sessions`] | log in, refresh, log out |
 //! | [`accounts`] | sign up, `/me` |
+//! | [`memberships`] | who is where as what |
 //! | [`images`] | avatars and logos |
 //! | [`one_time_tokens`], [`notifications`], [`audit`] | mailed links; the notification centre; the audit log |
-//! | [`memberships`] | who is where as what |
 //! | [`state`] | what every handler may use |
 //! | [`auth`], [`mail`], [`picture`] | identities, permissions, passwords, access tokens; messages, outbox, transports; scaling |
 //! | [`http`] | problem+json, extractors, paging, idempotency |
@@ -29,6 +31,7 @@
 #![forbid(unsafe_code)]
 
 pub mod accounts;
+pub mod admin;
 pub mod api_keys;
 pub mod app;
 pub mod audit;
@@ -51,6 +54,7 @@ pub mod members;
 pub mod memberships;
 pub mod notifications;
 pub mod one_time_tokens;
+pub mod operator;
 pub mod orgs;
 pub mod password;
 pub mod personal_data;

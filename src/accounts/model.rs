@@ -175,15 +175,6 @@ impl User {
         Locale::stored(&self.locale)
     }
 
-    /// As whom notifications are for.
-    pub fn recipient(&self) -> Recipient<'_> {
-        Recipient {
-            user_id: self.id,
-            email: &self.email,
-            locale: self.locale(),
-        }
-    }
-
     /// What others and the audit log call them.
     pub fn name(&self) -> &str {
         self.username.as_deref().unwrap_or(&self.email)
@@ -204,6 +195,16 @@ impl User {
     /// Whether the first-login set-up is done.
     pub const fn profile_complete(&self) -> bool {
         self.username.is_some() && self.nickname.is_some()
+    }
+}
+
+impl<'a> From<&'a User> for Recipient<'a> {
+    fn from(user: &'a User) -> Self {
+        Self {
+            user_id: user.id,
+            email: &user.email,
+            locale: user.locale(),
+        }
     }
 }
 

@@ -5,8 +5,8 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use super::{capabilities, docs};
 use crate::config::{Config, Feature};
 use crate::{
-    accounts, api_keys, email, gateway, health, http, images, invitations, join_requests, members, notifications, orgs,
-    password, personal_data, sessions,
+    accounts, admin, api_keys, audit, email, gateway, health, http, images, invitations, join_requests, members,
+    notifications, orgs, password, personal_data, sessions,
 };
 
 /// What stays at the root, whatever the base path.
@@ -22,6 +22,9 @@ pub fn api(routes: &mut ServiceConfig, config: &Config) {
     personal_data::router(routes);
     password::router(routes, config);
     email::router(routes);
+    notifications::router(routes);
+    audit::router(routes);
+    admin::router(routes);
     if config.offers(Feature::Organisations) {
         // Before what takes any word for an id.
         join_requests::router(routes);
@@ -36,7 +39,6 @@ pub fn api(routes: &mut ServiceConfig, config: &Config) {
     if config.offers(Feature::ApiKeys) {
         api_keys::router(routes);
     }
-    notifications::router(routes);
     docs::router(routes);
     http::router(routes);
 }

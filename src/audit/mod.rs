@@ -3,7 +3,14 @@
 //! Records are never changed, and outlive what they speak of; they hold no secret. A person sees those about their own
 //! account, an organisation's owners and admins those of the organisation, platform administrators all.
 
+mod model;
+mod operations;
+mod routes;
 mod store;
+
+pub use model::{AuditFilterQuery, AuditRecordResponse, Log};
+pub use operations::list;
+pub use routes::router;
 
 use std::net::IpAddr;
 

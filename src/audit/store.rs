@@ -1,11 +1,13 @@
 //! Every query on the audit log.
 
+use chrono::{DateTime, Utc};
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use ipnet::IpNet;
 use serde_json::Value;
 
 use super::Entry;
+use super::model::{Filter, Log, Record};
 use crate::db::schema::audit_log;
 use crate::error::Error;
 use crate::ids::AuditId;
@@ -40,4 +42,43 @@ pub fn insert(connection: &mut PgConnection, entry: Entry) -> Result<(), Error> 
         ))
         .execute(connection)?;
     Ok(())
+}
+
+/// The records of a log, newest first, after the one with the key `after`.
+pub fn list(
+    connection: &mut PgConnection,
+    log: Log,
+    filter: &Filter,
+    after: Option<(DateTime<Utc>, AuditId)>,
+    limit: i64,
+) -> Result<Vec<Record>, Error> {
+    let mut query = audit_log::table
+        .order((audit_log::at.desc(), audit_log::id.desc()))
+        .limit(limit)
+        .select(Record::as_select())
+        .into_boxed();
+    match log {
+        Log::Org(org_id) => query = query.filter(audit_log::org_id.eq(org_id)),
+        Log::Person(user_id) => query = query.filter(audit_log::user_id.eq(user_id)),
+        Log::Platform => {}
+    }
+    if let Some(actor_id) = filter.actor_id {
+        query = query.filter(audit_log::actor_id.eq(actor_id));
+    }
+    if let Some(action) = &filter.action {
+        query = query.filter(audit_log::action.eq(action.clone()));
+    }
+    if let Some(from) = filter.from {
+        query = query.filter(audit_log::at.ge(from));
+    }
+    if let Some(to) = filter.to {
+        query = query.filter(audit_log::at.lt(to));
+    }
+    if let Some((at, id)) = after {
+        // The first condition is implied by the second, but is the one that an index can start from.
+        query = query
+            .filter(audit_log::at.le(at))
+            .filter(audit_log::at.lt(at).or(audit_log::id.lt(id)));
+    }
+    Ok(query.load(connection)?)
 }

@@ -67,6 +67,8 @@ pub(super) enum Signal {
     New(NotificationId),
     /// There may be something new.
     Look,
+    /// The client may be gone, which only shows when something is written to it.
+    Probe,
 }
 
 /// A stream's place in the hub; given up when dropped.
@@ -133,6 +135,8 @@ impl Centre {
         let (sender, signals) = channel(MOST_SIGNALS);
         let missed = Arc::new(AtomicBool::new(false));
         let own = subscribers.of_person.entry(user_id).or_default();
+        // Who comes anew has often lost the stream before, whose place would else be taken until the next heartbeat.
+        own.iter().for_each(|subscriber| subscriber.signal(Signal::Probe));
         if own.len() >= MOST_OF_A_PERSON {
             let detail = format!("There are {MOST_OF_A_PERSON} streams of this account already. Close one first.");
             return Err(Error::with_detail(Code::LimitReached, detail));

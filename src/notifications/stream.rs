@@ -77,6 +77,9 @@ pub async fn stream_notifications(
         .streaming(feed.into_stream()))
 }
 
+/// What a client does not notice, but its connection does.
+const COMMENT: &[u8] = b":\n\n";
+
 /// One stream.
 struct Feed {
     state: State,
@@ -149,10 +152,14 @@ impl Feed {
             match signal {
                 Signal::New(id) => ids.push(id),
                 Signal::Look => look = true,
+                Signal::Probe => self.out.push_back(Bytes::from_static(COMMENT)),
             }
             next = self.subscription.signals.try_recv().ok();
         }
         look |= self.subscription.has_missed();
+        if !look && ids.is_empty() {
+            return;
+        }
         let (user_id, since) = (self.user_id, self.look_back());
         let found = self.state.db.run(move |connection| {
             if look {
@@ -186,7 +193,7 @@ impl Feed {
                         self.behind = true;
                         self.fetch(None).await;
                     }
-                    self.out.push_back(Bytes::from_static(b":\n\n"));
+                    self.out.push_back(Bytes::from_static(COMMENT));
                 }
             }
         }

@@ -8,6 +8,7 @@
 //! What must never happen: that the role in a token or a body decides (the membership's row does, on each request); that
 //! an organisation is without owner; that somebody becomes owner or admin by another's than an owner's will.
 
+mod audit_log;
 mod logo;
 mod model;
 mod operations;

@@ -15,7 +15,7 @@ use crate::images;
 use crate::locale::Locale;
 use crate::mail::Message;
 use crate::memberships;
-use crate::notifications::{Notice, Recipient, tell};
+use crate::notifications::{self, Notice, Recipient};
 use crate::secret::ServerSecret;
 
 /// How many numbers are tried behind a name's slug before chance decides.
@@ -244,7 +244,7 @@ pub fn delete<P>(
             email: &email,
             locale: Locale::stored(&locale),
         };
-        tell(connection, now, recipient, (&notice, None), &message)?;
+        notifications::tell(connection, now, recipient, (&notice, None), &message)?;
     }
     Ok(())
 }

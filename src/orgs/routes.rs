@@ -5,10 +5,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::logo;
 use super::model::{Description, JoinPolicy, OrgName, Slug};
 use super::operations::{self, OrgChanges, OrgDraft, OrgView};
 use super::permissions::{OrgAct, OrgCaller};
+use super::{audit_log, logo};
 use crate::accounts;
 use crate::auth::{Caller, OrgRole, OrgsRead, Password, Session};
 use crate::error::Error;
@@ -28,6 +28,7 @@ pub fn router(routes: &mut ServiceConfig) {
         .service(update_org)
         .service(delete_org)
         .service(switch_org)
+        .service(audit_log::list_org_audit_log)
         .service(logo::put_logo)
         .service(logo::delete_logo);
 }

@@ -24,7 +24,7 @@ fn settle(connection: &mut PgConnection, now: DateTime<Utc>, user: &User, messag
     one_time_tokens::void(connection, now, Purpose::ResetPassword, Target::User(user.id))?;
     email::cancel_pending(connection, now, user.id)?;
     let notice = Notice::PasswordChanged {};
-    notifications::tell(connection, now, user.recipient(), (&notice, None), message)?;
+    notifications::tell(connection, now, user.into(), (&notice, None), message)?;
     Ok(())
 }
 

@@ -54,6 +54,7 @@ impl Session {
 pub enum EndReason {
     LoggedOut,
     EndedByUser,
+    EndedByAdmin,
     TokenReused,
     PasswordChanged,
     EmailReverted,
@@ -66,6 +67,7 @@ impl EndReason {
         match self {
             Self::LoggedOut => "logged_out",
             Self::EndedByUser => "ended_by_user",
+            Self::EndedByAdmin => "ended_by_admin",
             Self::TokenReused => "token_reused",
             Self::PasswordChanged => "password_changed",
             Self::EmailReverted => "email_reverted",

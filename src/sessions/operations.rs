@@ -202,7 +202,7 @@ fn begin(
             ip: client.ip,
             at: now,
         };
-        notifications::tell(connection, now, user.recipient(), (&notice, None), &message)?;
+        notifications::tell(connection, now, (&user).into(), (&notice, None), &message)?;
     }
     let entry = Entry::by_user(client, user.id, user.name(), "session.created");
     audit::record(connection, entry.object("session", session.id.uuid(), None))?;
@@ -302,7 +302,7 @@ fn revoke_reused(connection: &mut PgConnection, client: &Client, session: &Sessi
         ip: client.ip.to_string(),
     };
     let message = Message::RefreshTokenReused { at: now };
-    notifications::tell(connection, now, user.recipient(), (&notice, None), &message)?;
+    notifications::tell(connection, now, user.into(), (&notice, None), &message)?;
     let entry = Entry::by_anybody(client, "session.refresh_token_reused")
         .failed()
         .user(user.id);

@@ -11,6 +11,7 @@
 
 mod accounts;
 mod api_keys;
+mod cli;
 mod contract;
 mod email;
 mod embedded;
@@ -18,6 +19,7 @@ mod invitations;
 mod join_requests;
 mod listen;
 mod members;
+mod notifications;
 mod orgs;
 mod password;
 mod personal_data;

@@ -117,6 +117,13 @@ impl TestApp {
         }
     }
 
+    /// Stops this instance the way `stop` says, and waits for its end.
+    pub async fn stop<F: Future<Output = ()>>(&mut self, stop: impl FnOnce(State, ServerHandle) -> F) {
+        let (handle, thread) = self.handle.take().unwrap();
+        stop(self.state.clone(), handle).await;
+        thread.join().unwrap();
+    }
+
     fn call(&self, method: &str, path: &str) -> Call {
         let url = format!("http://{}{path}", self.address);
         Call::new(self.client.request(method.parse().unwrap(), url))

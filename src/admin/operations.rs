@@ -1,0 +1,135 @@
+//! What administrators can do.
+
+use diesel::pg::PgConnection;
+
+use super::model::UserRow;
+use super::store;
+use crate::audit::{self, Entry};
+use crate::auth::{Admin, Caller, PlatformRole};
+use crate::error::{Code, Error};
+use crate::http::Precondition;
+use crate::ids::UserId;
+use crate::notifications::{self, Announcement};
+use crate::sessions::{self, EndReason};
+
+/// A person.
+///
+/// # Errors
+/// `not_found`.
+pub fn find(connection: &mut PgConnection, id: UserId) -> Result<UserRow, Error> {
+    store::find(connection, id)?.ok_or_else(Error::not_found)
+}
+
+/// A person whom the caller may change: anybody but themselves.
+///
+/// # Errors
+/// `not_found`; `forbidden_role`.
+pub fn find_other(connection: &mut PgConnection, caller: &Caller<Admin>, id: UserId) -> Result<UserRow, Error> {
+    let user = find(connection, id)?;
+    if id == caller.user_id {
+        let detail = "Administrators cannot change their own role, nor disable themselves.";
+        return Err(Error::with_detail(Code::ForbiddenRole, detail));
+    }
+    Ok(user)
+}
+
+/// What can be changed of a person; what is none stays.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Changes {
+    pub role: Option<PlatformRole>,
+    pub disabled: Option<bool>,
+}
+
+/// Changes a person's role, disables them, which ends their sessions, or enables them again.
+///
+/// # Errors
+/// `not_found`; `forbidden_role` when the caller is no administrator any more; `precondition_failed`.
+pub fn update(
+    connection: &mut PgConnection,
+    caller: &Caller<Admin>,
+    id: UserId,
+    precondition: &Precondition,
+    changes: Changes,
+) -> Result<UserRow, Error> {
+    let locked = store::lock(connection, &[caller.user_id, id])?;
+    let still_admin = |row: &&UserRow| row.role() == PlatformRole::Admin && row.disabled_at.is_none();
+    if !locked.iter().filter(still_admin).any(|row| row.id == caller.user_id) {
+        return Err(Error::new(Code::ForbiddenRole));
+    }
+    let user = locked
+        .into_iter()
+        .find(|row| row.id == id)
+        .ok_or_else(Error::not_found)?;
+    precondition.check(user.version())?;
+    let role = changes.role.filter(|role| *role != user.role());
+    let disabled = changes
+        .disabled
+        .filter(|disabled| *disabled != user.disabled_at.is_some());
+    if role.is_none() && disabled.is_none() {
+        return Ok(user);
+    }
+    let disabled_at = match disabled {
+        Some(disabled) => disabled.then(|| caller.now()),
+        None => user.disabled_at,
+    };
+    let changed = store::set(connection, id, role.unwrap_or_else(|| user.role()), disabled_at)?;
+    if let Some(role) = role {
+        let entry = entry(caller, "user.role_changed", &user)
+            .detail("from", user.role().as_str())
+            .detail("to", role.as_str());
+        audit::record(connection, entry)?;
+    }
+    match disabled {
+        Some(true) => {
+            let ended = sessions::end_all(connection, caller.now(), id, EndReason::Disabled)?;
+            audit::record(
+                connection,
+                entry(caller, "user.disabled", &user).detail("sessions_ended", ended),
+            )?;
+        }
+        Some(false) => audit::record(connection, entry(caller, "user.enabled", &user))?,
+        None => {}
+    }
+    Ok(changed)
+}
+
+fn entry(caller: &Caller<Admin>, action: &'static str, user: &UserRow) -> Entry {
+    Entry::by(caller, action)
+        .user(user.id)
+        .object("user", user.id.uuid(), user.name().to_owned())
+}
+
+/// Ends all sessions of a person, one's own included.
+///
+/// # Errors
+/// `not_found`.
+pub fn revoke_sessions(connection: &mut PgConnection, caller: &Caller<Admin>, id: UserId) -> Result<(), Error> {
+    let user = find(connection, id)?;
+    let ended = sessions::end_all(connection, caller.now(), id, EndReason::EndedByAdmin)?;
+    let entry = entry(caller, "user.sessions_revoked", &user);
+    audit::record(connection, entry.detail("sessions_ended", ended))
+}
+
+/// Tells everybody, or all members of an organisation; answers how many that are.
+///
+/// # Errors
+/// `not_found` for an organisation that there is not.
+pub fn announce(
+    connection: &mut PgConnection,
+    caller: &Caller<Admin>,
+    announcement: &Announcement,
+) -> Result<usize, Error> {
+    if let Some(org_id) = announcement.org_id
+        && !store::has_org(connection, org_id)?
+    {
+        return Err(Error::not_found());
+    }
+    let told = notifications::announce(connection, caller.now(), announcement)?;
+    let entry = Entry::by(caller, "announcement.sent")
+        .user(None)
+        .org(announcement.org_id)
+        .object("announcement", None, announcement.title.clone())
+        .detail("recipients", told);
+    audit::record(connection, entry)?;
+    Ok(told)
+}

@@ -1,0 +1,263 @@
+//! `/admin`.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, get, patch, post, web};
+use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
+use utoipa_actix_web::service_config::ServiceConfig;
+
+use super::model::{AnnouncementBody, AnnouncementTitle, UserResponse, UserSearch, UserStatus};
+use super::operations::{self, Changes};
+use super::store::{self, Filter};
+use crate::audit::{self, AuditFilterQuery, AuditRecordResponse, Log};
+use crate::auth::{Admin, Caller, PlatformRole};
+use crate::error::Error;
+use crate::http::{
+    Answer, Change, Cursors, FromMembers, Idempotent, Input, Members, Page, PageQuery, Path, Precondition, Reference,
+    Timestamp,
+};
+use crate::ids::{OrgId, UserId};
+use crate::members;
+use crate::notifications::Announcement;
+use crate::state::State;
+
+/// The routes of this slice.
+pub fn router(routes: &mut ServiceConfig) {
+    routes
+        .service(list_users)
+        .service(get_user)
+        .service(update_user)
+        .service(revoke_user_sessions)
+        .service(list_audit_log)
+        .service(create_announcement);
+}
+
+/// Which people are wanted.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+struct ListUsersQuery {
+    /// Part of the address, the username or the nickname, in any case.
+    #[param(required = false, nullable = false, value_type = String, min_length = 1, max_length = 254)]
+    q: Option<UserSearch>,
+    /// Only these.
+    #[param(required = false, nullable = false, inline)]
+    status: Option<UserStatus>,
+    #[param(ignore)]
+    page: PageQuery,
+}
+
+impl FromMembers for ListUsersQuery {
+    fn from_members(members: &mut Members) -> Option<Self> {
+        let q = members.take("q");
+        let status = members.take("status");
+        let page = PageQuery::from_members(members);
+        Some(Self {
+            q: q?,
+            status: status?,
+            page: page?,
+        })
+    }
+}
+
+/// List people
+///
+/// The newest first.
+#[utoipa::path(
+    operation_id = "listUsers", tag = "Administration", security(("session" = [])), params(ListUsersQuery, PageQuery),
+    responses((status = 200, description = "A page", body = Page<UserResponse>)),
+)]
+#[get("/admin/users")]
+async fn list_users(_caller: Caller<Admin>, input: Input, state: web::Data<State>) -> Result<Answer, Error> {
+    let query: ListUsersQuery = input.query()?;
+    let limit = query.page.limit;
+    let filter = Filter {
+        q: query.q.map(UserSearch::into_string),
+        status: query.status,
+    };
+    let cursors = Cursors::new(&state.secret, format!("users: {filter:?}"));
+    let after = cursors.read(query.page.cursor.as_deref())?;
+    let rows = state
+        .db
+        .run(move |connection| store::list(connection, &filter, after, limit + 1))
+        .await?;
+    let page = cursors.page(rows, limit, |row| (row.created_at, row.id))?;
+    Answer::ok(&page.map(UserResponse::from))
+}
+
+/// Get a person
+#[utoipa::path(
+    operation_id = "getUser", tag = "Administration", security(("session" = [])),
+    params(("user_id" = UserId, Path, description = "The person")),
+    responses((status = 200, description = "The person", body = UserResponse)),
+)]
+#[get("/admin/users/{user_id}")]
+async fn get_user(
+    _caller: Caller<Admin>,
+    Path(id): Path<UserId>,
+    input: Input,
+    state: web::Data<State>,
+) -> Result<Answer, Error> {
+    let user = state.db.run(move |connection| operations::find(connection, id)).await?;
+    input.none()?;
+    let version = user.version();
+    Ok(Answer::ok(&UserResponse::from(user))?.etag(version))
+}
+
+members! {
+    /// What to change of a person.
+    #[derive(ToSchema)]
+    pub struct UpdateUserRequest {
+        /// Their role on the platform.
+        #[schema(value_type = PlatformRole, required = false)]
+        pub role: Change<PlatformRole>,
+        /// Whether the account is disabled.
+        #[schema(value_type = bool, required = false)]
+        pub disabled: Change<bool>,
+    }
+}
+
+/// Disable a person, or change their role
+///
+/// Disabling ends all sessions and suspends all API keys at once; enabling revives the keys. Nobody can change themselves.
+#[utoipa::path(
+    operation_id = "updateUser", tag = "Administration", security(("session" = [])),
+    params(
+        ("user_id" = UserId, Path, description = "The person"),
+        ("If-Match" = Option<String>, Header, description = "The `ETag` they were read with"),
+    ),
+    request_body = UpdateUserRequest,
+    responses((status = 200, description = "The person", body = UserResponse)),
+)]
+#[patch("/admin/users/{user_id}")]
+async fn update_user(
+    caller: Caller<Admin>,
+    Path(id): Path<UserId>,
+    precondition: Precondition,
+    input: Input,
+    state: web::Data<State>,
+) -> Result<Answer, Error> {
+    let looker = caller.clone();
+    state
+        .db
+        .run(move |connection| operations::find_other(connection, &looker, id))
+        .await?;
+    let request: UpdateUserRequest = input.merge_patch().await?;
+    let changes = Changes {
+        role: request.role.set(),
+        disabled: request.disabled.set(),
+    };
+    let user = state
+        .db
+        .transaction(move |connection| operations::update(connection, &caller, id, &precondition, changes))
+        .await?;
+    let version = user.version();
+    Ok(Answer::ok(&UserResponse::from(user))?.etag(version))
+}
+
+/// End all sessions of a person
+#[utoipa::path(
+    operation_id = "revokeUserSessions", tag = "Administration", security(("session" = [])),
+    params(("user_id" = UserId, Path, description = "The person")),
+    responses((status = 204, description = "They have ended")),
+)]
+#[post("/admin/users/{user_id}/revoke-sessions")]
+async fn revoke_user_sessions(
+    caller: Caller<Admin>,
+    Path(id): Path<UserId>,
+    idempotent: Idempotent,
+    input: Input,
+    state: web::Data<State>,
+) -> Result<HttpResponse, Error> {
+    state.db.run(move |connection| operations::find(connection, id)).await?;
+    input.none()?;
+    idempotent
+        .transaction(&state.db, move |connection| {
+            operations::revoke_sessions(connection, &caller, id)?;
+            Ok(Answer::no_content())
+        })
+        .await
+}
+
+/// List what happened on the platform
+///
+/// The newest first.
+#[utoipa::path(
+    operation_id = "listAuditLog", tag = "Administration", security(("session" = [])),
+    params(AuditFilterQuery, PageQuery),
+    responses((status = 200, description = "A page", body = Page<AuditRecordResponse>)),
+)]
+#[get("/admin/audit-log")]
+async fn list_audit_log(_caller: Caller<Admin>, input: Input, state: web::Data<State>) -> Result<Answer, Error> {
+    let query: AuditFilterQuery = input.query()?;
+    Answer::ok(&audit::list(&state, Log::Platform, &query).await?)
+}
+
+members! {
+    /// What to tell, and whom.
+    #[derive(ToSchema)]
+    pub struct CreateAnnouncementRequest {
+        /// One line.
+        pub title: AnnouncementTitle,
+        /// The text.
+        pub body: AnnouncementBody,
+        /// Whose members are told; absent: everybody.
+        #[schema(value_type = Option<OrgId>)]
+        pub org_id: Option<Reference<OrgId>>,
+    }
+}
+
+/// An announcement that was made.
+#[derive(Serialize, ToSchema)]
+#[schema(as = Announcement)]
+pub struct AnnouncementResponse {
+    /// One line.
+    pub title: String,
+    /// The text.
+    pub body: String,
+    /// Whose members were told; null: everybody.
+    pub org_id: Option<OrgId>,
+    /// How many people were told.
+    pub recipients: usize,
+    /// When.
+    pub created_at: Timestamp,
+}
+
+/// Tell everybody, or all members of an organisation
+///
+/// In the notification centre of everybody whose address is proven and who is not disabled, and by mail for those who want
+/// announcements by mail.
+#[utoipa::path(
+    operation_id = "createAnnouncement", tag = "Administration", security(("session" = [])),
+    request_body = CreateAnnouncementRequest,
+    responses((status = 201, description = "They were told", body = AnnouncementResponse)),
+)]
+#[post("/admin/announcements")]
+async fn create_announcement(
+    caller: Caller<Admin>,
+    idempotent: Idempotent,
+    input: Input,
+    state: web::Data<State>,
+) -> Result<HttpResponse, Error> {
+    let request: CreateAnnouncementRequest = input.json().await?;
+    let announcement = Announcement {
+        title: request.title.into_string(),
+        body: request.body.into_string(),
+        org_id: request.org_id.map(Reference::id).transpose()?,
+    };
+    let response = idempotent
+        .transaction(&state.db, move |connection| {
+            let recipients = operations::announce(connection, &caller, &announcement)?;
+            let Announcement { title, body, org_id } = announcement;
+            let made = AnnouncementResponse {
+                title,
+                body,
+                org_id,
+                recipients,
+                created_at: caller.now().into(),
+            };
+            Answer::json(StatusCode::CREATED, &made)
+        })
+        .await?;
+    state.mail_waiting.notify_one();
+    Ok(response)
+}

@@ -1,0 +1,23 @@
+//! Reading the audit log.
+
+use super::model::{AuditFilterQuery, AuditRecordResponse, Log};
+use super::store;
+use crate::error::Error;
+use crate::http::{Cursors, Page};
+use crate::state::State;
+
+/// A page of a log, for somebody who may see it.
+///
+/// # Errors
+/// `invalid_cursor`; when the database fails.
+pub async fn list(state: &State, log: Log, query: &AuditFilterQuery) -> Result<Page<AuditRecordResponse>, Error> {
+    let (filter, limit) = (query.filter(), query.page.limit);
+    let cursors = Cursors::new(&state.secret, format!("audit log {log:?}: {filter:?}"));
+    let after = cursors.read(query.page.cursor.as_deref())?;
+    let rows = state
+        .db
+        .run(move |connection| store::list(connection, log, &filter, after, limit + 1))
+        .await?;
+    let page = cursors.page(rows, limit, |row| (row.at, row.id))?;
+    Ok(page.map(|row| AuditRecordResponse::of(row, log)))
+}

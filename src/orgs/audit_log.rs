@@ -1,0 +1,31 @@
+//! `/orgs/{org_id}/audit-log`.
+
+use actix_web::{get, web};
+
+use super::{OrgAct, OrgCaller};
+use crate::audit::{self, AuditFilterQuery, AuditRecordResponse, Log};
+use crate::auth::{Caller, Session};
+use crate::error::Error;
+use crate::http::{Answer, Input, Page, PageQuery, Path};
+use crate::ids::OrgId;
+use crate::state::State;
+
+/// List what happened in an organisation
+///
+/// For its owners and admins; the newest first.
+#[utoipa::path(
+    operation_id = "listOrgAuditLog", tag = "Organisations", security(("session" = [])),
+    params(("org_id" = OrgId, Path, description = "The organisation"), AuditFilterQuery, PageQuery),
+    responses((status = 200, description = "A page", body = Page<AuditRecordResponse>)),
+)]
+#[get("/orgs/{org_id}/audit-log")]
+pub async fn list_org_audit_log(
+    caller: Caller<Session>,
+    Path(org_id): Path<OrgId>,
+    input: Input,
+    state: web::Data<State>,
+) -> Result<Answer, Error> {
+    OrgCaller::check(&state, &caller, org_id, OrgAct::ReadAuditLog).await?;
+    let query: AuditFilterQuery = input.query()?;
+    Answer::ok(&audit::list(&state, Log::Org(org_id), &query).await?)
+}

@@ -1,0 +1,22 @@
+mod announcements;
+mod list;
+mod preferences;
+mod retention;
+mod stream;
+
+use keyward::ids::UserId;
+use keyward::notifications::{Notice, notify};
+
+use crate::support::TestApp;
+
+/// Tells somebody that something was announced.
+pub async fn tell(app: &TestApp, user_id: UserId, title: &str) {
+    let notice = Notice::Announcement {
+        title: title.to_owned(),
+        body: format!("About {title}"),
+        org_id: None,
+    };
+    let now = app.state.clock.now();
+    app.transaction(move |connection| notify(connection, now, user_id, &notice, None))
+        .await;
+}

@@ -1,0 +1,45 @@
+use chrono::TimeDelta;
+use diesel::connection::SimpleConnection as _;
+use diesel::{QueryableByName, RunQueryDsl as _};
+use keyward::worker;
+
+use super::tell;
+use crate::support::TestApp;
+
+fn titles(app: &TestApp) -> Vec<String> {
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = diesel::sql_types::Text)]
+        title: String,
+    }
+    let rows: Vec<Row> = diesel::sql_query("SELECT data->>'title' AS title FROM notifications ORDER BY id")
+        .load(&mut app.connect())
+        .unwrap();
+    rows.into_iter().map(|row| row.title).collect()
+}
+
+#[actix_web::test]
+async fn what_was_read_or_resolved_goes_after_ninety_days_and_all_after_a_year() {
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    for title in ["unread", "read", "resolved"] {
+        tell(&app, ada.id, title).await;
+        app.advance(TimeDelta::seconds(1));
+    }
+    app.connect()
+        .batch_execute(
+            "UPDATE notifications SET read_at = now() WHERE data->>'title' = 'read'; \
+             UPDATE notifications SET resolved_at = now() WHERE data->>'title' = 'resolved'",
+        )
+        .unwrap();
+    app.advance(TimeDelta::days(89));
+    worker::sweep(&app.state).await.unwrap();
+    assert_eq!(titles(&app), ["unread", "read", "resolved"]);
+    app.advance(TimeDelta::days(2));
+    tell(&app, ada.id, "new").await;
+    worker::sweep(&app.state).await.unwrap();
+    assert_eq!(titles(&app), ["unread", "new"]);
+    app.advance(TimeDelta::days(275));
+    worker::sweep(&app.state).await.unwrap();
+    assert_eq!(titles(&app), ["new"]);
+}
