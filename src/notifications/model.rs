@@ -72,7 +72,6 @@ one_of! {
 }
 
 /// A piece of news: its type, and the data its text is made of. A secret is never among them.
-#[expect(missing_docs, reason = "the names of the data say what they are")]
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the fields are the words of the text")]
 #[serde(tag = "type", content = "data", rename_all = "snake_case")]
