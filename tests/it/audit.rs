@@ -2,9 +2,9 @@
 
 use chrono::TimeDelta;
 use diesel::RunQueryDsl as _;
-use diesel::connection::SimpleConnection as _;
 use keyward::audit::{Entry, record};
-use keyward::ids::{OrgId, UserId};
+use keyward::auth::OrgRole;
+use keyward::ids::{Id as _, OrgId, UserId};
 use serde_json::{Value, json};
 
 use crate::support::{PASSWORD, Person, TestApp};
@@ -29,22 +29,13 @@ async fn seed(app: &TestApp, org_id: Option<OrgId>, user_id: Option<UserId>, act
     }
 }
 
-fn seed_org(app: &TestApp, members: &[(&Person, &str)]) -> OrgId {
-    let org = OrgId::new(app.state.clock.now());
-    let mut sql = format!(
-        "BEGIN; INSERT INTO orgs (id, name, slug, join_policy, created_at, updated_at) \
-         VALUES ('{org}', 'Acme', 'acme-{}', 'request', now(), now());",
-        &org.to_string()[24..]
-    );
-    for (person, role) in members {
-        sql += &format!(
-            "INSERT INTO memberships (id, org_id, user_id, role, joined_at) \
-             VALUES (gen_random_uuid(), '{org}', '{}', '{role}', now());",
-            person.id
-        );
+async fn seed_org(app: &TestApp, members: &[(&Person, OrgRole)]) -> OrgId {
+    let (owner, others) = members.split_first().unwrap();
+    let org = app.org(owner.0, "Acme").await;
+    for (person, role) in others {
+        app.join(&org, person, *role).await;
     }
-    app.connect().batch_execute(&(sql + "COMMIT")).unwrap();
-    org
+    OrgId::parse(&org).unwrap()
 }
 
 #[actix_web::test]
@@ -207,13 +198,21 @@ async fn an_organisation_shows_its_log_to_owners_and_admins_alone() {
         app.person("carol").await,
         app.admin("eve").await,
     );
-    let org = seed_org(&app, &[(&ada, "owner"), (&bob, "admin"), (&carol, "member")]);
-    let other = seed_org(&app, &[(&eve, "owner")]);
+    let org = seed_org(
+        &app,
+        &[
+            (&ada, OrgRole::Owner),
+            (&bob, OrgRole::Admin),
+            (&carol, OrgRole::Member),
+        ],
+    )
+    .await;
+    let other = seed_org(&app, &[(&eve, OrgRole::Owner)]).await;
     seed(&app, Some(org), None, &["t.ours"]).await;
     seed(&app, Some(other), None, &["t.theirs"]).await;
     let path = format!("/orgs/{org}/audit-log");
     for person in [&ada, &bob] {
-        assert_eq!(actions(&log(&app, person, &path).await), ["t.ours"]);
+        assert_eq!(actions(&log(&app, person, &path).await), ["t.ours", "org.created"]);
     }
     app.get(&format!("{path}?surprise=1"))
         .bearer(&carol.access_token)
