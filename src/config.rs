@@ -176,6 +176,9 @@ fn parse_origin(text: &str) -> Result<String, String> {
     }
 }
 
+/// Where `/metrics` is when nothing is said.
+pub const DEFAULT_ADMIN_BIND: SocketAddr = SocketAddr::new(IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 9090);
+
 /// All settings, as they are in force.
 #[derive(Clone, Debug, Args)]
 pub struct Config {
@@ -194,9 +197,9 @@ pub struct Config {
     /// Path under which everything but the probes and .well-known is mounted
     #[arg(long, global = true, value_name = "PATH", default_value = "", value_parser = parse_base_path)]
     pub base_path: String,
-    /// Address and port of /metrics, apart from the API
-    #[arg(long, global = true, value_name = "ADDR", default_value = "127.0.0.1:9090")]
-    pub admin_bind: SocketAddr,
+    /// Address and port of /metrics, apart from the API; unset: 127.0.0.1:9090, if that is free
+    #[arg(long, global = true, value_name = "ADDR")]
+    pub admin_bind: Option<SocketAddr>,
     /// Folder of the private PostgreSQL, generated keys and written mails; unset: /var/lib/keyward as root, else ~/.local/share/keyward
     #[arg(long, global = true, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
@@ -357,6 +360,38 @@ pub enum KeysCommand {
 pub enum UserCommand {
     /// Make an account; the password is read from the terminal
     Create(CreateUserArgs),
+    /// List accounts: id, address, username, role, status
+    List,
+    /// Set somebody's password; it is read from the terminal
+    SetPassword(SetPasswordArgs),
+    /// Give somebody a role on the platform
+    SetRole {
+        /// E-mail address or username
+        login: String,
+        /// The role
+        #[arg(value_parser = ["user", "admin"])]
+        role: String,
+    },
+    /// Disable an account: its sessions end, its API keys are suspended
+    Disable {
+        /// E-mail address or username
+        login: String,
+    },
+    /// Enable an account again
+    Enable {
+        /// E-mail address or username
+        login: String,
+    },
+}
+
+/// Whose password to set.
+#[derive(Clone, Debug, Args)]
+pub struct SetPasswordArgs {
+    /// E-mail address or username
+    pub login: String,
+    /// Read the password from standard input
+    #[arg(long)]
+    pub password_stdin: bool,
 }
 
 /// Whom to make an account for.

@@ -6,6 +6,7 @@
 //! |---|---|
 //! | [`app`], [`worker`] | the only places that know every slice: the list of routes, the middleware; the background loop |
 //! | [`personal_data`] | export and deletion of everything held about a person |
+//! | [`operator`] | what an operator does to accounts on the command line |
 //! | [`gateway`], [`health`] | what gateways ask; probes |
 //! | [`admin`] | administration of the platform |
 //! | [`invitations`], [`join_requests`] | the two doors into an organisation |
@@ -53,6 +54,7 @@ pub mod members;
 pub mod memberships;
 pub mod notifications;
 pub mod one_time_tokens;
+pub mod operator;
 pub mod orgs;
 pub mod password;
 pub mod personal_data;

@@ -425,3 +425,49 @@ pub fn insert(
         .execute(connection)?;
     Ok(id)
 }
+
+/// Every account, newest first.
+///
+/// # Errors
+/// When the database fails.
+pub fn list(connection: &mut PgConnection) -> Result<Vec<User>, Error> {
+    Ok(users::table
+        .order(users::created_at.desc())
+        .select(User::as_select())
+        .load(connection)?)
+}
+
+/// Gives an account a role on the platform.
+///
+/// # Errors
+/// When the database fails.
+pub fn set_role(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    id: UserId,
+    role: PlatformRole,
+) -> Result<(), Error> {
+    diesel::update(users::table.find(id))
+        .set((users::role.eq(role.as_str()), users::updated_at.eq(now)))
+        .execute(connection)?;
+    Ok(())
+}
+
+/// Disables an account, or enables it again.
+///
+/// # Errors
+/// When the database fails.
+pub fn set_disabled(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    id: UserId,
+    disabled: bool,
+) -> Result<(), Error> {
+    diesel::update(users::table.find(id))
+        .set((
+            users::disabled_at.eq(disabled.then_some(now)),
+            users::updated_at.eq(now),
+        ))
+        .execute(connection)?;
+    Ok(())
+}

@@ -72,6 +72,7 @@ macro_rules! text_type {
         #[derive(Clone, Debug, PartialEq, Eq, Hash)]
         $vis struct $name(String);
 
+        #[allow(dead_code, reason = "not every text is looked into")]
         impl $name {
             /// Fewest code points.
             pub const MIN: usize = $min;

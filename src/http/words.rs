@@ -12,6 +12,7 @@ macro_rules! one_of {
         )]
         $vis enum $name { $($(#[$doc])* #[serde(rename = $word)] $variant,)+ }
 
+        #[allow(dead_code, reason = "not every word is stored")]
         impl $name {
             const LEAST: Self = $crate::one_of!(@first $($variant)+);
 

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::pg::PgConnection;
 
 use super::store;
-use crate::accounts::User;
+use crate::accounts::{self, User};
 use crate::auth::OrgRole;
 use crate::error::Error;
 use crate::ids::{InvitationId, OrgId, UserId};
@@ -53,8 +53,11 @@ pub fn may_invite(
     role: OrgRole,
 ) -> Result<bool, Error> {
     let Some(inviter) = inviter else { return Ok(false) };
-    let stay = memberships::find(connection, org_id, inviter)?;
-    Ok(stay.is_some_and(|stay| may_decide_about(stay.role(), role)))
+    let Some(stay) = memberships::find(connection, org_id, inviter)? else {
+        return Ok(false);
+    };
+    let disabled = accounts::find_user(connection, inviter)?.disabled_at.is_some();
+    Ok(!disabled && may_decide_about(stay.role(), role))
 }
 
 /// Takes back the invitations of somebody whose role is `role` from now on (none: they are gone) that they could not make

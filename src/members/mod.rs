@@ -14,6 +14,6 @@ mod routes;
 mod store;
 
 pub use doors::{admit, may_invite};
-pub use model::{Person, PersonResponse};
+pub use model::{Person, PersonResponse, ServiceName};
 pub use operations::administrators;
 pub use routes::router;

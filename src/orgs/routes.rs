@@ -5,10 +5,10 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::{audit_log, logo};
 use super::model::{Description, JoinPolicy, OrgName, Slug};
 use super::operations::{self, OrgChanges, OrgDraft, OrgView};
 use super::permissions::{OrgAct, OrgCaller};
+use super::{audit_log, logo};
 use crate::accounts;
 use crate::auth::{Caller, OrgRole, OrgsRead, Password, Session};
 use crate::error::Error;

@@ -10,8 +10,9 @@ use crate::support::TestApp;
 /// The modules from the street to the cellar; each may use those in the lines below its own, and those of its own line only
 /// where they stand further right.
 const ORDER: &[&[&str]] = &[
+    &["cli"],
     &["app", "worker"],
-    &["health", "gateway", "admin", "personal_data"],
+    &["health", "gateway", "admin", "personal_data", "operator"],
     &[
         "password",
         "email",

@@ -177,6 +177,25 @@ async fn the_old_address_stops_a_change_that_waits() {
 }
 
 #[actix_web::test]
+async fn of_fifty_who_use_the_old_addresss_link_at_once_one_succeeds() {
+    let app = TestApp::start();
+    let second = app.another();
+    let ada = app.person("ada").await;
+    request(&app, &ada, "thief@new.example").await;
+    let confirm = app.last_mail_to("thief@new.example").await.token("confirm-email");
+    app.post("/email/confirm", &json!({"token": confirm})).await.expect(200);
+    let body = json!({"token": app.last_mail_to("ada@example.com").await.token("revert-email")});
+    let calls = (0..50).map(|n| {
+        if n % 2 == 0 { &app } else { &second }
+            .post("/email/revert", &body)
+            .send()
+    });
+    let replies = futures_util::future::join_all(calls).await;
+    assert_eq!(replies.iter().filter(|reply| reply.status == 204).count(), 1);
+    assert!(replies.iter().all(|reply| reply.status == 204 || reply.status == 410));
+}
+
+#[actix_web::test]
 async fn the_old_address_undoes_a_change_and_shuts_the_thief_out() {
     let app = TestApp::start();
     let ada = app.person("ada").await;

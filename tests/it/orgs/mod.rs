@@ -1,2 +1,4 @@
 mod life;
+mod logo;
+mod matrix;
 mod switch;

@@ -50,4 +50,58 @@ impl TestApp {
             .load(&mut self.connect())
             .unwrap()
     }
+
+    /// Who is in an organisation as what, as one of its members sees it: usernames and roles, sorted.
+    pub async fn roles(&self, org_id: &str, seen_by: &Person) -> Vec<(String, String)> {
+        let page = self
+            .get(&format!("/orgs/{org_id}/members?limit=100"))
+            .bearer(&seen_by.access_token)
+            .await
+            .expect(200);
+        let text = |value: &Value| value.as_str().unwrap().to_owned();
+        let mut roles: Vec<_> = page["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|member| (text(&member["username"]), text(&member["role"])))
+            .collect();
+        roles.sort();
+        roles
+    }
+
+    /// Invites an address: the invitation's id.
+    pub async fn invite(&self, org_id: &str, inviter: &Person, email: &str, role: &str) -> String {
+        let body = json!({"email": email, "role": role});
+        self.post(&format!("/orgs/{org_id}/invitations"), &body)
+            .bearer(&inviter.access_token)
+            .await
+            .expect(201)["id"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    /// Asks to join: the request's id.
+    pub async fn ask(&self, org_id: &str, person: &Person) -> String {
+        self.request("POST", &format!("/orgs/{org_id}/join-requests"))
+            .bearer(&person.access_token)
+            .await
+            .expect(201)["id"]
+            .as_str()
+            .unwrap()
+            .to_owned()
+    }
+
+    /// A person's notifications of a type: how many there are, and how many of them are resolved.
+    pub fn told(&self, person: &Person, kind: &str) -> (usize, usize) {
+        use diesel::prelude::*;
+        use keyward::db::schema::notifications;
+        let resolved: Vec<Option<chrono::DateTime<chrono::Utc>>> = notifications::table
+            .filter(notifications::user_id.eq(person.id))
+            .filter(notifications::type_.eq(kind))
+            .select(notifications::resolved_at)
+            .load(&mut self.connect())
+            .unwrap();
+        (resolved.len(), resolved.iter().flatten().count())
+    }
 }

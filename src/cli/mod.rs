@@ -1,0 +1,154 @@
+//! The command line: `serve`, `migrate`, `openapi`, `keys`, `user`.
+//!
+//! Whatever stops a command is said in one line on standard error.
+
+mod serve;
+mod user;
+
+use std::net::TcpListener;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use keyward::app::{self, Material};
+use keyward::auth::generate_signing_key;
+use keyward::clock::Clock;
+use keyward::config::{self, Command, CommandLine, Config, ConfigError, KeysCommand};
+use keyward::db::embedded::{EmbeddedPostgres, Options};
+use keyward::db::migrations;
+use keyward::state::State;
+use keyward::telemetry;
+use secrecy::SecretString;
+
+/// One line about why a command cannot go on.
+type Failure = String;
+
+/// Runs the command the program was called for.
+pub fn main() -> ExitCode {
+    let outcome = config::environment()
+        .and_then(|environment| Ok((config::parse(environment.clone(), std::env::args())?, environment)))
+        .map(|(line, environment)| {
+            let data_dir = config::default_data_dir(&environment);
+            run(line, data_dir, environment.get("PATH").cloned())
+        });
+    match outcome {
+        Ok(Ok(())) => ExitCode::SUCCESS,
+        Ok(Err(failure)) | Err(ConfigError::Wrong(failure)) => {
+            eprintln!("keyward: {failure}");
+            ExitCode::FAILURE
+        }
+        Err(ConfigError::Shown(text)) => {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+fn run(line: CommandLine, default_data_dir: PathBuf, search_path: Option<String>) -> Result<(), Failure> {
+    let config = line.config;
+    match line.command.unwrap_or(Command::Serve) {
+        Command::Openapi => {
+            println!("{}", app::document(&config).to_pretty_json().map_err(one_line)?);
+            Ok(())
+        }
+        Command::Keys(KeysCommand::Generate) => {
+            print!("{}", generate_signing_key().map_err(one_line)?);
+            Ok(())
+        }
+        Command::Serve => {
+            telemetry::log(&config)?;
+            // Before the database: a port that is taken should not cost the start of a PostgreSQL.
+            let listeners = serve::listen(&config)?;
+            with_database(config, default_data_dir, search_path, |place| {
+                serve::run(place, listeners)
+            })
+        }
+        Command::Migrate => {
+            quietly(&config)?;
+            with_database(config, default_data_dir, search_path, |place| place.migrate())
+        }
+        Command::User(command) => {
+            quietly(&config)?;
+            with_database(config, default_data_dir, search_path, |place| user::run(place, command))
+        }
+    }
+}
+
+/// Commands say themselves what they did.
+fn quietly(config: &Config) -> Result<(), Failure> {
+    telemetry::log(&Config {
+        log: "warn".to_owned(),
+        ..config.clone()
+    })
+}
+
+/// Where a command works: settings, data folder, database.
+struct Place {
+    config: Config,
+    data_dir: PathBuf,
+    database_url: SecretString,
+}
+
+impl Place {
+    fn migrate(&self) -> Result<(), Failure> {
+        migrations::migrate(&self.database_url).map_err(with_source)
+    }
+
+    fn material(&self) -> Result<Material, Failure> {
+        Material::load(&self.config, &self.data_dir).map_err(one_line)
+    }
+
+    fn state(&self, material: Material) -> Result<State, Failure> {
+        app::state_of(self.config.clone(), &self.database_url, material, Clock::system()).map_err(with_source)
+    }
+}
+
+/// Runs a command on the configured database, or on the private one, which is stopped afterwards.
+fn with_database(
+    config: Config,
+    default_data_dir: PathBuf,
+    search_path: Option<String>,
+    command: impl FnOnce(&Place) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let data_dir = config.data_dir.clone().unwrap_or(default_data_dir);
+    if let Some(database_url) = config.database_url.clone() {
+        return command(&Place {
+            config,
+            data_dir,
+            database_url,
+        });
+    }
+    let embedded = embed(&data_dir, search_path)?;
+    let database_url = embedded.database_url().clone();
+    let outcome = command(&Place {
+        config,
+        data_dir,
+        database_url,
+    });
+    embedded.stop().map_err(one_line)?;
+    outcome
+}
+
+fn embed(data_dir: &Path, search_path: Option<String>) -> Result<EmbeddedPostgres, Failure> {
+    let options = Options {
+        data_dir,
+        search_path: search_path.map(Into::into),
+        settings: &[],
+    };
+    EmbeddedPostgres::start(&options).map_err(one_line)
+}
+
+fn bind(setting: &str, address: std::net::SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address).map_err(|error| format!("{setting}: {address}: {error}"))
+}
+
+fn one_line(error: impl std::fmt::Display) -> Failure {
+    error.to_string().replace('\n', " ")
+}
+
+/// An error of ours says little to the outside; an operator needs its source.
+fn with_source(error: keyward::error::Error) -> Failure {
+    match std::error::Error::source(&error) {
+        Some(source) => one_line(source),
+        None => one_line(error.detail()),
+    }
+}

@@ -1,0 +1,72 @@
+//! `keyward serve`.
+
+use std::net::TcpListener;
+use std::time::Duration;
+
+use keyward::config::{Config, DEFAULT_ADMIN_BIND};
+use keyward::mail::Mailer;
+use keyward::{app, telemetry, worker};
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Failure, Place, bind, one_line};
+
+/// The API's listener, and that of the metrics.
+pub struct Listeners {
+    api: TcpListener,
+    admin: Option<TcpListener>,
+}
+
+/// Takes the ports.
+pub fn listen(config: &Config) -> Result<Listeners, Failure> {
+    let api = bind("KEYWARD_BIND", config.bind)?;
+    let admin = match config.admin_bind {
+        Some(address) => Some(bind("KEYWARD_ADMIN_BIND", address)?),
+        // Nobody asked for this one: a second instance on the machine does without.
+        None => bind("KEYWARD_ADMIN_BIND", DEFAULT_ADMIN_BIND)
+            .inspect_err(|failure| tracing::warn!(%failure, "no metrics are served; set it to another address"))
+            .ok(),
+    };
+    Ok(Listeners { api, admin })
+}
+
+/// Serves until it is told to stop.
+pub fn run(place: &Place, listeners: Listeners) -> Result<(), Failure> {
+    let metrics = telemetry::gather()?;
+    let material = place.material()?;
+    let mailer = Mailer::new(&place.config, &place.data_dir, material.secret.clone()).map_err(one_line)?;
+    let state = place.state(material)?;
+    let database_url = place.database_url.clone();
+    actix_web::rt::System::new().block_on(async move {
+        let drain = Duration::from_secs(state.config.drain_seconds.into());
+        let running = app::start(listeners.api, state.clone()).map_err(one_line)?;
+        actix_web::rt::spawn(running.server);
+        if let Some(admin) = listeners.admin {
+            actix_web::rt::spawn(telemetry::serve(admin, metrics).map_err(one_line)?);
+        }
+        let background = worker::spawn(state.clone(), database_url, mailer);
+        greet(&state.config);
+        let mut terminated = signal(SignalKind::terminate()).map_err(one_line)?;
+        let mut interrupted = signal(SignalKind::interrupt()).map_err(one_line)?;
+        // Who presses Ctrl-C stands in front of it and waits; a proxy must be given time to notice.
+        let drain = tokio::select! {
+            _ = terminated.recv() => drain,
+            _ = interrupted.recv() => Duration::ZERO,
+        };
+        tracing::info!("stopping");
+        app::stop(&state, running.handle, drain).await;
+        background.stop().await;
+        Ok(())
+    })
+}
+
+/// Tells whoever started it what to try first.
+fn greet(config: &Config) {
+    let url = config.public_url();
+    let url = url.as_str();
+    println!("Keyward is at {url}");
+    println!("Swagger UI:   {url}/docs/");
+    println!(
+        "Sign up:      curl -i {url}/auth/register -H 'Content-Type: application/json' \
+         -d '{{\"email\":\"you@example.com\",\"password\":\"plum-rocket-tundra-fiddle\"}}'"
+    );
+}

@@ -1,0 +1,208 @@
+//! Accepting and declining.
+
+use chrono::TimeDelta;
+use keyward::auth::OrgRole;
+use serde_json::{Value, json};
+
+use crate::support::{PASSWORD, Person, TestApp};
+
+fn by_link<'a>(app: &TestApp, token: &str, person: &'a Person) -> crate::support::Call {
+    app.post("/invitations/accept", &json!({"token": token}))
+        .bearer(&person.access_token)
+}
+
+fn by_id(app: &TestApp, id: &str, act: &str, person: &Person) -> crate::support::Call {
+    app.request("POST", &format!("/invitations/{id}/{act}"))
+        .bearer(&person.access_token)
+}
+
+#[actix_web::test]
+async fn who_accepts_is_a_member_with_the_role_offered() {
+    let app = TestApp::start();
+    let (ada, bob) = (app.person("ada").await, app.person("bob").await);
+    let org = app.org(&ada, "Acme").await;
+    let id = app.invite(&org, &ada, "bob@example.com", "admin").await;
+    let token = app.last_mail_to("bob@example.com").await.token("invitation");
+    let accepted = by_id(&app, &id, "accept", &bob).await.expect(200);
+    assert_eq!(accepted["state"], "accepted");
+    assert_eq!(app.roles(&org, &bob).await[1], ("bob".to_owned(), "admin".to_owned()));
+    assert_eq!(app.told(&bob, "org_invitation"), (1, 1));
+    by_id(&app, &id, "accept", &bob).await.refused(409, "invalid_state");
+    by_id(&app, &id, "decline", &bob).await.refused(409, "invalid_state");
+    by_link(&app, &token, &bob).await.refused(410, "link_expired_or_used");
+    app.delete(&format!("/orgs/{org}/invitations/{id}"))
+        .bearer(&ada.access_token)
+        .await
+        .refused(409, "invalid_state");
+    assert_eq!(
+        app.audited(&org),
+        ["org.created", "invitation.created", "invitation.accepted"]
+    );
+}
+
+#[actix_web::test]
+async fn by_id_it_takes_the_invited_address_by_link_the_mailbox() {
+    let app = TestApp::start();
+    let (ada, bob, eve) = (
+        app.person("ada").await,
+        app.person("bob").await,
+        app.person("eve").await,
+    );
+    let org = app.org(&ada, "Acme").await;
+    let id = app.invite(&org, &ada, "bob@example.com", "member").await;
+    for act in ["accept", "decline"] {
+        let foreign = by_id(&app, &id, act, &eve).await;
+        let random = by_id(&app, &uuid::Uuid::now_v7().to_string(), act, &eve).await;
+        foreign.refused(404, "not_found");
+        assert_eq!(foreign.without_request_id(), random.without_request_id());
+    }
+    let mine = app.get("/invitations").bearer(&eve.access_token).await.expect(200);
+    assert_eq!(mine["data"], json!([]));
+    // Whoever reads the mailbox may come in with another account of theirs.
+    let token = app.last_mail_to("bob@example.com").await.token("invitation");
+    by_link(&app, &token, &eve).await.expect(200);
+    assert_eq!(app.roles(&org, &ada).await.len(), 2);
+    by_id(&app, &id, "accept", &bob).await.refused(409, "invalid_state");
+    app.get(&format!("/orgs/{org}"))
+        .bearer(&bob.access_token)
+        .await
+        .refused(404, "not_found");
+}
+
+#[actix_web::test]
+async fn somebody_without_an_account_signs_up_and_finds_the_invitation() {
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    let org = app.org(&ada, "Acme").await;
+    let id = app.invite(&org, &ada, "new@example.com", "member").await;
+    let new = app.person("new").await;
+    let mine = app
+        .get("/invitations?state=pending")
+        .bearer(&new.access_token)
+        .await
+        .expect(200);
+    assert_eq!(mine["data"][0]["id"], id);
+    by_id(&app, &id, "accept", &new).await.expect(200);
+    assert_eq!(app.roles(&org, &new).await.len(), 2);
+}
+
+#[actix_web::test]
+async fn after_seven_days_it_is_too_late() {
+    let app = TestApp::start();
+    let (ada, mut bob) = (app.person("ada").await, app.person("bob").await);
+    let org = app.org(&ada, "Acme").await;
+    let id = app.invite(&org, &ada, "bob@example.com", "member").await;
+    let token = app.last_mail_to("bob@example.com").await.token("invitation");
+    app.advance(TimeDelta::days(7));
+    bob.access_token = app.log_in("bob", PASSWORD).await["access_token"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    by_id(&app, &id, "accept", &bob).await.refused(409, "invalid_state");
+    by_id(&app, &id, "decline", &bob).await.refused(409, "invalid_state");
+    by_link(&app, &token, &bob).await.refused(410, "link_expired_or_used");
+    let mine = app.get("/invitations").bearer(&bob.access_token).await.expect(200);
+    assert_eq!(mine["data"][0]["state"], "expired");
+    app.get(&format!("/orgs/{org}"))
+        .bearer(&bob.access_token)
+        .await
+        .refused(404, "not_found");
+}
+
+#[actix_web::test]
+async fn who_declines_can_be_invited_again() {
+    let app = TestApp::start();
+    let (ada, bob) = (app.person("ada").await, app.person("bob").await);
+    let org = app.org(&ada, "Acme").await;
+    let id = app.invite(&org, &ada, "bob@example.com", "member").await;
+    let token = app.last_mail_to("bob@example.com").await.token("invitation");
+    assert_eq!(by_id(&app, &id, "decline", &bob).await.expect(200)["state"], "declined");
+    assert_eq!(app.told(&bob, "org_invitation"), (1, 1));
+    by_id(&app, &id, "accept", &bob).await.refused(409, "invalid_state");
+    by_link(&app, &token, &bob).await.refused(410, "link_expired_or_used");
+    app.invite(&org, &ada, "bob@example.com", "member").await;
+    assert_eq!(
+        app.audited(&org),
+        [
+            "org.created",
+            "invitation.created",
+            "invitation.declined",
+            "invitation.created"
+        ]
+    );
+}
+
+#[actix_web::test]
+async fn a_member_who_follows_anothers_link_does_not_use_it_up() {
+    let app = TestApp::start();
+    let (ada, bob) = (app.person("ada").await, app.person("bob").await);
+    let org = app.org(&ada, "Acme").await;
+    let id = app.invite(&org, &ada, "bob@example.com", "member").await;
+    let token = app.last_mail_to("bob@example.com").await.token("invitation");
+    by_link(&app, &token, &ada).await.refused(409, "already_member");
+    let read = app
+        .get(&format!("/orgs/{org}/invitations/{id}"))
+        .bearer(&ada.access_token)
+        .await
+        .expect(200);
+    assert_eq!(read["state"], "pending");
+    by_link(&app, &token, &bob).await.expect(200);
+}
+
+#[actix_web::test]
+async fn no_other_token_opens_this_door() {
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    app.post("/password/forgot", &json!({"email": "ada@example.com"}))
+        .await
+        .expect(202);
+    let reset = app.last_mail_to("ada@example.com").await.token("reset-password");
+    let fakes = [reset.as_str(), &ada.refresh_token, &ada.access_token, "", "x"];
+    for token in fakes {
+        by_link(&app, token, &ada).await.refused(410, "link_expired_or_used");
+    }
+    // And this one opens no other.
+    let org = app.org(&ada, "Acme").await;
+    app.invite(&org, &ada, "bob@example.com", "member").await;
+    let token = app.last_mail_to("bob@example.com").await.token("invitation");
+    for path in ["/auth/verify-email", "/email/confirm", "/email/revert"] {
+        app.post(path, &json!({"token": token}))
+            .await
+            .refused(410, "link_expired_or_used");
+    }
+    app.post("/auth/refresh", &json!({"refresh_token": token}))
+        .await
+        .refused(401, "invalid_token");
+    app.get("/me").bearer(&token).await.refused(401, "invalid_token");
+}
+
+#[actix_web::test]
+async fn accepting_settles_the_persons_own_request() {
+    let app = TestApp::start();
+    let (ada, bob) = (app.person("ada").await, app.person("bob").await);
+    let body = json!({"name": "Acme", "join_policy": "request"});
+    let org = app.org_with(&ada, &body).await["id"].as_str().unwrap().to_owned();
+    app.ask(&org, &bob).await;
+    let id = app.invite(&org, &ada, "bob@example.com", "member").await;
+    by_id(&app, &id, "accept", &bob).await.expect(200);
+    let mine = app.get("/join-requests").bearer(&bob.access_token).await.expect(200);
+    assert_eq!(mine["data"][0]["state"], "approved");
+    assert_ne!(mine["data"][0]["decided_at"], Value::Null);
+    assert_eq!(app.told(&ada, "join_request"), (1, 1));
+    assert_eq!(app.told(&bob, "join_request_decided"), (0, 0));
+}
+
+#[actix_web::test]
+async fn who_left_comes_back_by_another_invitation_as_another_stay() {
+    let app = TestApp::start();
+    let (ada, bob) = (app.person("ada").await, app.person("bob").await);
+    let org = app.org(&ada, "Acme").await;
+    app.join(&org, &bob, OrgRole::Admin).await;
+    app.delete(&format!("/orgs/{org}/members/{}", bob.id))
+        .bearer(&bob.access_token)
+        .await
+        .expect(204);
+    let id = app.invite(&org, &ada, "bob@example.com", "member").await;
+    by_id(&app, &id, "accept", &bob).await.expect(200);
+    assert_eq!(app.roles(&org, &ada).await[1], ("bob".to_owned(), "member".to_owned()));
+}

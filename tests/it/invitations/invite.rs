@@ -1,0 +1,266 @@
+//! Inviting, taking back, sending again.
+
+use chrono::TimeDelta;
+use keyward::auth::OrgRole;
+use serde_json::{Value, json};
+
+use crate::support::TestApp;
+
+#[actix_web::test]
+async fn an_invitation_goes_out_by_mail_and_to_the_account_and_does_not_tell_which() {
+    let app = TestApp::start();
+    let (ada, bob) = (app.person("ada").await, app.person("bob").await);
+    let org = app.org(&ada, "Acme").await;
+    let path = format!("/orgs/{org}/invitations");
+    let invite = |email: &str| {
+        app.post(&path, &json!({"email": email, "role": "admin"}))
+            .bearer(&ada.access_token)
+    };
+    let known = invite("BOB@Example.com").await;
+    let unknown = invite("new@example.com").await;
+    assert!(known.header("location").unwrap().contains(&path));
+    let names = |reply: &crate::support::Reply| {
+        let mut names: Vec<String> = reply.headers.keys().map(ToString::to_string).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(&known), names(&unknown));
+    let (known, unknown) = (known.expect(201), unknown.expect(201));
+    assert_eq!(known["email"], "bob@example.com");
+    assert_eq!(known["role"], "admin");
+    assert_eq!(known["state"], "pending");
+    assert_eq!(known["org"], json!({"id": org, "name": "Acme", "slug": "acme"}));
+    assert_eq!(known["invited_by"]["username"], "ada");
+    for member in ["role", "state", "org", "invited_by"] {
+        assert_eq!(known[member], unknown[member]);
+    }
+    assert_eq!(app.told(&bob, "org_invitation"), (1, 0));
+    for email in ["bob@example.com", "new@example.com"] {
+        let mail = app.last_mail_to(email).await;
+        assert!(mail.subject.contains("Acme"));
+        assert!(!mail.token("invitation").is_empty());
+    }
+    let mine = app.get("/invitations").bearer(&bob.access_token).await.expect(200);
+    assert_eq!(mine["data"], json!([known]));
+    let theirs = app.get(&path).bearer(&ada.access_token).await.expect(200);
+    assert_eq!(theirs["data"].as_array().unwrap().len(), 2);
+    let one = app
+        .get(&format!("{path}/{}", known["id"].as_str().unwrap()))
+        .bearer(&ada.access_token)
+        .await
+        .expect(200);
+    assert_eq!(one, known);
+    assert_eq!(
+        app.audited(&org),
+        ["org.created", "invitation.created", "invitation.created"]
+    );
+}
+
+#[actix_web::test]
+async fn one_invitation_is_pending_for_an_address_and_members_are_not_invited() {
+    let app = TestApp::start();
+    let (ada, bob) = (app.person("ada").await, app.person("bob").await);
+    let org = app.org(&ada, "Acme").await;
+    app.join(&org, &bob, OrgRole::Member).await;
+    let path = format!("/orgs/{org}/invitations");
+    let invite = |email: &str| {
+        app.post(&path, &json!({"email": email, "role": "member"}))
+            .bearer(&ada.access_token)
+    };
+    invite("bob@example.com").await.refused(409, "already_member");
+    let first = invite("new@example.com").await.expect(201);
+    invite("New@EXAMPLE.com").await.refused(409, "already_invited");
+    assert_eq!(app.mails_to("new@example.com").await.len(), 1);
+    invite("not an address").await.invalid(&[("#/email", "invalid_format")]);
+    // Once it has expired, another takes its place.
+    app.advance(TimeDelta::days(7));
+    let token = app.log_in("ada", crate::support::PASSWORD).await["access_token"]
+        .as_str()
+        .unwrap()
+        .to_owned();
+    let again = app
+        .post(&path, &json!({"email": "new@example.com", "role": "member"}))
+        .bearer(&token)
+        .await
+        .expect(201);
+    assert_ne!(again["id"], first["id"]);
+    let states = async |query: &str| -> Vec<Value> {
+        let page = app.get(&format!("{path}{query}")).bearer(&token).await.expect(200);
+        page["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|row| row["state"].clone())
+            .collect()
+    };
+    assert_eq!(states("").await, ["pending", "expired"]);
+    assert_eq!(states("?state=pending").await, ["pending"]);
+    assert_eq!(states("?state=expired").await, ["expired"]);
+    assert_eq!(states("?state=revoked").await, Vec::<Value>::new());
+}
+
+#[actix_web::test]
+async fn inviting_twice_at_once_makes_one_invitation() {
+    let app = TestApp::start();
+    let second = app.another();
+    let (ada, bob) = (app.person("ada").await, app.person("bob").await);
+    let org = app.org(&ada, "Acme").await;
+    app.join(&org, &bob, OrgRole::Owner).await;
+    let path = format!("/orgs/{org}/invitations");
+    let body = json!({"email": "new@example.com", "role": "member"});
+    let calls = (0..20).map(|n| {
+        let (app, person) = if n % 2 == 0 { (&app, &ada) } else { (&second, &bob) };
+        app.post(&path, &body).bearer(&person.access_token).send()
+    });
+    let replies = futures_util::future::join_all(calls).await;
+    assert_eq!(replies.iter().filter(|reply| reply.status == 201).count(), 1);
+    for reply in replies.iter().filter(|reply| reply.status != 201) {
+        reply.refused(409, "already_invited");
+    }
+    assert_eq!(app.mails_to("new@example.com").await.len(), 1);
+}
+
+#[actix_web::test]
+async fn a_lost_answer_invites_nobody_twice() {
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    let org = app.org(&ada, "Acme").await;
+    let invite = || {
+        app.post(
+            &format!("/orgs/{org}/invitations"),
+            &json!({"email": "new@example.com", "role": "member"}),
+        )
+        .bearer(&ada.access_token)
+        .header("idempotency-key", "once")
+    };
+    let first = invite().await.expect(201);
+    let again = invite().await;
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    assert_eq!(again.expect(201), first);
+    assert_eq!(app.mails_to("new@example.com").await.len(), 1);
+}
+
+#[actix_web::test]
+async fn sending_again_replaces_the_link_and_the_time() {
+    let app = TestApp::start();
+    let (ada, bob) = (app.person("ada").await, app.person("bob").await);
+    let org = app.org(&ada, "Acme").await;
+    let id = app.invite(&org, &ada, "bob@example.com", "member").await;
+    let first = app.last_mail_to("bob@example.com").await.token("invitation");
+    let path = format!("/orgs/{org}/invitations/{id}");
+    app.advance(TimeDelta::minutes(5));
+    let resend = || app.request("POST", &format!("{path}/resend")).bearer(&ada.access_token);
+    let before = app.get(&path).bearer(&ada.access_token).await.expect(200);
+    let after = resend().await.expect(200);
+    assert!(after["expires_at"].as_str() > before["expires_at"].as_str());
+    let second = app.last_mail_to("bob@example.com").await.token("invitation");
+    assert_ne!(first, second);
+    let accept = |token: &str| {
+        app.post("/invitations/accept", &json!({"token": token}))
+            .bearer(&bob.access_token)
+    };
+    accept(&first).await.refused(410, "link_expired_or_used");
+    accept(&second).await.expect(200);
+    resend().await.refused(409, "invalid_state");
+    assert_eq!(app.mails_to("bob@example.com").await.len(), 2);
+}
+
+#[actix_web::test]
+async fn one_taken_back_is_good_for_nothing() {
+    let app = TestApp::start();
+    let (ada, bob) = (app.person("ada").await, app.person("bob").await);
+    let org = app.org(&ada, "Acme").await;
+    let id = app.invite(&org, &ada, "bob@example.com", "member").await;
+    let token = app.last_mail_to("bob@example.com").await.token("invitation");
+    let path = format!("/orgs/{org}/invitations/{id}");
+    app.delete(&path).bearer(&ada.access_token).await.expect(204);
+    app.delete(&path)
+        .bearer(&ada.access_token)
+        .await
+        .refused(409, "invalid_state");
+    assert_eq!(
+        app.get(&path).bearer(&ada.access_token).await.expect(200)["state"],
+        "revoked"
+    );
+    assert_eq!(app.told(&bob, "org_invitation"), (1, 1));
+    app.post("/invitations/accept", &json!({"token": token}))
+        .bearer(&bob.access_token)
+        .await
+        .refused(410, "link_expired_or_used");
+    for act in ["accept", "decline"] {
+        app.request("POST", &format!("/invitations/{id}/{act}"))
+            .bearer(&bob.access_token)
+            .await
+            .refused(409, "invalid_state");
+    }
+    assert_eq!(app.roles(&org, &ada).await.len(), 1);
+}
+
+#[actix_web::test]
+async fn who_loses_the_right_to_invite_takes_their_invitations_along() {
+    let app = TestApp::start();
+    let [ada, bob, eve] = [
+        app.person("ada").await,
+        app.person("bob").await,
+        app.person("eve").await,
+    ];
+    for road in ["demoted", "removed", "left", "stepped down", "disabled"] {
+        let org = app.org(&ada, road).await;
+        let role = if road == "stepped down" {
+            OrgRole::Owner
+        } else {
+            OrgRole::Admin
+        };
+        app.join(&org, &bob, role).await;
+        let offered = if road == "stepped down" { "owner" } else { "member" };
+        let id = app.invite(&org, &bob, "eve@example.com", offered).await;
+        let token = app.last_mail_to("eve@example.com").await.token("invitation");
+        let path = format!("/orgs/{org}/members/{}", bob.id);
+        match road {
+            "demoted" => drop(
+                app.patch(&path, &json!({"role": "member"}))
+                    .bearer(&ada.access_token)
+                    .await
+                    .expect(200),
+            ),
+            "stepped down" => {
+                drop(
+                    app.patch(&path, &json!({"role": "admin"}))
+                        .bearer(&ada.access_token)
+                        .await
+                        .expect(200),
+                );
+            }
+            "removed" => drop(app.delete(&path).bearer(&ada.access_token).await.expect(204)),
+            "left" => drop(app.delete(&path).bearer(&bob.access_token).await.expect(204)),
+            _ => {
+                use diesel::prelude::*;
+                use keyward::db::schema::users;
+                diesel::update(users::table.find(bob.id))
+                    .set(users::disabled_at.eq(app.state.clock.now()))
+                    .execute(&mut app.connect())
+                    .unwrap();
+            }
+        }
+        app.post("/invitations/accept", &json!({"token": token}))
+            .bearer(&eve.access_token)
+            .await
+            .refused(410, "link_expired_or_used");
+        app.request("POST", &format!("/invitations/{id}/accept"))
+            .bearer(&eve.access_token)
+            .await
+            .refused(409, "invalid_state");
+        app.get(&format!("/orgs/{org}"))
+            .bearer(&eve.access_token)
+            .await
+            .refused(404, "not_found");
+        if road != "disabled" {
+            let path = format!("/orgs/{org}/invitations/{id}");
+            assert_eq!(
+                app.get(&path).bearer(&ada.access_token).await.expect(200)["state"],
+                "revoked",
+                "{road}"
+            );
+        }
+    }
+}

@@ -1,0 +1,3 @@
+mod change;
+mod list;
+mod owners;
