@@ -5,10 +5,10 @@
 #[macro_export]
 macro_rules! one_of {
     (@first $first:ident $($rest:ident)*) => { Self::$first };
-    ($(#[$meta:meta])* $vis:vis enum $name:ident { $($(#[$doc:meta])* $variant:ident $word:literal,)+ }) => {
-        $(#[$meta])*
+    ($(#[doc = $text:literal])+ $vis:vis enum $name:ident { $($(#[$doc:meta])* $variant:ident $word:literal,)+ }) => {
+        $(#[doc = $text])+
         #[derive(
-            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
+            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
         )]
         $vis enum $name { $($(#[$doc])* #[serde(rename = $word)] $variant,)+ }
 
@@ -40,6 +40,19 @@ macro_rules! one_of {
                 f.write_str(self.as_str())
             }
         }
+
+        // Written out, for the derived one takes the names of the variants.
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                utoipa::openapi::ObjectBuilder::new()
+                    .schema_type(utoipa::openapi::Type::String)
+                    .description(Some(concat!($($text, "\n"),+).trim().replace("\n ", "\n")))
+                    .enum_values(Some(Self::ALL.iter().map(|value| value.as_str())))
+                    .into()
+            }
+        }
+
+        impl utoipa::ToSchema for $name {}
 
         impl $crate::http::Member for $name {
             fn parse(value: serde_json::Value) -> Result<Self, $crate::http::Invalids> {
