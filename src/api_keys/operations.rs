@@ -15,9 +15,9 @@ use crate::config::Config;
 use crate::error::{Code, Error, FieldCode, FieldError, Invalid};
 use crate::http::{Change, Precondition};
 use crate::ids::{ApiKeyId, OrgId, UserId};
-use crate::mail::{Message, outbox};
+use crate::mail::Message;
 use crate::memberships::{self, Membership};
-use crate::notifications::{self, Notice};
+use crate::notifications::{self, Notice, Recipient};
 use crate::secret::Token;
 use crate::state::State;
 
@@ -142,10 +142,16 @@ fn tell_of_creation(
         name: name.clone(),
         hint: hint.clone(),
     };
-    notifications::notify(connection, now, user.id, &notice, None)?;
     let message = Message::ApiKeyCreated { name, hint, org_name };
-    outbox::enqueue(connection, now, &user.email, user.locale(), &message)?;
-    Ok(())
+    notifications::tell(connection, now, recipient(user), (&notice, None), &message)
+}
+
+fn recipient(user: &User) -> Recipient<'_> {
+    Recipient {
+        user_id: user.id,
+        email: &user.email,
+        locale: user.locale(),
+    }
 }
 
 /// A key of a person's.
@@ -379,15 +385,13 @@ pub fn revoke<P>(connection: &mut PgConnection, caller: &Caller<P>, tenant: Tena
         hint: key.hint.clone(),
         org_name: org_name.clone(),
     };
-    notifications::notify(connection, now, owner.id, &notice, None)?;
     let message = Message::ApiKeyRevoked {
         name: key.name,
         hint: key.hint,
         org_name,
         by: (owner.id != caller.user_id).then(|| caller.name.clone()),
     };
-    outbox::enqueue(connection, now, &owner.email, owner.locale(), &message)?;
-    Ok(())
+    notifications::tell(connection, now, recipient(&owner), (&notice, None), &message)
 }
 
 /// Switches off the keys a person made since an instant, such as the one at which somebody may have taken over their

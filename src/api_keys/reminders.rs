@@ -3,14 +3,14 @@
 use chrono::{DateTime, Utc};
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
-use diesel::sql_types::{Bool, Integer, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{Integer, Text, Timestamptz, Uuid as SqlUuid};
 
 use crate::db::schema::api_key_reminders;
 use crate::error::Error;
 use crate::ids::{ApiKeyId, UserId};
 use crate::locale::Locale;
-use crate::mail::{Message, outbox};
-use crate::notifications::{self, Notice};
+use crate::mail::Message;
+use crate::notifications::{self, Notice, Recipient};
 
 /// How many are warned of in one transaction.
 const BATCH: i64 = 100;
@@ -33,8 +33,6 @@ struct Due {
     email: String,
     #[diesel(sql_type = Text)]
     locale: String,
-    #[diesel(sql_type = Bool)]
-    wants_mail: bool,
 }
 
 /// Warns of the keys that are about to expire, some at a time; says of how many. In one transaction.
@@ -46,8 +44,7 @@ struct Due {
 /// When the database fails.
 pub fn remind(connection: &mut PgConnection, now: DateTime<Utc>) -> Result<usize, Error> {
     let due: Vec<Due> = diesel::sql_query(
-        "SELECT k.id, k.user_id, k.name, k.hint, k.expires_at, due.days, u.email, u.locale, \
-                NOT EXISTS (SELECT FROM mail_opt_outs o WHERE o.user_id = u.id AND o.type = 'api_key_expiring') AS wants_mail \
+        "SELECT k.id, k.user_id, k.name, k.hint, k.expires_at, due.days, u.email, u.locale \
          FROM api_keys k JOIN users u ON u.id = k.user_id, \
               LATERAL (SELECT CASE WHEN k.expires_at <= $1 + interval '1 day' THEN 1 \
                                    WHEN k.expires_at <= $1 + interval '7 days' THEN 7 ELSE 30 END AS days) due \
@@ -85,15 +82,16 @@ fn tell(connection: &mut PgConnection, now: DateTime<Utc>, key: &Due) -> Result<
         days: key.days,
         expires_at: key.expires_at,
     };
-    notifications::notify(connection, now, key.user_id, &notice, None)?;
-    if key.wants_mail {
-        let message = Message::ApiKeyExpiring {
-            name: key.name.clone(),
-            hint: key.hint.clone(),
-            days: key.days.unsigned_abs(),
-            expires_at: key.expires_at,
-        };
-        outbox::enqueue(connection, now, &key.email, Locale::stored(&key.locale), &message)?;
-    }
-    Ok(())
+    let recipient = Recipient {
+        user_id: key.user_id,
+        email: &key.email,
+        locale: Locale::stored(&key.locale),
+    };
+    let message = Message::ApiKeyExpiring {
+        name: key.name.clone(),
+        hint: key.hint.clone(),
+        days: key.days.unsigned_abs(),
+        expires_at: key.expires_at,
+    };
+    notifications::tell(connection, now, recipient, (&notice, None), &message)
 }

@@ -127,8 +127,8 @@ impl Changes {
 
     /// Takes in what a connection was told while it worked.
     pub(super) fn take_in(&self, connection: &mut PgConnection) {
-        // A connection that fails here fails again where somebody asks it for something.
-        for notification in connection.notifications_iter().flatten() {
+        // A connection that fails here fails for ever; whoever asks it for something is told so.
+        for notification in connection.notifications_iter().map_while(Result::ok) {
             self.take_in_payload(&notification.payload);
         }
     }

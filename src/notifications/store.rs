@@ -1,8 +1,8 @@
 //! Every query on notifications, and on who does not want which by mail.
 
 use chrono::{DateTime, Utc};
-use diesel::dsl::exists;
 use diesel::connection::SimpleConnection as _;
+use diesel::dsl::exists;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::sql_types::{self, Integer, Jsonb, Nullable, Text, Timestamptz};

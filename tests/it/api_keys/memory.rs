@@ -86,13 +86,11 @@ async fn what_happens_to_its_owner_reaches_a_credential_wherever_it_is_remembere
     for credential in [&key.secret, &session] {
         warm([&app, &second], credential).await;
     }
-    app.delete(&format!("/orgs/{org}/members/{}", bob.id))
-        .bearer(&ada.access_token)
-        .await
-        .expect(204);
-    for credential in [&key.secret, &session] {
-        assert_eq!(forward(&app, credential).await.status, 401);
-        refused_in_time(&second, credential).await;
+    app.leave_org(org, &bob);
+    for app in [&app, &second] {
+        for credential in [&key.secret, &session] {
+            refused_in_time(app, credential).await;
+        }
     }
     let personal = app.key(&bob, json!({})).await;
     warm([&app, &second], &personal.secret).await;

@@ -9,4 +9,4 @@ mod reminders;
 mod scopes;
 pub mod support;
 mod usage;
-mod verify;
+pub mod verify;

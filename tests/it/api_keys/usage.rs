@@ -1,6 +1,7 @@
 use keyward::api_keys;
 use serde_json::{Value, json};
 
+use super::verify::eventually;
 use crate::support::TestApp;
 
 async fn today(app: &TestApp, id: &str, token: &str) -> (i64, i64) {
@@ -92,8 +93,10 @@ async fn with_a_database_that_takes_no_writes_keys_are_verified_and_nothing_is_l
     app.database()
         .run_outside("ALTER DATABASE $DATABASE SET default_transaction_read_only = on");
     app.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()");
-    // The request that finds the old connections gone may fail.
-    let _ = app.get("/auth/forward").bearer(&warm.secret).await;
+    // The requests that find the old connections gone may fail.
+    eventually(async || app.get("/api-keys/current").bearer(&warm.secret).await.status == 200).await;
+    let uses_before = app.number("SELECT count(*) FROM api_key_usage");
+    assert_eq!(uses_before, 0);
     for _ in 0..10 {
         for key in [&warm, &cold] {
             app.get("/auth/forward").bearer(&key.secret).await.expect(204);
