@@ -19,12 +19,12 @@ use crate::{accounts, api_keys, auth, http, notifications, one_time_tokens};
 const MAIL_INTERVAL: Duration = Duration::from_secs(1);
 /// How often what has expired is swept away; nothing depends on it but the size of the tables.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
+/// How long a mail that was sent stays in the outbox: the limit of mail to one address counts them.
+const MAIL_KEPT: TimeDelta = TimeDelta::days(1);
 /// How often to look for keys that are about to expire.
 const REMIND_INTERVAL: Duration = Duration::from_secs(10);
 /// How often the uses of keys are written down.
 const BOOKS_INTERVAL: Duration = Duration::from_secs(1);
-/// How long a mail that was sent stays in the outbox: the limit of mail to one address counts them.
-const MAIL_KEPT: TimeDelta = TimeDelta::days(1);
 /// How long to wait for a database that is not there.
 const RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -151,9 +151,9 @@ pub async fn sweep(state: &State) -> Result<(), Error> {
             auth::sweep_password_attempts(connection, now)?;
             one_time_tokens::sweep(connection, now)?;
             accounts::sweep_registrations(connection, now)?;
-            api_keys::sweep_usage(connection, now)?;
             notifications::sweep(connection, now)?;
             outbox::sweep(connection, now - MAIL_KEPT)?;
+            api_keys::sweep_usage(connection, now)?;
             Ok(())
         })
         .await

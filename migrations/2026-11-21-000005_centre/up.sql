@@ -34,12 +34,28 @@ CREATE FUNCTION keyward_user_text(email text, username text, nickname text) RETU
 $$;
 COMMENT ON FUNCTION keyward_user_text IS 'What administrators search people in; the line breaks keep one field from running into the next';
 
-CREATE FUNCTION keyward_grams(word text) RETURNS text[] LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
-    SELECT coalesce(array_agg(DISTINCT gram), '{}')
-    FROM generate_series(1, length(word)) AS place,
-         LATERAL (VALUES (substr(word, place, 3), 3), (substr(word, place, 2), 2), (substr(word, place, 1), 1)) AS v (gram, size)
-    WHERE length(gram) = size AND gram !~ '\n' AND (size = 3 OR gram ~ '[^\u0001-\u007f]')
-$$;
+CREATE FUNCTION keyward_grams(word text) RETURNS text[] LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 1000 AS $$
+DECLARE
+    grams text[] := '{}';
+    gram  text;
+    wide  boolean := octet_length(word) > length(word);
+BEGIN
+    FOR place IN 1..length(word) LOOP
+        gram := substr(word, place, 3);
+        IF length(gram) = 3 AND strpos(gram, chr(10)) = 0 THEN
+            grams := grams || gram;
+        END IF;
+        IF wide THEN
+            FOR size IN 1..2 LOOP
+                gram := substr(word, place, size);
+                IF length(gram) = size AND octet_length(gram) > size AND strpos(gram, chr(10)) = 0 THEN
+                    grams := grams || gram;
+                END IF;
+            END LOOP;
+        END IF;
+    END LOOP;
+    RETURN grams;
+END $$;
 COMMENT ON FUNCTION keyward_grams IS
     'The pieces by which a text is found from within: three characters, or fewer where they are not ASCII, for in some scripts one is a word. What pg_trgm does, without the extension, which not every server has';
 CREATE INDEX users_grams ON users USING gin (keyward_grams(keyward_user_text(email, username, nickname)));

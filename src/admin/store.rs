@@ -13,7 +13,6 @@ use crate::error::Error;
 use crate::ids::{OrgId, UserId};
 
 #[diesel::declare_sql_function]
-#[expect(missing_docs, reason = "the migrations say what they do")]
 extern "SQL" {
     fn keyward_user_text(email: Text, username: Nullable<Text>, nickname: Nullable<Text>) -> Text;
     fn keyward_grams(word: Text) -> Array<Text>;

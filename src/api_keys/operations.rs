@@ -10,7 +10,7 @@ use super::model::{ApiKey, KeyName, KeyRecord, MAX_KEYS, Remark};
 use super::store::{self, KeyChange, NewApiKey};
 use crate::accounts::{self, User};
 use crate::audit::{self, Entry};
-use crate::auth::{Caller, Catalogue, Holder, KeyStatus, OrgRole, Session, SuspensionReason};
+use crate::auth::{Caller, Catalogue, Holder, KeyStatus, Session, SuspensionReason};
 use crate::config::Config;
 use crate::error::{Code, Error, FieldCode, FieldError, Invalid};
 use crate::http::{Change, Precondition};
@@ -406,17 +406,4 @@ pub fn disable_made_since(
     since: DateTime<Utc>,
 ) -> Result<usize, Error> {
     store::disable_made_since(connection, now, user_id, since).map(|keys| keys.len())
-}
-
-/// Lets only those through who run the organisation.
-///
-/// # Errors
-/// `not_found` for strangers, `forbidden_role` for other members.
-pub fn require_admin<P>(connection: &mut PgConnection, caller: &Caller<P>, org_id: OrgId) -> Result<Membership, Error> {
-    let stay = memberships::require(connection, org_id, caller.user_id)?;
-    if stay.role() >= OrgRole::Admin {
-        Ok(stay)
-    } else {
-        Err(Error::new(Code::ForbiddenRole))
-    }
 }

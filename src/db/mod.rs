@@ -64,7 +64,7 @@ impl Db {
         &self.changes
     }
 
-    /// Begins to follow changes, those of other instances included, for as long as this door is open.
+    /// Begins to listen for changes, those of other instances included, for as long as this door is open.
     pub fn follow_changes(&self) {
         if self.listener.get().is_some() {
             return;

@@ -3,7 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
-use actix_web::body::{BoxBody, MessageBody};
+use actix_web::body::{self, BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ResourceDef, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
@@ -72,6 +72,10 @@ pub async fn edge(
         Ok(Ok(Ok(response))) => {
             let mut response = edge.finish(response.map_into_boxed_body(), &request_id);
             edge.seal(response.headers_mut(), &request_id);
+            // A body that streams would be read to its end, and thrown away.
+            if method == Method::HEAD && matches!(response.response().body().size(), BodySize::Stream) {
+                response = response.map_body(|_, _| BoxBody::new(body::None::new()));
+            }
             record(response.request(), &method, response.status(), started.elapsed());
             return Ok(response);
         }

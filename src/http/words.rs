@@ -5,11 +5,9 @@
 #[macro_export]
 macro_rules! one_of {
     (@first $first:ident $($rest:ident)*) => { Self::$first };
-    ($(#[$meta:meta])* $vis:vis enum $name:ident { $($(#[$doc:meta])* $variant:ident $word:tt,)+ }) => {
-        $(#[$meta])*
-        #[derive(
-            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize, utoipa::ToSchema,
-        )]
+    ($(#[doc = $text:literal])* $vis:vis enum $name:ident { $($(#[$doc:meta])* $variant:ident $word:literal,)+ }) => {
+        $(#[doc = $text])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
         $vis enum $name { $($(#[$doc])* #[serde(rename = $word)] $variant,)+ }
 
         #[allow(dead_code, reason = "not every word is stored")]
@@ -40,6 +38,19 @@ macro_rules! one_of {
                 f.write_str(self.as_str())
             }
         }
+
+        // By hand: the derive does not see a rename that a macro made, and would list the names of the variants.
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                utoipa::openapi::ObjectBuilder::new()
+                    .schema_type(utoipa::openapi::Type::String)
+                    .description(Some([$($text.trim()),*].join(" ")))
+                    .enum_values(Some([$($word),+]))
+                    .into()
+            }
+        }
+
+        impl utoipa::ToSchema for $name {}
 
         impl $crate::http::Member for $name {
             fn parse(value: serde_json::Value) -> Result<Self, $crate::http::Invalids> {

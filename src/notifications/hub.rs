@@ -136,7 +136,9 @@ impl Centre {
         let missed = Arc::new(AtomicBool::new(false));
         let own = subscribers.of_person.entry(user_id).or_default();
         // Who comes anew has often lost the stream before, whose place would else be taken until the next heartbeat.
-        own.iter().for_each(|subscriber| subscriber.signal(Signal::Probe));
+        for subscriber in own.iter() {
+            subscriber.signal(Signal::Probe);
+        }
         if own.len() >= MOST_OF_A_PERSON {
             let detail = format!("There are {MOST_OF_A_PERSON} streams of this account already. Close one first.");
             return Err(Error::with_detail(Code::LimitReached, detail));

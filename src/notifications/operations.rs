@@ -89,6 +89,7 @@ pub fn announce(
         body: body.clone(),
         org_id,
     };
+    store::allow_time(connection)?;
     let told = store::announce(connection, now, &notice, org_id)?;
     store::mail_announcement(connection, now, &Message::Announcement { title, body }, org_id)?;
     Ok(told)

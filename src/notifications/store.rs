@@ -1,6 +1,7 @@
 //! Every query on notifications, and on who does not want which by mail.
 
 use chrono::{DateTime, Utc};
+use diesel::connection::SimpleConnection as _;
 use diesel::dsl::exists;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
@@ -275,6 +276,11 @@ pub fn delete_old(
 /// Whom an announcement is for: $1 is the organisation, or null.
 const AUDIENCE: &str = "users WHERE users.email_verified_at IS NOT NULL AND users.disabled_at IS NULL \
      AND ($1 IS NULL OR EXISTS (SELECT FROM memberships m WHERE m.user_id = users.id AND m.org_id = $1))";
+
+/// Lets the statements of this transaction run for longer than those on which somebody waits at a screen.
+pub fn allow_time(connection: &mut PgConnection) -> Result<(), Error> {
+    Ok(connection.batch_execute("SET LOCAL statement_timeout = '50s'")?)
+}
 
 /// Puts an announcement into the notification centre of its whole audience; answers how many they are.
 pub fn announce(

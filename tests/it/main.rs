@@ -10,7 +10,9 @@
 )]
 
 mod accounts;
+mod admin;
 mod api_keys;
+mod audit;
 mod cli;
 mod contract;
 mod email;

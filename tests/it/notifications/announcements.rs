@@ -1,4 +1,5 @@
 use diesel::connection::SimpleConnection as _;
+use diesel::{QueryableByName, RunQueryDsl as _};
 use keyward::ids::OrgId;
 use serde_json::{Value, json};
 
@@ -140,4 +141,35 @@ async fn an_announcement_that_is_repeated_with_its_key_is_made_once() {
         reply.expect(201);
     }
     assert_eq!(titles(&app, &ada).await, ["Hello"]);
+}
+
+#[actix_web::test]
+async fn the_mails_of_an_announcement_become_due_little_by_little() {
+    #[derive(QueryableByName)]
+    struct Due {
+        #[diesel(sql_type = diesel::sql_types::BigInt)]
+        seconds: i64,
+        #[diesel(sql_type = diesel::sql_types::BigInt)]
+        mails: i64,
+    }
+    let app = TestApp::start();
+    let grace = app.admin("grace").await;
+    app.connect()
+        .batch_execute(
+            "INSERT INTO users (id, email, email_verified_at, created_at, updated_at) \
+             SELECT gen_random_uuid(), 'p' || n || '@example.com', now(), now(), now() FROM generate_series(1, 44) n",
+        )
+        .unwrap();
+    app.post("/admin/announcements", &json!({"title": "Hello", "body": "World"}))
+        .bearer(&grace.access_token)
+        .await
+        .expect(201);
+    let due: Vec<Due> = diesel::sql_query(
+        "SELECT extract(epoch FROM next_attempt_at - created_at)::bigint AS seconds, count(*) AS mails \
+         FROM mail_outbox GROUP BY 1 ORDER BY 1",
+    )
+    .load(&mut app.connect())
+    .unwrap();
+    let due: Vec<(i64, i64)> = due.iter().map(|due| (due.seconds, due.mails)).collect();
+    assert_eq!(due, [(0, 20), (1, 20), (2, 5)]);
 }

@@ -56,7 +56,7 @@ impl Stream {
         loop {
             if let Some((block, rest)) = self.text.split_once("\n\n") {
                 let block = block.to_owned();
-                self.text = rest.to_owned();
+                self.text = rest.to_string();
                 return Some(block);
             }
             let chunk = timeout(PATIENCE, self.response.chunk())
@@ -262,4 +262,28 @@ async fn a_stream_takes_no_parameters() {
         .bearer(&ada.access_token)
         .await
         .invalid(&[("since", "unknown_field")]);
+}
+
+#[actix_web::test]
+async fn asking_for_the_head_of_a_stream_ends_at_once_and_takes_no_place() {
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    for _ in 0..12 {
+        let reply = timeout(
+            PATIENCE,
+            app.request("HEAD", "/notifications/stream")
+                .bearer(&ada.access_token)
+                .send(),
+        );
+        let reply = reply.await.expect("an answer");
+        assert_eq!(
+            (reply.status, reply.header("content-type")),
+            (200, Some("text/event-stream"))
+        );
+    }
+    let again = app.get("/me").bearer(&ada.access_token);
+    timeout(PATIENCE, again.send())
+        .await
+        .expect("the connection is free")
+        .expect(200);
 }

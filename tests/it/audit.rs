@@ -1,0 +1,255 @@
+//! The lists of the audit log: one's own, an organisation's, the platform's.
+
+use chrono::TimeDelta;
+use diesel::RunQueryDsl as _;
+use keyward::audit::{Entry, record};
+use keyward::auth::OrgRole;
+use keyward::ids::{Id as _, OrgId, UserId};
+use serde_json::{Value, json};
+
+use crate::support::{PASSWORD, Person, TestApp};
+
+async fn log(app: &TestApp, person: &Person, path: &str) -> Value {
+    app.get(path).bearer(&person.access_token).await.expect(200)
+}
+
+fn actions(page: &Value) -> Vec<&str> {
+    let all = page["data"].as_array().unwrap();
+    all.iter().map(|one| one["action"].as_str().unwrap()).collect()
+}
+
+/// Writes records of system acts, one a second.
+async fn seed(app: &TestApp, org_id: Option<OrgId>, user_id: Option<UserId>, actions: &[&'static str]) {
+    for action in actions {
+        app.advance(TimeDelta::seconds(1));
+        let entry = Entry::by_system(app.state.clock.now(), action)
+            .org(org_id)
+            .user(user_id);
+        app.transaction(move |connection| record(connection, entry)).await;
+    }
+}
+
+async fn seed_org(app: &TestApp, members: &[(&Person, OrgRole)]) -> OrgId {
+    let (owner, others) = members.split_first().unwrap();
+    let org = app.org(owner.0, "Acme").await;
+    for (person, role) in others {
+        app.join(&org, person, *role).await;
+    }
+    OrgId::parse(&org).unwrap()
+}
+
+#[actix_web::test]
+async fn a_record_says_who_did_what_to_what_from_where_and_when() {
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    let other = app.log_in("ada", PASSWORD).await;
+    let session = other["session_id"].as_str().unwrap();
+    let reply = app
+        .delete(&format!("/auth/sessions/{session}"))
+        .bearer(&ada.access_token)
+        .header("x-request-id", "a-request-of-mine")
+        .await;
+    reply.expect(204);
+    let page = log(&app, &ada, "/me/activity").await;
+    let one = &page["data"][0];
+    assert_eq!(one["action"], "session.ended");
+    assert_eq!(
+        one["actor"],
+        json!({"type": "user", "id": ada.id.to_string(), "name": "ada"})
+    );
+    assert_eq!(one["object"], json!({"type": "session", "id": session, "name": null}));
+    assert_eq!(one["result"], "success");
+    assert_eq!(
+        (&one["ip"], &one["request_id"]),
+        (&json!("127.0.0.1"), &json!("a-request-of-mine"))
+    );
+    assert_eq!(one["details"], json!({}));
+    assert!(one["at"].as_str().unwrap().ends_with('Z') && one["id"].is_string());
+    assert_eq!(one.as_object().unwrap().len(), 9);
+}
+
+#[actix_web::test]
+async fn a_person_sees_what_concerns_their_own_account_and_not_from_where_others_acted_on_it() {
+    let app = TestApp::start();
+    let (grace, ada, bob) = (
+        app.admin("grace").await,
+        app.person("ada").await,
+        app.person("bob").await,
+    );
+    seed(&app, None, Some(bob.id), &["bob.only"]).await;
+    app.request("POST", &format!("/admin/users/{}/revoke-sessions", ada.id))
+        .bearer(&grace.access_token)
+        .await
+        .expect(204);
+    let tokens = app.log_in("ada", PASSWORD).await;
+    let page = app
+        .get("/me/activity")
+        .bearer(tokens["access_token"].as_str().unwrap())
+        .await
+        .expect(200);
+    assert!(!actions(&page).contains(&"bob.only"));
+    let revoked = page["data"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|one| one["action"] == "user.sessions_revoked")
+        .unwrap();
+    assert_eq!(revoked["actor"]["name"], "grace");
+    assert_eq!((&revoked["ip"], &revoked["request_id"]), (&Value::Null, &Value::Null));
+    let whole = log(&app, &grace, "/admin/audit-log?action=user.sessions_revoked").await;
+    assert_eq!(whole["data"][0]["ip"], "127.0.0.1");
+}
+
+#[actix_web::test]
+async fn records_are_listed_newest_first_page_by_page_while_others_are_written() {
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    seed(&app, None, Some(ada.id), &["t.one", "t.two", "t.three", "t.four"]).await;
+    let first = log(&app, &ada, "/me/activity?limit=2").await;
+    assert_eq!(actions(&first), ["t.four", "t.three"]);
+    seed(&app, None, Some(ada.id), &["t.five"]).await;
+    let cursor = first["next_cursor"].as_str().unwrap();
+    let second = log(&app, &ada, &format!("/me/activity?limit=2&cursor={cursor}")).await;
+    assert_eq!(actions(&second), ["t.two", "t.one"]);
+    app.get(&format!("/me/activity?action=t.one&cursor={cursor}"))
+        .bearer(&ada.access_token)
+        .await
+        .refused(400, "invalid_cursor");
+}
+
+#[actix_web::test]
+async fn records_of_one_instant_are_neither_lost_nor_shown_twice() {
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    app.advance(TimeDelta::seconds(1));
+    let now = app.state.clock.now();
+    let id = ada.id;
+    app.transaction(move |connection| {
+        for _ in 0..7 {
+            record(connection, Entry::by_system(now, "t.same").user(id))?;
+        }
+        Ok(())
+    })
+    .await;
+    let mut seen = Vec::new();
+    let mut path = "/me/activity?action=t.same&limit=2".to_owned();
+    loop {
+        let page = log(&app, &ada, &path).await;
+        seen.extend(page["data"].as_array().unwrap().iter().map(|one| one["id"].to_string()));
+        match page["next_cursor"].as_str() {
+            Some(cursor) => path = format!("/me/activity?action=t.same&limit=2&cursor={cursor}"),
+            None => break,
+        }
+    }
+    let shown = seen.len();
+    seen.sort();
+    seen.dedup();
+    assert_eq!((shown, seen.len()), (7, 7));
+}
+
+#[actix_web::test]
+async fn records_are_filtered_by_actor_action_and_time() {
+    let app = TestApp::start();
+    let (grace, ada) = (app.admin("grace").await, app.person("ada").await);
+    seed(&app, None, None, &["t.one", "t.two", "t.three"]).await;
+    let at = |page: &Value, index: usize| page["data"][index]["at"].as_str().unwrap().to_owned();
+    let all = log(&app, &grace, "/admin/audit-log").await;
+    assert_eq!(actions(&all)[..3], ["t.three", "t.two", "t.one"]);
+    let (two, three) = (at(&all, 1), at(&all, 0));
+    // From that instant on, up to but not with the other.
+    let between = log(&app, &grace, &format!("/admin/audit-log?from={two}&to={three}")).await;
+    assert_eq!(actions(&between), ["t.two"]);
+    let by_ada = log(&app, &grace, &format!("/admin/audit-log?actor_id={}", ada.id)).await;
+    assert!(!actions(&by_ada).is_empty());
+    let actor = json!(ada.id.to_string());
+    assert!(
+        by_ada["data"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .all(|one| one["actor"]["id"] == actor)
+    );
+    for nothing in [
+        "actor_id=nonsense",
+        "actor_id=0198a3c0-0000-7000-8000-000000000000",
+        "action=t",
+        "action=%25",
+        "from=2100-01-01T00:00:00Z",
+    ] {
+        let page = log(&app, &grace, &format!("/admin/audit-log?{nothing}")).await;
+        assert_eq!(actions(&page), [""; 0], "{nothing}");
+    }
+    app.get("/admin/audit-log?from=yesterday&to=2020-13-01T00:00:00Z&who=x")
+        .bearer(&grace.access_token)
+        .await
+        .invalid(&[
+            ("from", "invalid_format"),
+            ("to", "invalid_format"),
+            ("who", "unknown_field"),
+        ]);
+}
+
+#[actix_web::test]
+async fn an_organisation_shows_its_log_to_owners_and_admins_alone() {
+    let app = TestApp::start();
+    let (ada, bob, carol, eve) = (
+        app.person("ada").await,
+        app.person("bob").await,
+        app.person("carol").await,
+        app.admin("eve").await,
+    );
+    let org = seed_org(
+        &app,
+        &[
+            (&ada, OrgRole::Owner),
+            (&bob, OrgRole::Admin),
+            (&carol, OrgRole::Member),
+        ],
+    )
+    .await;
+    let other = seed_org(&app, &[(&eve, OrgRole::Owner)]).await;
+    seed(&app, Some(org), None, &["t.ours"]).await;
+    seed(&app, Some(other), None, &["t.theirs"]).await;
+    let path = format!("/orgs/{org}/audit-log");
+    for person in [&ada, &bob] {
+        assert_eq!(actions(&log(&app, person, &path).await), ["t.ours", "org.created"]);
+    }
+    app.get(&format!("{path}?surprise=1"))
+        .bearer(&carol.access_token)
+        .await
+        .refused(403, "forbidden_role");
+    // Not even to an administrator of the platform, by this road.
+    let foreign = app.get(&path).bearer(&eve.access_token).await;
+    foreign.refused(404, "not_found");
+    let random = app
+        .get(&format!("/orgs/{}/audit-log", OrgId::new(app.state.clock.now())))
+        .bearer(&eve.access_token)
+        .await;
+    assert_eq!(foreign.without_request_id(), random.without_request_id());
+    // A cursor of one organisation is of no use in another.
+    seed(&app, Some(org), None, &["t.ours"]).await;
+    let page = log(&app, &ada, &format!("{path}?limit=1")).await;
+    let cursor = page["next_cursor"].as_str().unwrap();
+    app.get(&format!("/orgs/{other}/audit-log?limit=1&cursor={cursor}"))
+        .bearer(&eve.access_token)
+        .await
+        .refused(400, "invalid_cursor");
+}
+
+#[actix_web::test]
+async fn only_administrators_see_the_log_of_the_platform() {
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    app.get("/admin/audit-log")
+        .bearer(&ada.access_token)
+        .await
+        .refused(403, "forbidden_role");
+}
+
+#[actix_web::test]
+async fn a_record_cannot_be_changed() {
+    let app = TestApp::start();
+    app.person("ada").await;
+    let changed = diesel::sql_query("UPDATE audit_log SET action = 'nothing'").execute(&mut app.connect());
+    assert!(changed.is_err());
+}
