@@ -8,7 +8,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use super::list::{After, Selection, Tenant};
 use super::model::{AllowedIps, KeyIds, KeyName, KeyRecord, Remark, Scopes, Search, Sort};
 use super::operations::{self, Changes};
-use super::{org_routes, secret_routes, store, verify_routes};
+use super::{org_routes, secret_routes, store, usage_routes};
 use crate::accounts;
 use crate::auth::{AnyApiKey, Caller, Credential, KeyStatus, KeysRead, OrgRole, Password, Session, SuspensionReason};
 use crate::error::Error;
@@ -34,7 +34,7 @@ pub fn router(routes: &mut ServiceConfig) {
         .service(delete_api_keys);
     secret_routes::router(routes);
     org_routes::router(routes);
-    verify_routes::router(routes);
+    usage_routes::router(routes);
 }
 
 /// Something a key can be allowed to do.
