@@ -12,6 +12,9 @@ use crate::config::{Config, LogFormat};
 /// Upper bounds of the histogram of request durations, in seconds.
 const DURATION_BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
+/// How often measurements are folded into their histograms.
+const UPKEEP_INTERVAL: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// Sends log lines to standard error: for people on a terminal, JSON otherwise. A panic becomes a log line like any other.
 ///
 /// # Errors
@@ -76,6 +79,14 @@ pub fn serve(listener: std::net::TcpListener, metrics: PrometheusHandle) -> std:
             .body(metrics.render())
     };
     let metrics = web::Data::new(metrics);
+    // What was measured is folded into its histogram now and then: nobody may ever come to look.
+    let kept = metrics.clone();
+    actix_web::rt::spawn(async move {
+        loop {
+            tokio::time::sleep(UPKEEP_INTERVAL).await;
+            kept.run_upkeep();
+        }
+    });
     let server = HttpServer::new(move || {
         App::new()
             .app_data(metrics.clone())

@@ -61,7 +61,13 @@ fn main() {
     let config = config::parse(settings, ["keyward".to_owned()]).unwrap().config;
     // As in production: logs and metrics cost what they cost.
     keyward::telemetry::log(&config).unwrap();
-    let _metrics = keyward::telemetry::gather().unwrap();
+    let metrics = keyward::telemetry::gather().unwrap();
+    std::thread::spawn(move || {
+        loop {
+            std::thread::sleep(Duration::from_secs(5));
+            metrics.run_upkeep();
+        }
+    });
     let material = Material::load(&config, folder.path()).unwrap();
     let state = app::state_of(config, &url, material, Clock::system()).unwrap();
 
