@@ -15,7 +15,7 @@ use crate::ids::{InvitationId, OrgId};
 use crate::locale::Locale;
 use crate::mail::{EmailAddress, Link, Message, outbox};
 use crate::members::{admit, may_invite};
-use crate::notifications::{self, Notice, Subject};
+use crate::notifications::{self, Notice, NotificationType, Subject};
 use crate::one_time_tokens::{self, Target};
 use crate::orgs::{self, OrgAct, OrgCaller};
 use crate::secret::Token;
@@ -149,7 +149,8 @@ fn mail(
     one_time_tokens::void(connection, now, purpose, target)?;
     let lifetime = Link::Invitation.lifetime();
     let token_id = one_time_tokens::issue(connection, &state.secret, now, purpose, target, lifetime)?;
-    if state.mail_limit.allows(connection, now, &invitation.email)? {
+    let wanted = notifications::address_wants_mail(connection, &invitation.email, NotificationType::OrgInvitation)?;
+    if wanted && state.mail_limit.allows(connection, now, &invitation.email)? {
         let message = Message::Invitation {
             token_id,
             org_name: invitation.org.1.clone(),

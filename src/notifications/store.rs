@@ -229,6 +229,18 @@ pub fn has_opted_out(connection: &mut PgConnection, user_id: UserId, kind: Notif
     Ok(diesel::select(exists(mail_opt_outs::table.find((user_id.uuid(), kind.as_str())))).get_result(connection)?)
 }
 
+pub fn address_has_opted_out(
+    connection: &mut PgConnection,
+    email: &str,
+    kind: NotificationType,
+) -> Result<bool, Error> {
+    let unwanted = mail_opt_outs::table
+        .inner_join(users::table)
+        .filter(users::email.eq(email))
+        .filter(mail_opt_outs::type_.eq(kind.as_str()));
+    Ok(diesel::select(exists(unwanted)).get_result(connection)?)
+}
+
 pub fn replace_opt_outs(
     connection: &mut PgConnection,
     user_id: UserId,
