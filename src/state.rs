@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
 
-use crate::auth::{AccessTokens, Catalogue, Hasher, Policy, Throttle};
+use crate::auth::{AccessTokens, Catalogue, Hasher, Memory, Policy, Throttle, Usage};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
@@ -35,6 +35,10 @@ pub struct State {
     pub rate_limit: RateLimit,
     /// Limits how much mail strangers can make the service send to an address.
     pub mail_limit: MailLimit,
+    /// How credentials stood a moment ago.
+    pub memory: Arc<Memory>,
+    /// Which API keys were used.
+    pub usage: Arc<Usage>,
     /// What API keys can be given.
     pub scopes: Arc<Catalogue>,
     /// What a password must be.

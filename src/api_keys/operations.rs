@@ -10,14 +10,14 @@ use super::model::{ApiKey, KeyName, KeyRecord, MAX_KEYS, Remark};
 use super::store::{self, KeyChange, NewApiKey};
 use crate::accounts::{self, User};
 use crate::audit::{self, Entry};
-use crate::auth::{Caller, Catalogue, Holder, KeyStatus, OrgRole, Session, SuspensionReason};
+use crate::auth::{Caller, Catalogue, Holder, KeyStatus, Session, SuspensionReason};
 use crate::config::Config;
 use crate::error::{Code, Error, FieldCode, FieldError, Invalid};
 use crate::http::{Change, Precondition};
 use crate::ids::{ApiKeyId, OrgId, UserId};
-use crate::mail::{Message, outbox};
+use crate::mail::Message;
 use crate::memberships::{self, Membership};
-use crate::notifications::{self, Notice};
+use crate::notifications::{self, Notice, Recipient};
 use crate::secret::Token;
 use crate::state::State;
 
@@ -142,10 +142,16 @@ fn tell_of_creation(
         name: name.clone(),
         hint: hint.clone(),
     };
-    notifications::notify(connection, now, user.id, &notice, None)?;
     let message = Message::ApiKeyCreated { name, hint, org_name };
-    outbox::enqueue(connection, now, &user.email, user.locale(), &message)?;
-    Ok(())
+    notifications::tell(connection, now, recipient(user), (&notice, None), &message)
+}
+
+fn recipient(user: &User) -> Recipient<'_> {
+    Recipient {
+        user_id: user.id,
+        email: &user.email,
+        locale: user.locale(),
+    }
 }
 
 /// A key of a person's.
@@ -379,15 +385,13 @@ pub fn revoke<P>(connection: &mut PgConnection, caller: &Caller<P>, tenant: Tena
         hint: key.hint.clone(),
         org_name: org_name.clone(),
     };
-    notifications::notify(connection, now, owner.id, &notice, None)?;
     let message = Message::ApiKeyRevoked {
         name: key.name,
         hint: key.hint,
         org_name,
         by: (owner.id != caller.user_id).then(|| caller.name.clone()),
     };
-    outbox::enqueue(connection, now, &owner.email, owner.locale(), &message)?;
-    Ok(())
+    notifications::tell(connection, now, recipient(&owner), (&notice, None), &message)
 }
 
 /// Switches off the keys a person made since an instant, such as the one at which somebody may have taken over their
@@ -402,17 +406,4 @@ pub fn disable_made_since(
     since: DateTime<Utc>,
 ) -> Result<usize, Error> {
     store::disable_made_since(connection, now, user_id, since).map(|keys| keys.len())
-}
-
-/// Lets only those through who run the organisation.
-///
-/// # Errors
-/// `not_found` for strangers, `forbidden_role` for other members.
-pub fn require_admin<P>(connection: &mut PgConnection, caller: &Caller<P>, org_id: OrgId) -> Result<Membership, Error> {
-    let stay = memberships::require(connection, org_id, caller.user_id)?;
-    if stay.role() >= OrgRole::Admin {
-        Ok(stay)
-    } else {
-        Err(Error::new(Code::ForbiddenRole))
-    }
 }

@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::http::{Answer, Cursors, Input, Page, PageQuery, Path};
 use crate::ids::{ApiKeyId, OrgId, UserId};
 use crate::memberships;
+use crate::orgs::{OrgAct, OrgCaller};
 use crate::state::State;
 
 pub fn router(routes: &mut ServiceConfig) {
@@ -100,7 +101,7 @@ async fn list_org_api_keys(
     let asking = caller.clone();
     state
         .db
-        .run(move |connection| operations::require_admin(connection, &asking, org_id))
+        .run(move |connection| OrgCaller::require(connection, &asking, org_id, OrgAct::ListOrgApiKeys))
         .await?;
     list(&caller, input, &state, Tenant::Org(org_id)).await
 }
@@ -127,7 +128,7 @@ async fn list_member_api_keys(
     state
         .db
         .run(move |connection| {
-            operations::require_admin(connection, &asking, org_id)?;
+            OrgCaller::require(connection, &asking, org_id, OrgAct::ListMemberApiKeys)?;
             memberships::require(connection, org_id, user_id)
         })
         .await?;
@@ -155,13 +156,13 @@ async fn delete_org_api_key(
     let asking = caller.clone();
     state
         .db
-        .run(move |connection| operations::require_admin(connection, &asking, org_id))
+        .run(move |connection| OrgCaller::require(connection, &asking, org_id, OrgAct::RevokeOrgApiKey))
         .await?;
     input.none()?;
     state
         .db
         .transaction(move |connection| {
-            operations::require_admin(connection, &caller, org_id)?;
+            OrgCaller::require(connection, &caller, org_id, OrgAct::RevokeOrgApiKey)?;
             operations::revoke(connection, &caller, Tenant::Org(org_id), id)
         })
         .await?;

@@ -8,7 +8,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use super::list::{After, Selection, Tenant};
 use super::model::{AllowedIps, KeyIds, KeyName, KeyRecord, Remark, Scopes, Search, Sort};
 use super::operations::{self, Changes};
-use super::{org_routes, secret_routes, store};
+use super::{org_routes, secret_routes, store, verify_routes};
 use crate::accounts;
 use crate::auth::{AnyApiKey, Caller, Credential, KeyStatus, KeysRead, OrgRole, Password, Session, SuspensionReason};
 use crate::error::Error;
@@ -34,6 +34,7 @@ pub fn router(routes: &mut ServiceConfig) {
         .service(delete_api_keys);
     secret_routes::router(routes);
     org_routes::router(routes);
+    verify_routes::router(routes);
 }
 
 /// Something a key can be allowed to do.
@@ -140,7 +141,14 @@ impl ApiKeyResponse {
     pub fn new(record: KeyRecord, now: chrono::DateTime<chrono::Utc>, state: &State) -> Self {
         let (status, status_reason) = record.status(now);
         let effective_scopes = record.effective_scopes(&state.scopes);
-        let key = record.key;
+        let mut key = record.key;
+        if let Some((at, ip)) = state
+            .usage
+            .last_use(key.id)
+            .filter(|(at, _)| Some(*at) > key.last_used_at)
+        {
+            (key.last_used_at, key.last_used_ip) = (Some(at), ip.map(ipnet::IpNet::from));
+        }
         let org = key
             .org_id
             .zip(record.org)

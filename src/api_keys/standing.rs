@@ -7,12 +7,16 @@ use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use ipnet::IpNet;
 
+use super::format;
 use super::model::holder;
-use crate::auth::{Acting, Authenticated, Catalogue, Credential, KeyStanding, KeyState, OrgRole, PlatformRole};
+use crate::auth::{
+    Acting, Authenticated, Catalogue, Credential, KeyStanding, KeyState, OrgRole, PlatformRole, Remembered,
+};
 use crate::db::schema::{api_key_secrets, api_keys, memberships, orgs, users};
 use crate::error::Error;
 use crate::ids::{ApiKeyId, MembershipId, OrgId, UserId};
 use crate::secret::TokenHash;
+use crate::state::State;
 
 #[derive(Queryable)]
 struct Found {
@@ -48,7 +52,7 @@ struct FoundOwner {
 ///
 /// # Errors
 /// When the database fails.
-pub fn find_standing(
+fn find_standing(
     connection: &mut PgConnection,
     catalogue: &Catalogue,
     hash: &TokenHash,
@@ -134,4 +138,31 @@ impl Found {
             secret_ends_at,
         }
     }
+}
+
+/// The key with this secret, whatever its status; remembered for moments. One with a wrong checksum costs nothing.
+///
+/// # Errors
+/// When the database is needed and fails.
+pub async fn look_up(
+    state: &State,
+    now: DateTime<Utc>,
+    secret: &str,
+) -> Result<Option<Arc<Remembered<KeyStanding>>>, Error> {
+    if !format::is_well_formed(&state.config.key_prefix, secret) {
+        return Ok(None);
+    }
+    let hash = TokenHash::of(secret.as_bytes());
+    let standing = match state.memory.key(&hash) {
+        Some(standing) => Some(standing),
+        None => {
+            let (reading, catalogue) = (state.memory.reading(), Arc::clone(&state.scopes));
+            let found = state
+                .db
+                .run(move |connection| find_standing(connection, &catalogue, &hash))
+                .await?;
+            found.map(|standing| state.memory.remember_key(hash, reading, standing))
+        }
+    };
+    Ok(standing.filter(|standing| standing.is_secret_live(now)))
 }

@@ -15,7 +15,6 @@ use crate::api_keys;
 use crate::auth::{Credential, Identity, KeyStatus};
 use crate::error::{Code, Error};
 use crate::http::{Client, Owner};
-use crate::secret::TokenHash;
 use crate::sessions;
 use crate::state::State;
 
@@ -24,36 +23,46 @@ pub async fn authenticate(
     request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
-    let identity = match presented(request.headers()) {
-        Presented::Nothing => Identity::Anonymous,
-        Presented::TooMuch => Identity::Refused(
+    let context = request.app_data::<web::Data<State>>().cloned().zip(
+        request
+            .extensions()
+            .get::<Client>()
+            .map(|client| (client.now, client.ip)),
+    );
+    let identity = match (presented(request.headers()), &context) {
+        (Presented::Nothing, _) => Identity::Anonymous,
+        (Presented::TooMuch, _) => Identity::Refused(
             Code::MalformedRequest,
             "Send one Authorization header, of the form Bearer <credential>.",
         ),
-        Presented::Bearer(credential) => {
-            let state = request.app_data::<web::Data<State>>().cloned();
-            let client = request
-                .extensions()
-                .get::<Client>()
-                .map(|client| (client.now, client.ip));
-            match (state, client) {
-                (Some(state), Some((now, ip))) => identify(&state, now, ip, credential).await,
-                _ => Identity::Refused(Code::InternalError, Code::InternalError.meaning()),
-            }
-        }
+        (Presented::Bearer(credential), Some((state, (now, ip)))) => identify(state, *now, *ip, credential).await,
+        (Presented::Bearer(_), None) => refused(Code::InternalError),
     };
+    let mut key = None;
     if let Identity::Authenticated(authenticated) = &identity {
-        let credential = match &authenticated.credential {
-            Credential::Session { .. } => "session".to_owned(),
-            Credential::ApiKey { id, .. } => id.to_string(),
+        let id = match &authenticated.credential {
+            Credential::Session { .. } => None,
+            Credential::ApiKey { id, .. } => Some(*id),
         };
-        request.extensions_mut().insert(Owner {
-            user_id: authenticated.user_id,
-            credential,
-        });
+        key = id;
+        let base_path = context
+            .as_ref()
+            .map_or("", |(state, _)| state.config.base_path.as_str());
+        let path = request.path().strip_prefix(base_path).unwrap_or_default();
+        if !MOMENTARY.iter().any(|momentary| path.starts_with(momentary)) {
+            request.extensions_mut().insert(Owner {
+                user_id: authenticated.user_id,
+                credential: id.map_or_else(|| "session".to_owned(), |id| id.to_string()),
+            });
+        }
     }
     request.extensions_mut().insert(identity);
-    next.call(request).await
+    let response = next.call(request).await;
+    if let (Some(id), Some((state, (now, ip)))) = (key, context) {
+        let denied = response.as_ref().is_ok_and(is_denied);
+        state.usage.record(id, now, Some(ip), denied);
+    }
+    response
 }
 
 enum Presented<'a> {
@@ -85,49 +94,43 @@ fn refused(code: Code) -> Identity {
 }
 
 async fn identify(state: &State, now: DateTime<Utc>, ip: IpAddr, credential: &str) -> Identity {
-    let prefix = state.config.key_prefix.as_str();
-    if !api_keys::has_prefix(prefix, credential) {
-        return identify_session(state, now, credential).await;
+    if api_keys::has_prefix(&state.config.key_prefix, credential) {
+        return identify_key(state, now, ip, credential).await;
     }
-    // A key that was mistyped or made up costs no look into the database.
-    if !api_keys::is_well_formed(prefix, credential) {
-        return refused(Code::InvalidToken);
-    }
-    identify_key(state, now, ip, credential).await
-}
-
-async fn identify_session(state: &State, now: DateTime<Utc>, credential: &str) -> Identity {
-    let Some(claims) = state.tokens.verify(now, credential) else {
-        return refused(Code::InvalidToken);
-    };
-    let found = state
-        .db
-        .run(move |connection| sessions::find_standing(connection, &claims))
-        .await;
-    match found {
-        Ok(Some(standing)) if now < standing.ends_at => Identity::Authenticated(standing.authenticated),
-        Ok(_) => refused(Code::InvalidToken),
+    match sessions::look_up(state, now, credential).await {
+        Ok(Some(known)) => Identity::Authenticated(Arc::clone(&known.standing.authenticated)),
+        Ok(None) => refused(Code::InvalidToken),
         Err(error) => unavailable(&error),
     }
 }
 
-async fn identify_key(state: &State, now: DateTime<Utc>, ip: IpAddr, credential: &str) -> Identity {
-    let (hash, catalogue) = (TokenHash::of(credential.as_bytes()), Arc::clone(&state.scopes));
-    let found = state
-        .db
-        .run(move |connection| api_keys::find_standing(connection, &catalogue, &hash))
-        .await;
-    let standing = match found {
-        Ok(Some(standing)) if standing.is_secret_live(now) => standing,
-        Ok(_) => return refused(Code::InvalidToken),
+async fn identify_key(state: &State, now: DateTime<Utc>, ip: IpAddr, secret: &str) -> Identity {
+    let standing = match api_keys::look_up(state, now, secret).await {
+        Ok(Some(standing)) => standing,
+        Ok(None) => return refused(Code::InvalidToken),
         Err(error) => return unavailable(&error),
     };
-    match standing.state.status(now).0 {
-        KeyStatus::Active if standing.admits(Some(ip)) => Identity::Authenticated(standing.authenticated),
-        KeyStatus::Active => refused(Code::IpNotAllowed),
-        _ => refused(Code::InvalidToken),
-    }
+    let code = match standing.state.status(now).0 {
+        KeyStatus::Active if standing.admits(Some(ip)) => {
+            // Whether this use is denied is for the handler's guard to say.
+            return Identity::Authenticated(Arc::clone(&standing.authenticated));
+        }
+        KeyStatus::Active => Code::IpNotAllowed,
+        _ => Code::InvalidToken,
+    };
+    state.usage.record(standing.id, now, Some(ip), true);
+    refused(code)
 }
+
+/// Whether a guard turned the caller away.
+fn is_denied<B>(response: &ServiceResponse<B>) -> bool {
+    let error = response.response().error().and_then(|error| error.as_error::<Error>());
+    error.is_some_and(|error| matches!(error.code(), Code::InsufficientScope | Code::SessionRequired))
+}
+
+/// Where a repetition is not answered from memory: the answer is good for the moment only, and before `/auth/forward` the
+/// key is meant for somebody else.
+const MOMENTARY: [&str; 3] = ["/auth/forward", "/auth/introspect", "/api-keys/verify"];
 
 /// Without a database nobody can be told apart: that is 503, never a wrong 401.
 fn unavailable(error: &Error) -> Identity {

@@ -39,6 +39,7 @@ pub fn api(routes: &mut ServiceConfig, config: &Config) {
     if config.offers(Feature::ApiKeys) {
         api_keys::router(routes);
     }
+    gateway::router(routes);
     docs::router(routes);
     http::router(routes);
 }

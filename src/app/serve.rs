@@ -19,7 +19,7 @@ use super::authenticate::authenticate;
 use super::docs::{self, Document};
 use super::material::Material;
 use super::{openapi, routes};
-use crate::auth::{Catalogue, Hasher, Policy, Throttle};
+use crate::auth::{Catalogue, Hasher, Memory, Policy, Throttle};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
@@ -42,8 +42,11 @@ const SHUTDOWN_SECONDS: u64 = 30;
 /// # Errors
 /// The cost of password hashes is not one Argon2 takes; the file of scopes cannot be used.
 pub fn state_of(config: Config, database_url: &SecretString, material: Material, clock: Clock) -> Result<State, Error> {
+    let db = Db::new(database_url, config.db_pool_size);
     Ok(State {
-        db: Db::new(database_url, config.db_pool_size),
+        memory: Arc::new(Memory::new(Arc::clone(db.changes()))),
+        usage: Arc::default(),
+        db,
         clock,
         secret: material.secret,
         tokens: Arc::new(material.tokens),
@@ -87,6 +90,7 @@ pub fn start(listener: TcpListener, state: State) -> std::io::Result<Running> {
         challenge: Challenge::new(&config.public_url()),
         https: config.public_url().is_https(),
     });
+    state.db.follow_changes();
     let (db, secret) = (web::Data::new(state.db.clone()), web::Data::new(state.secret.clone()));
     let centre = notifications::Centre::new(state.clone(), sessions::live_among).map_err(std::io::Error::other)?;
     let centre = web::Data::new(centre);

@@ -170,8 +170,17 @@ impl AccessTokens {
         let claims = jsonwebtoken::decode::<Claims>(token, &key.decoding, &self.validation)
             .ok()?
             .claims;
+        self.are_timely(now, &claims).then_some(claims)
+    }
+
+    /// Whether a token with these claims is in its time.
+    #[expect(
+        clippy::unused_self,
+        reason = "the claims are those of a token that this has verified"
+    )]
+    pub fn are_timely(&self, now: DateTime<Utc>, claims: &Claims) -> bool {
         let now = now.timestamp();
-        (claims.nbf <= now + LEEWAY_SECONDS && now < claims.exp + LEEWAY_SECONDS).then_some(claims)
+        claims.nbf <= now + LEEWAY_SECONDS && now < claims.exp + LEEWAY_SECONDS
     }
 
     /// The public keys (RFC 7517), for those who check signatures themselves.

@@ -42,6 +42,8 @@ permissions! {
     Admin: Session, admin true;
     /// What any API key may do with itself.
     AnyApiKey: ApiKey;
+    /// What anybody may do who is somebody.
+    AnyCredential: Either;
     /// See one's own profile.
     MeRead: Either, scope "me:read";
     /// Change one's own profile.

@@ -45,6 +45,11 @@ pub enum Event {
     Connected,
     /// From now on nothing is, and the last moments may be missing already.
     Disconnected,
+    /// The server was there just now, and all that was said before it was asked has been told.
+    Alive {
+        /// When it was asked.
+        asked_at: Instant,
+    },
     /// Somebody said something.
     Notified {
         /// Where.
@@ -182,9 +187,11 @@ impl<F: Fn(Event)> Ear<F> {
         loop {
             self.pass_on(connection)?;
             if last_heartbeat.elapsed() >= HEARTBEAT {
+                let asked_at = Instant::now();
                 connection.batch_execute("SELECT 1")?;
+                self.pass_on(connection)?;
+                (self.on_event)(Event::Alive { asked_at });
                 last_heartbeat = Instant::now();
-                continue;
             }
             self.nap(NAP)?;
         }

@@ -3,6 +3,7 @@
 //! A fair semaphore of the pool's size stands in front of the blocking threads: whoever holds a permit finds a connection
 //! at once, and those who wait do so in the order they came. Waiting is bounded; what cannot be had in time is a 503.
 
+mod changes;
 pub mod embedded;
 pub mod listen;
 pub mod migrations;
@@ -10,7 +11,7 @@ mod pool;
 #[expect(missing_docs, reason = "the migrations say what each column is")]
 pub mod schema;
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use diesel::connection::TransactionManager;
@@ -23,6 +24,8 @@ use crate::error::Error;
 use listen::{Event, Listener};
 use pool::{Connections, Pooled};
 
+pub use changes::{Changes, Reading};
+
 /// Longest wait for a connection.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -32,6 +35,8 @@ pub struct Db {
     pool: r2d2::Pool<Connections>,
     permits: Arc<Semaphore>,
     url: SecretString,
+    changes: Arc<Changes>,
+    listener: Arc<OnceLock<Listener>>,
 }
 
 impl Db {
@@ -49,6 +54,25 @@ impl Db {
             pool,
             permits: Arc::new(Semaphore::new(size as usize)),
             url: url.clone(),
+            changes: Arc::default(),
+            listener: Arc::default(),
+        }
+    }
+
+    /// What was changed, as far as memory depends on it; complete only once [`Db::follow_changes`] was called.
+    pub fn changes(&self) -> &Arc<Changes> {
+        &self.changes
+    }
+
+    /// Begins to listen for changes, those of other instances included, for as long as this door is open.
+    pub fn follow_changes(&self) {
+        if self.listener.get().is_some() {
+            return;
+        }
+        match changes::listen(&self.url, &self.changes) {
+            // Of two that were started at once, one is dropped, and ends.
+            Ok(listener) => drop(self.listener.set(listener)),
+            Err(error) => tracing::error!(%error, "cannot listen for changes: nothing will be remembered"),
         }
     }
 
@@ -83,7 +107,7 @@ impl Db {
             .await
             .map_err(Error::unavailable)?
             .map_err(Error::unavailable)?;
-        let pool = self.pool.clone();
+        let (pool, changes) = (self.pool.clone(), Arc::clone(&self.changes));
         let span = tracing::Span::current();
         #[expect(clippy::disallowed_methods, reason = "bounded by the permit")]
         let done = tokio::task::spawn_blocking(move || {
@@ -92,6 +116,8 @@ impl Db {
             span.in_scope(|| {
                 let mut connection = pool.get().map_err(Error::unavailable)?;
                 let result = work(connection.postgres());
+                // What was just changed here is forgotten here before anybody learns that it was changed.
+                changes.take_in(connection.postgres());
                 if result
                     .as_ref()
                     .is_err_and(|error| error.code() == crate::error::Code::Unavailable)

@@ -77,6 +77,7 @@ impl r2d2::ManageConnection for Connections {
         postgres
             .batch_execute(SESSION_SETTINGS)
             .map_err(diesel::r2d2::Error::QueryError)?;
+        super::changes::hear_own(&mut postgres);
         Ok(Connection {
             postgres,
             trusted,

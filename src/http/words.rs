@@ -5,11 +5,9 @@
 #[macro_export]
 macro_rules! one_of {
     (@first $first:ident $($rest:ident)*) => { Self::$first };
-    ($(#[doc = $text:literal])+ $vis:vis enum $name:ident { $($(#[$doc:meta])* $variant:ident $word:literal,)+ }) => {
-        $(#[doc = $text])+
-        #[derive(
-            Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize,
-        )]
+    ($(#[doc = $text:literal])* $vis:vis enum $name:ident { $($(#[$doc:meta])* $variant:ident $word:literal,)+ }) => {
+        $(#[doc = $text])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
         $vis enum $name { $($(#[$doc])* #[serde(rename = $word)] $variant,)+ }
 
         #[allow(dead_code, reason = "not every word is stored")]
@@ -41,13 +39,13 @@ macro_rules! one_of {
             }
         }
 
-        // Written out, for the derived one takes the names of the variants.
+        // By hand: the derive does not see a rename that a macro made, and would list the names of the variants.
         impl utoipa::PartialSchema for $name {
             fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
                 utoipa::openapi::ObjectBuilder::new()
                     .schema_type(utoipa::openapi::Type::String)
-                    .description(Some(concat!($($text, "\n"),+).trim().replace("\n ", "\n")))
-                    .enum_values(Some(Self::ALL.iter().map(|value| value.as_str())))
+                    .description(Some([$($text.trim()),*].join(" ")))
+                    .enum_values(Some([$($word),+]))
                     .into()
             }
         }

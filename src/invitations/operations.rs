@@ -149,7 +149,11 @@ fn mail(
     one_time_tokens::void(connection, now, purpose, target)?;
     let lifetime = Link::Invitation.lifetime();
     let token_id = one_time_tokens::issue(connection, &state.secret, now, purpose, target, lifetime)?;
-    let wanted = notifications::address_wants_mail(connection, &invitation.email, NotificationType::OrgInvitation)?;
+    let account = accounts::find_by_login(connection, &invitation.email)?;
+    let wanted = match account {
+        Some(account) => notifications::wants_mail(connection, account.id, NotificationType::OrgInvitation)?,
+        None => true,
+    };
     if wanted && state.mail_limit.allows(connection, now, &invitation.email)? {
         let message = Message::Invitation {
             token_id,

@@ -258,5 +258,10 @@ fn tell_decision<P>(
         approved,
         reason,
     };
-    tell(connection, caller.now(), user.into(), (&notice, None), &message)
+    let recipient = Recipient {
+        user_id: user.id,
+        email: &user.email,
+        locale: user.locale(),
+    };
+    tell(connection, caller.now(), recipient, (&notice, None), &message)
 }

@@ -7,8 +7,8 @@ use super::doors::void_promises;
 use super::model::{Member, ServiceName};
 use super::store::{self, Filter, MemberChange};
 use crate::audit::{self, Entry};
-use crate::auth::{Caller, OrgRole};
-use crate::error::{Code, Error};
+use crate::auth::{Caller, Catalogue, OrgRole};
+use crate::error::{Code, Error, FieldCode, FieldError, Invalid};
 use crate::http::{Change, Cursors, Page, PageQuery, Precondition};
 use crate::ids::{OrgId, UserId};
 use crate::locale::Locale;
@@ -87,13 +87,37 @@ pub struct MemberChanges {
     pub disabled_services: Change<Vec<ServiceName>>,
 }
 
+/// Services that can be switched off for a member: those of the catalogue, and those that are off already.
+fn switchable(catalogue: &Catalogue, member: &Member, services: Vec<ServiceName>) -> Result<Vec<String>, Error> {
+    let known = |name: &str| {
+        catalogue.all().iter().any(|scope| scope.service == name)
+            || member.disabled_services.iter().any(|disabled| disabled == name)
+    };
+    let refused: Vec<FieldError> = services
+        .iter()
+        .enumerate()
+        .filter(|(_, service)| !known(service.as_str()))
+        .map(|(index, _)| {
+            Invalid::new(FieldCode::NotAllowed, "There is no such service; see GET /scopes.")
+                .at(format!("#/disabled_services/{index}"))
+        })
+        .collect();
+    if !refused.is_empty() {
+        return Err(Error::validation(refused));
+    }
+    let mut services: Vec<String> = services.into_iter().map(ServiceName::into_string).collect();
+    services.sort();
+    services.dedup();
+    Ok(services)
+}
+
 /// Changes a member's role and the services switched off for them.
 pub fn update<P>(
     connection: &mut PgConnection,
+    catalogue: &Catalogue,
     caller: &Caller<P>,
     (org_id, user_id): (OrgId, UserId),
-    precondition: &Precondition,
-    changes: MemberChanges,
+    (precondition, changes): (&Precondition, MemberChanges),
 ) -> Result<Member, Error> {
     orgs::lock(connection, org_id)?;
     let (acting, member) = target(connection, caller, (org_id, user_id), OrgAct::UpdateMember)?;
@@ -101,17 +125,13 @@ pub fn update<P>(
     if let Some(role) = role {
         acting.permit_about(role)?;
     }
-    precondition.check(member.version)?;
     let disabled_services = changes
         .disabled_services
         .set()
-        .map(|services| {
-            let mut services: Vec<String> = services.into_iter().map(ServiceName::into_string).collect();
-            services.sort();
-            services.dedup();
-            services
-        })
+        .map(|services| switchable(catalogue, &member, services))
+        .transpose()?
         .filter(|new| *new != member.disabled_services);
+    precondition.check(member.version)?;
     if role.is_none() && disabled_services.is_none() {
         return Ok(member);
     }

@@ -199,9 +199,12 @@ async fn update_member(
         role,
         disabled_services,
     };
+    let catalogue = state.scopes.clone();
     let member = state
         .db
-        .transaction(move |connection| operations::update(connection, &caller, ids, &precondition, changes))
+        .transaction(move |connection| {
+            operations::update(connection, &catalogue, &caller, ids, (&precondition, changes))
+        })
         .await?;
     state.mail_waiting.notify_one();
     MemberResponse::answer(member, &state)

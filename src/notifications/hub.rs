@@ -217,7 +217,7 @@ impl Hub {
     fn hear(&self, event: &Event) {
         match event {
             Event::Connected => self.tell_all_to_look(),
-            Event::Disconnected => {}
+            Event::Disconnected | Event::Alive { .. } => {}
             Event::Notified { payload, .. } => match payload.split_once(':') {
                 Some((user_id, id)) => {
                     if let (Some(user_id), Some(id)) = (UserId::parse(user_id), NotificationId::parse(id)) {

@@ -72,18 +72,6 @@ pub fn wants_mail(connection: &mut PgConnection, user_id: UserId, kind: Notifica
     Ok(kind.is_security() || !store::has_opted_out(connection, user_id, kind)?)
 }
 
-/// As [`wants_mail`], for whoever has this address; who has no account has not said anything.
-///
-/// # Errors
-/// When the database fails.
-pub fn address_wants_mail(
-    connection: &mut PgConnection,
-    email: &str,
-    kind: NotificationType,
-) -> Result<bool, Error> {
-    Ok(kind.is_security() || !store::address_has_opted_out(connection, email, kind)?)
-}
-
 /// Settles all notifications about something that was decided, in the caller's transaction.
 ///
 /// # Errors

@@ -1,8 +1,8 @@
 //! Every query on notifications, and on who does not want which by mail.
 
 use chrono::{DateTime, Utc};
-use diesel::dsl::exists;
 use diesel::connection::SimpleConnection as _;
+use diesel::dsl::exists;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::sql_types::{self, Integer, Jsonb, Nullable, Text, Timestamptz};
@@ -227,18 +227,6 @@ pub fn opt_outs(connection: &mut PgConnection, user_id: UserId) -> Result<Vec<St
 
 pub fn has_opted_out(connection: &mut PgConnection, user_id: UserId, kind: NotificationType) -> Result<bool, Error> {
     Ok(diesel::select(exists(mail_opt_outs::table.find((user_id.uuid(), kind.as_str())))).get_result(connection)?)
-}
-
-pub fn address_has_opted_out(
-    connection: &mut PgConnection,
-    email: &str,
-    kind: NotificationType,
-) -> Result<bool, Error> {
-    let unwanted = mail_opt_outs::table
-        .inner_join(users::table)
-        .filter(users::email.eq(email))
-        .filter(mail_opt_outs::type_.eq(kind.as_str()));
-    Ok(diesel::select(exists(unwanted)).get_result(connection)?)
 }
 
 pub fn replace_opt_outs(

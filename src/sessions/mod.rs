@@ -11,8 +11,10 @@
 mod model;
 mod operations;
 mod routes;
+mod standing;
 mod store;
 
 pub use model::{EndReason, Grant, TokensResponse};
-pub use operations::{end_all, end_others, find_standing, live_among, switch_org};
+pub use operations::{end_all, end_others, live_among, switch_org};
 pub use routes::router;
+pub use standing::look_up;

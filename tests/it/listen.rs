@@ -20,7 +20,13 @@ fn listen(app: &TestApp) -> (Listener, Receiver<Event>) {
 }
 
 fn next(events: &Receiver<Event>) -> Event {
-    events.recv_timeout(Duration::from_secs(5)).unwrap()
+    loop {
+        // Signs of life come when they come.
+        match events.recv_timeout(Duration::from_secs(5)).unwrap() {
+            Event::Alive { .. } => {}
+            event => return event,
+        }
+    }
 }
 
 fn said(payload: &str) -> Event {

@@ -17,6 +17,7 @@ mod cli;
 mod contract;
 mod email;
 mod embedded;
+mod gateway;
 mod invitations;
 mod join_requests;
 mod listen;

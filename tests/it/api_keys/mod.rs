@@ -3,6 +3,10 @@
 mod create;
 mod lifecycle;
 mod list;
+mod memory;
 mod orgs;
+mod reminders;
 mod scopes;
 pub mod support;
+mod usage;
+pub mod verify;

@@ -264,3 +264,51 @@ async fn who_loses_the_right_to_invite_takes_their_invitations_along() {
         }
     }
 }
+
+#[actix_web::test]
+async fn who_wants_no_such_mail_still_finds_the_invitation() {
+    let app = TestApp::start();
+    let (ada, bob) = (app.person("ada").await, app.person("bob").await);
+    let preferences = json!({"mail": {"org_invitation": false}});
+    app.put("/notifications/preferences", &preferences)
+        .bearer(&bob.access_token)
+        .await
+        .expect(200);
+    let org = app.org(&ada, "Acme").await;
+    let id = app.invite(&org, &ada, "bob@example.com", "member").await;
+    assert!(app.mails_to("bob@example.com").await.is_empty());
+    assert_eq!(app.told(&bob, "org_invitation"), (1, 0));
+    app.request("POST", &format!("/invitations/{id}/accept"))
+        .bearer(&bob.access_token)
+        .await
+        .expect(200);
+}
+
+#[actix_web::test]
+async fn one_address_gets_only_so_many_invitations_and_nobody_is_told() {
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    for n in 0..12 {
+        let org = app.org(&ada, &format!("Org {n}")).await;
+        app.invite(&org, &ada, "new@example.com", "member").await;
+    }
+    assert_eq!(app.mails_to("new@example.com").await.len(), 10);
+}
+
+#[actix_web::test]
+async fn what_people_call_themselves_reaches_the_mail_as_text() {
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    let nickname = json!({"nickname": "<b>{{ 7*7 }}</b> https://evil.example"});
+    app.patch("/me", &nickname).bearer(&ada.access_token).await.expect(200);
+    let org = app.org(&ada, "Acme <script>").await;
+    app.invite(&org, &ada, "new@example.com", "member").await;
+    let mail = app.last_mail_to("new@example.com").await;
+    assert!(
+        !mail.html.contains("<b>") && !mail.html.contains("<script>"),
+        "{}",
+        mail.html
+    );
+    assert!(!mail.text.contains("49"));
+    assert!(!mail.token("invitation").is_empty());
+}

@@ -89,6 +89,9 @@ async fn services_are_switched_off_for_a_member() {
         patch(json!({"disabled_services": []})).await.expect(200)["disabled_services"],
         json!([])
     );
+    patch(json!({"disabled_services": ["keyward", "nothing"]}))
+        .await
+        .invalid(&[("#/disabled_services/1", "not_allowed")]);
     // A switch is no news, and nobody else's business.
     assert_eq!(app.told(&bob, "member_role_changed"), (0, 0));
 }

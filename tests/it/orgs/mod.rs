@@ -1,3 +1,4 @@
+mod keys;
 mod life;
 mod logo;
 mod matrix;

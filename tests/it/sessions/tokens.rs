@@ -136,6 +136,15 @@ async fn a_session_that_was_logged_out_is_refused_on_every_instance() {
         .bearer(&ada.access_token)
         .await
         .expect(204);
+    app.get("/me")
+        .bearer(&ada.access_token)
+        .await
+        .refused(401, "invalid_token");
+    // The other instance may remember the session for a moment.
+    let ended = std::time::Instant::now();
+    while second.get("/me").bearer(&ada.access_token).await.status == 200 {
+        assert!(ended.elapsed() < std::time::Duration::from_secs(1));
+    }
     second
         .get("/me")
         .bearer(&ada.access_token)

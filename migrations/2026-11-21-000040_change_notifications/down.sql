@@ -1,0 +1,1 @@
+DROP FUNCTION keyward_tell_change CASCADE;

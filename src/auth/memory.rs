@@ -1,0 +1,146 @@
+//! How credentials stood when they were last looked at, remembered for moments, so that who calls often costs no look into
+//! the database each time.
+//!
+//! [`Changes`] says whether what is remembered still counts. What time decides is not remembered at all: who uses a
+//! standing asks it for the present instant. Room is bounded, and what is not there is simply read again.
+
+use std::ops::Deref;
+use std::sync::Arc;
+use std::time::Duration;
+
+use moka::sync::Cache;
+use uuid::Uuid;
+
+use super::jwt::Claims;
+use super::standing::{KeyStanding, SessionStanding};
+use crate::db::{Changes, Reading};
+use crate::secret::TokenHash;
+
+/// How many bytes the standings of each kind may take, by a rough measure.
+const ROOM: u64 = 12 * 1024 * 1024;
+/// How long something unused is kept.
+const IDLE: Duration = Duration::from_mins(1);
+
+/// A standing, and when it was read.
+pub struct Remembered<T> {
+    value: T,
+    reading: Reading,
+    depends_on: [Option<Uuid>; 4],
+}
+
+impl<T> Deref for Remembered<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.value
+    }
+}
+
+impl<T> Remembered<T> {
+    fn counts(&self, changes: &Changes) -> bool {
+        changes.is_current(self.reading, self.depends_on.into_iter().flatten())
+    }
+}
+
+/// An access token: what it says, which its signature proved once and for all, and how its session stood.
+pub struct KnownToken {
+    /// What it says.
+    pub claims: Claims,
+    /// How its session stood.
+    pub standing: Remembered<SessionStanding>,
+}
+
+/// The standings that are remembered.
+pub struct Memory {
+    keys: Cache<TokenHash, Arc<Remembered<KeyStanding>>>,
+    tokens: Cache<TokenHash, Arc<KnownToken>>,
+    changes: Arc<Changes>,
+}
+
+impl Memory {
+    /// Empty.
+    pub fn new(changes: Arc<Changes>) -> Self {
+        Self {
+            keys: Cache::builder()
+                .max_capacity(ROOM)
+                .weigher(|_, key: &Arc<Remembered<KeyStanding>>| {
+                    u32::try_from(1024 + 96 * key.scopes().len() + 64 * key.allowed_ips.len()).unwrap_or(u32::MAX)
+                })
+                .time_to_idle(IDLE)
+                .build(),
+            tokens: Cache::builder()
+                .max_capacity(ROOM)
+                .weigher(|_, token: &Arc<KnownToken>| {
+                    let services = token.standing.authenticated.disabled_services.len();
+                    u32::try_from(1024 + 64 * services).unwrap_or(u32::MAX)
+                })
+                .time_to_idle(IDLE)
+                .build(),
+            changes,
+        }
+    }
+
+    /// Begins a reading; to be called before the database is asked.
+    pub fn reading(&self) -> Reading {
+        self.changes.reading()
+    }
+
+    /// How the key with this secret stands, if that is known.
+    pub fn key(&self, hash: &TokenHash) -> Option<Arc<Remembered<KeyStanding>>> {
+        self.keys.get(hash).filter(|key| key.counts(&self.changes))
+    }
+
+    /// Remembers how a key stands.
+    pub fn remember_key(
+        &self,
+        hash: TokenHash,
+        reading: Reading,
+        standing: KeyStanding,
+    ) -> Arc<Remembered<KeyStanding>> {
+        let depends_on = [
+            Some(standing.id.uuid()),
+            Some(standing.authenticated.user_id.uuid()),
+            standing.org_id.map(crate::ids::OrgId::uuid),
+            standing.membership_id.map(crate::ids::MembershipId::uuid),
+        ];
+        let remembered = Arc::new(Remembered {
+            value: standing,
+            reading,
+            depends_on,
+        });
+        self.keys.insert(hash, Arc::clone(&remembered));
+        remembered
+    }
+
+    /// The access token, if it is known: what it says, and whether what is known of its session still counts.
+    pub fn token(&self, hash: &TokenHash) -> Option<(Arc<KnownToken>, bool)> {
+        self.tokens.get(hash).map(|token| {
+            let counts = token.standing.counts(&self.changes);
+            (token, counts)
+        })
+    }
+
+    /// Remembers an access token and how its session stands.
+    pub fn remember_token(
+        &self,
+        hash: TokenHash,
+        reading: Reading,
+        claims: Claims,
+        standing: SessionStanding,
+    ) -> Arc<KnownToken> {
+        let depends_on = [
+            Some(standing.id.uuid()),
+            Some(standing.authenticated.user_id.uuid()),
+            standing.membership_id.map(crate::ids::MembershipId::uuid),
+            None,
+        ];
+        let standing = Remembered {
+            value: standing,
+            reading,
+            depends_on,
+        };
+        let known = Arc::new(KnownToken { claims, standing });
+        self.tokens.insert(hash, Arc::clone(&known));
+        known
+    }
+}

@@ -1,0 +1,40 @@
+//! Who the bearer of an access token is, remembered for moments.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, Utc};
+
+use super::operations;
+use crate::auth::KnownToken;
+use crate::error::Error;
+use crate::secret::TokenHash;
+use crate::state::State;
+
+/// The access token, if it is one of ours, in its time, and its session is good.
+///
+/// # Errors
+/// When the database is needed and fails.
+pub async fn look_up(state: &State, now: DateTime<Utc>, token: &str) -> Result<Option<Arc<KnownToken>>, Error> {
+    let hash = TokenHash::of(token.as_bytes());
+    let claims = match state.memory.token(&hash) {
+        Some((known, true)) => return Ok(Some(known).filter(|known| is_good(state, now, known))),
+        // The signature was checked before, and stays right.
+        Some((known, false)) => known.claims.clone(),
+        None => match state.tokens.verify(now, token) {
+            Some(claims) => claims,
+            None => return Ok(None),
+        },
+    };
+    let reading = state.memory.reading();
+    let asked = claims.clone();
+    let found = state
+        .db
+        .run(move |connection| operations::find_standing(connection, &asked))
+        .await?;
+    let known = found.map(|standing| state.memory.remember_token(hash, reading, claims, standing));
+    Ok(known.filter(|known| is_good(state, now, known)))
+}
+
+fn is_good(state: &State, now: DateTime<Utc>, known: &KnownToken) -> bool {
+    state.tokens.are_timely(now, &known.claims) && now < known.standing.ends_at
+}

@@ -1,0 +1,99 @@
+use chrono::TimeDelta;
+use keyward::worker;
+use serde_json::json;
+
+use super::support::Key;
+use crate::support::{PASSWORD, Person, TestApp};
+
+/// Days mentioned in the warnings so far, oldest first.
+async fn warnings(app: &TestApp, person: &Person) -> Vec<String> {
+    worker::remind(&app.state).await.unwrap();
+    let mails = app.mails_to(&person.email).await;
+    let told = "SELECT count(*) FROM notifications WHERE type = 'api_key_expiring'";
+    let subjects: Vec<String> = mails
+        .into_iter()
+        .filter_map(|mail| mail.subject.split_once(" expires in ").map(|(_, rest)| rest.to_owned()))
+        .collect();
+    assert_eq!(app.number(told), i64::try_from(subjects.len()).unwrap());
+    subjects
+}
+
+async fn extend(app: &TestApp, person: &Person, key: &Key, days: i64) {
+    let token = app.log_in(&person.email, PASSWORD).await;
+    app.post(&format!("{}/extend", key.path()), &json!({"days": days}))
+        .bearer(token["access_token"].as_str().unwrap())
+        .await
+        .expect(200);
+}
+
+#[actix_web::test]
+async fn the_owner_is_warned_thrice_and_anew_after_an_extension() {
+    let app = TestApp::start();
+    let second = app.another();
+    let ada = app.person("ada").await;
+    let key = app.key(&ada, json!({"expires_in_days": 40})).await;
+    app.key(&ada, json!({})).await;
+    assert!(warnings(&app, &ada).await.is_empty());
+    app.advance(TimeDelta::days(10));
+    assert_eq!(warnings(&app, &ada).await, ["30 days"]);
+    assert_eq!(warnings(&second, &ada).await, ["30 days"]);
+    app.advance(TimeDelta::days(23));
+    assert_eq!(warnings(&app, &ada).await, ["30 days", "7 days"]);
+    app.advance(TimeDelta::days(6));
+    let all = ["30 days", "7 days", "1 day"];
+    assert_eq!(warnings(&app, &ada).await, all);
+    app.advance(TimeDelta::days(2));
+    assert_eq!(warnings(&app, &ada).await, all);
+    extend(&app, &ada, &key, 8).await;
+    assert_eq!(warnings(&app, &ada).await, all);
+    app.advance(TimeDelta::days(1));
+    assert_eq!(warnings(&app, &ada).await, ["30 days", "7 days", "1 day", "7 days"]);
+}
+
+#[actix_web::test]
+async fn fifty_who_warn_at_once_warn_once() {
+    let app = TestApp::start();
+    let second = app.another();
+    let ada = app.person("ada").await;
+    app.key(&ada, json!({"expires_in_days": 7})).await;
+    let calls = (0..50).map(|n| worker::remind(if n % 2 == 0 { &app.state } else { &second.state }));
+    for outcome in futures_util::future::join_all(calls).await {
+        outcome.unwrap();
+    }
+    assert_eq!(warnings(&app, &ada).await, ["7 days"]);
+}
+
+#[actix_web::test]
+async fn nobody_is_warned_of_what_does_not_work_anyway_or_was_chosen_so_short() {
+    let app = TestApp::start();
+    let (ada, bob) = (app.person("ada").await, app.person("bob").await);
+    let off = app.key(&ada, json!({"expires_in_days": 7})).await;
+    app.patch(&off.path(), &json!({"enabled": false}))
+        .bearer(&ada.access_token)
+        .await
+        .expect(200);
+    let org = app.org_of("acme", &[(&ada, "owner"), (&bob, "member")]);
+    app.key(&bob, json!({"org_id": org.to_string(), "expires_in_days": 7}))
+        .await;
+    app.leave_org(org, &bob);
+    app.key(&ada, json!({"expires_in_days": 5})).await;
+    assert!(warnings(&app, &ada).await.is_empty());
+    assert!(warnings(&app, &bob).await.is_empty());
+    app.advance(TimeDelta::days(4));
+    assert_eq!(warnings(&app, &ada).await, ["1 day"]);
+}
+
+#[actix_web::test]
+async fn who_wants_no_mail_is_told_in_the_notification_centre_only() {
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    app.key(&ada, json!({"expires_in_days": 1})).await;
+    app.sql("INSERT INTO mail_opt_outs SELECT id, 'api_key_expiring' FROM users");
+    worker::remind(&app.state).await.unwrap();
+    assert_eq!(
+        app.number("SELECT count(*) FROM notifications WHERE type = 'api_key_expiring'"),
+        1
+    );
+    let mails = app.mails_to(&ada.email).await;
+    assert!(mails.iter().all(|mail| !mail.subject.contains("expires")));
+}

@@ -1,0 +1,151 @@
+use serde_json::json;
+
+use crate::api_keys::support::ScopesFile;
+use crate::support::{Reply, TestApp};
+
+fn identity(reply: &Reply) -> Vec<(String, String)> {
+    let mut found: Vec<(String, String)> = reply
+        .headers
+        .iter()
+        .filter_map(|(name, value)| {
+            let name = name.as_str().strip_prefix("x-keyward-")?;
+            Some((name.to_owned(), value.to_str().unwrap().to_owned()))
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
+    expected
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect()
+}
+
+#[actix_web::test]
+async fn a_key_is_introduced_by_any_method() {
+    let file = ScopesFile::usual();
+    let app = TestApp::start_with(&[("KEYWARD_SCOPES_FILE", file.path())]);
+    let ada = app.person("ada").await;
+    let org = app.org_of("acme", &[(&ada, "admin")]);
+    let key = app
+        .key(
+            &ada,
+            json!({"org_id": org.to_string(), "scopes": ["data:read", "data:erase"]}),
+        )
+        .await;
+    let expected = pairs(&[
+        ("credential", "api_key"),
+        ("key-id", &key.id),
+        ("org", &org.to_string()),
+        ("org-role", "admin"),
+        ("scopes", "data:read data:erase"),
+        ("user", &ada.id.to_string()),
+        ("username", "ada"),
+    ]);
+    for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "PROPFIND"] {
+        for path in [
+            "/auth/forward",
+            "/auth/forward/some/path?scope=none&other=1",
+            "/auth/forward?scope=data:read%20data:erase",
+        ] {
+            let reply = app
+                .request(method, path)
+                .bearer(&key.secret)
+                .header("idempotency-key", "the upstream's")
+                .await;
+            assert_eq!(
+                (reply.status, identity(&reply)),
+                (204, expected.clone()),
+                "{method} {path}"
+            );
+        }
+    }
+    let there = app.get(&format!("/auth/forward?org={org}")).bearer(&key.secret).await;
+    there.expect(204);
+    for elsewhere in [uuid::Uuid::now_v7().to_string(), "nonsense".to_owned()] {
+        app.get(&format!("/auth/forward?org={elsewhere}"))
+            .bearer(&key.secret)
+            .await
+            .refused(403, "forbidden_role");
+    }
+}
+
+#[actix_web::test]
+async fn a_session_is_introduced_and_passes_scopes_by_its_role() {
+    let file = ScopesFile::usual();
+    let app = TestApp::start_with(&[("KEYWARD_SCOPES_FILE", file.path())]);
+    let ada = app.person("ada").await;
+    let reply = app.get("/auth/forward").bearer(&ada.access_token).await;
+    assert_eq!(
+        identity(&reply),
+        pairs(&[
+            ("credential", "session"),
+            ("user", &ada.id.to_string()),
+            ("username", "ada")
+        ])
+    );
+    let org = app.org_of("acme", &[(&ada, "member")]);
+    let in_org = app.switch(&org.to_string(), &ada).await;
+    for (token, scope, passes) in [
+        (&ada.access_token, "data:read", true),
+        (&ada.access_token, "data:write", false),
+        (&in_org, "data:write", true),
+        (&in_org, "data:write data:read", true),
+        (&in_org, "data:erase", false),
+        (&in_org, "no:such", false),
+        (&in_org, "keys:verify", false),
+    ] {
+        let reply = app.get(&format!("/auth/forward?scope={scope}")).bearer(token).await;
+        if passes {
+            reply.expect(204);
+        } else {
+            reply.refused(403, "insufficient_scope");
+            let challenge = reply.header("www-authenticate").unwrap();
+            assert!(challenge.contains(&format!("scope=\"{scope}\"")), "{challenge}");
+            assert!(identity(&reply).is_empty());
+        }
+    }
+}
+
+#[actix_web::test]
+async fn a_stranger_gets_the_challenge() {
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    let key = app.key(&ada, json!({"scopes": ["me:read"]})).await;
+    app.get("/auth/forward").await.refused(401, "authentication_required");
+    app.get("/auth/forward").bearer("x").await.refused(401, "invalid_token");
+    let reply = app
+        .get("/auth/forward?scope=me:read%20me:write%20orgs:read")
+        .bearer(&key.secret)
+        .await;
+    reply.refused(403, "insufficient_scope");
+    let challenge = reply.header("www-authenticate").unwrap();
+    assert!(challenge.contains("scope=\"me:write orgs:read\""), "{challenge}");
+    assert!(challenge.contains("resource_metadata="));
+    app.get("/auth/forward?scope=a%22,b=%22c")
+        .bearer(&key.secret)
+        .await
+        .invalid(&[("scope", "invalid_format")]);
+    app.get("/auth/forward?role=x")
+        .bearer(&key.secret)
+        .await
+        .invalid(&[("role", "unknown_field")]);
+    app.delete(&key.path()).bearer(&ada.access_token).await.expect(204);
+    app.get("/auth/forward")
+        .bearer(&key.secret)
+        .await
+        .refused(401, "invalid_token");
+}
+
+#[actix_web::test]
+async fn with_a_base_path_the_gateways_own_idempotency_keys_are_left_alone_too() {
+    let app = TestApp::start_with(&[
+        ("KEYWARD_BASE_PATH", "/account"),
+        ("KEYWARD_PUBLIC_URL", "http://keyward.test/account"),
+    ]);
+    app.request("POST", "/account/auth/forward")
+        .await
+        .refused(401, "authentication_required");
+}

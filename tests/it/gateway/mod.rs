@@ -1,0 +1,4 @@
+//! What gateways and resource servers ask.
+
+mod forward;
+mod introspect;
