@@ -202,7 +202,7 @@ pub fn approve<P>(
     orgs::lock(connection, ids.0)?;
     let (acting, request) = find(connection, caller, ids, OrgAct::ApproveJoinRequest)?;
     acting.permit_about(role)?;
-    let user = accounts::find_user(connection, request.person.id)?;
+    let user = accounts::find_user_for_update(connection, request.person.id)?;
     decide(connection, caller, request.id, Decision::ApprovedBy(caller.user_id))?;
     admit(connection, now, ids.0, &user, (role, Some(caller.user_id)))?;
     tell_decision(connection, caller, &user, &request, (true, None))?;
@@ -220,13 +220,14 @@ pub fn reject<P>(
 ) -> Result<JoinRequest, Error> {
     let (_, request) = find(connection, caller, ids, OrgAct::RejectJoinRequest)?;
     let reason = reason.map(RejectionReason::as_str);
+    // Held before the request is: who deletes an account takes them in this order.
+    let user = accounts::find_user_for_update(connection, request.person.id)?;
     decide(
         connection,
         caller,
         request.id,
         Decision::RejectedBy(caller.user_id, reason),
     )?;
-    let user = accounts::find_user(connection, request.person.id)?;
     tell_decision(connection, caller, &user, &request, (false, reason))?;
     audit::record(
         connection,

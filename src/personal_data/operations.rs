@@ -25,7 +25,7 @@ pub fn export(connection: &mut PgConnection, now: DateTime<Utc>, user_id: UserId
 pub fn delete_account(connection: &mut PgConnection, caller: &Caller<Session>) -> Result<(), Error> {
     let now = caller.now();
     // Organisations first, as everywhere: two who leave one at once wait for each other here.
-    for org_id in store::lock_owned_orgs(connection, caller.user_id)? {
+    for org_id in store::lock_joined_orgs(connection, caller.user_id)? {
         match store::others(connection, org_id, caller.user_id)? {
             (true, false) => return Err(Error::new(Code::LastOwner)),
             (false, _) => {

@@ -26,17 +26,17 @@ pub fn gather(connection: &mut PgConnection, now: DateTime<Utc>, user_id: UserId
     Ok(gathered.data)
 }
 
-/// The organisations a person owns, locked, in one order for all.
-pub fn lock_owned_orgs(connection: &mut PgConnection, user_id: UserId) -> Result<Vec<OrgId>, Error> {
-    let owned = memberships::table
+/// The organisations a person is a member of, locked, in one order for all: who decides about members there comes before
+/// or after.
+pub fn lock_joined_orgs(connection: &mut PgConnection, user_id: UserId) -> Result<Vec<OrgId>, Error> {
+    let joined = memberships::table
         .filter(memberships::user_id.eq(user_id))
-        .filter(memberships::role.eq("owner"))
         .select(memberships::org_id);
     Ok(orgs::table
-        .filter(orgs::id.eq_any(owned))
+        .filter(orgs::id.eq_any(joined))
         .order(orgs::id)
         .select(orgs::id)
-        .for_update()
+        .for_no_key_update()
         .load(connection)?)
 }
 
