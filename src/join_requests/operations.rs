@@ -11,12 +11,13 @@ use crate::auth::{Caller, OrgRole};
 use crate::error::{Code, Error};
 use crate::http::{Cursors, Page, PageQuery};
 use crate::ids::{JoinRequestId, OrgId};
-use crate::mail::Message;
+use crate::mail::{Message, outbox};
 use crate::members::{self, admit};
 use crate::memberships;
 use crate::notifications::{self, Notice, Recipient, Subject, tell};
 use crate::orgs::{self, JoinPolicy, Org, OrgAct, OrgCaller, Slug};
 use crate::secret::ServerSecret;
+use crate::state::State;
 
 /// Which requests are wanted, and which page of them.
 pub struct Listing {
@@ -68,6 +69,7 @@ pub fn require_open<P>(connection: &mut PgConnection, caller: &Caller<P>, org_id
 /// Asks to join. Everybody who runs the organisation is told.
 pub fn create<P>(
     connection: &mut PgConnection,
+    state: &State,
     caller: &Caller<P>,
     org_id: OrgId,
     message: Option<&RequestMessage>,
@@ -95,18 +97,13 @@ pub fn create<P>(
         person,
     };
     for (user_id, email, locale) in members::administrators(connection, org_id)? {
-        let recipient = Recipient {
-            user_id,
-            email: &email,
-            locale,
-        };
-        tell(
-            connection,
-            now,
-            recipient,
-            (&notice, Some(Subject::JoinRequest(id))),
-            &mail,
-        )?;
+        notifications::notify(connection, now, user_id, &notice, Some(Subject::JoinRequest(id)))?;
+        // Anybody can ask, and ask again: that must not fill a mailbox.
+        if notifications::wants_mail(connection, user_id, notice.kind())?
+            && state.mail_limit.allows(connection, now, &email)?
+        {
+            outbox::enqueue(connection, now, &email, locale, &mail)?;
+        }
     }
     audit::record(
         connection,

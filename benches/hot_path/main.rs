@@ -1,0 +1,350 @@
+//! Measures the hot paths against the physical limits of the machine, in one run: `cargo bench --bench hot_path`.
+//!
+//! The service runs in this process on a private PostgreSQL, beside two handlers that do as little as can be done: one
+//! answers a constant, one does a single indexed SELECT. Everything is measured in turn, five times; the medians count,
+//! and of these the ratios, for absolute figures move with the machine. `-- --seconds 5` measures for longer.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::cast_precision_loss,
+    clippy::disallowed_methods,
+    clippy::format_push_string,
+    missing_docs
+)]
+
+mod load;
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+use actix_web::{App, HttpResponse, HttpServer, web};
+use diesel::connection::SimpleConnection as _;
+use diesel::pg::PgConnection;
+use diesel::prelude::*;
+use keyward::accounts::{NewUser, Username, create_user};
+use keyward::app::{self, Material};
+use keyward::auth::{Password, PlatformRole};
+use keyward::clock::Clock;
+use keyward::config;
+use keyward::db::embedded::{EmbeddedPostgres, Options};
+use keyward::db::migrations;
+use keyward::ids::UserId;
+use keyward::mail::EmailAddress;
+use keyward::secret::{TokenHash, fill_random};
+use keyward::state::State;
+use load::{Figures, Load, request};
+use secrecy::ExposeSecret as _;
+
+const PASSWORD: &str = "plum-rocket-tundra-fiddle";
+const ROUNDS: usize = 5;
+/// More keys than can be warm at once.
+const COLD_KEYS: usize = 60_000;
+
+fn main() {
+    let seconds = std::env::args()
+        .skip_while(|argument| argument != "--seconds")
+        .nth(1)
+        .map_or(2.0, |seconds| seconds.parse().unwrap());
+    let folder = tempfile::Builder::new().prefix("keyward-bench-").tempdir().unwrap();
+    let postgres = EmbeddedPostgres::start(&Options {
+        data_dir: folder.path(),
+        search_path: std::env::var_os("PATH"),
+        settings: &[],
+    })
+    .unwrap();
+    let url = postgres.database_url().clone();
+    migrations::migrate(&url).unwrap();
+    let settings = [("KEYWARD_RATE_LIMITS", "off"), ("KEYWARD_PUBLIC_URL", "http://bench")];
+    let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    let config = config::parse(settings, ["keyward".to_owned()]).unwrap().config;
+    let material = Material::load(&config, folder.path()).unwrap();
+    let state = app::state_of(config, &url, material, Clock::system()).unwrap();
+
+    let service = serve(state.clone());
+    let limits = serve_limits(state.clone());
+    let mut connection = PgConnection::establish(url.expose_secret()).unwrap();
+    let cases = prepare(&state, &mut connection, service, limits);
+    measure(cases, &state, Duration::from_secs_f64(seconds));
+    drop(connection);
+    postgres.stop().unwrap();
+}
+
+/// The service, on a thread of its own.
+fn serve(state: State) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        actix_web::rt::System::new()
+            .block_on(async move { app::start(listener, state).unwrap().server.await.unwrap() });
+    });
+    address
+}
+
+/// The two handlers that show what the machine can do.
+fn serve_limits(state: State) -> SocketAddr {
+    let (sender, receiver) = mpsc::channel();
+    std::thread::spawn(move || {
+        actix_web::rt::System::new().block_on(async move {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            sender.send(listener.local_addr().unwrap()).unwrap();
+            HttpServer::new(move || {
+                let db = state.db.clone();
+                App::new()
+                    .app_data(web::Data::new(db))
+                    .route("/constant", web::get().to(constant))
+                    .route("/select/{id}", web::get().to(one_select))
+            })
+            .workers(std::thread::available_parallelism().unwrap().get())
+            .listen(listener)
+            .unwrap()
+            .run()
+            .await
+            .unwrap();
+        });
+    });
+    receiver.recv().unwrap()
+}
+
+async fn constant() -> HttpResponse {
+    HttpResponse::Ok().json(serde_json::json!({"valid": true, "code": "valid", "name": "nightly export"}))
+}
+
+async fn one_select(id: web::Path<uuid::Uuid>, db: web::Data<keyward::db::Db>) -> HttpResponse {
+    use keyward::db::schema::users;
+    let id = UserId::from(id.into_inner());
+    let email: String = db
+        .run(move |connection| Ok(users::table.find(id).select(users::email).first(connection)?))
+        .await
+        .unwrap();
+    HttpResponse::Ok().json(serde_json::json!({"email": email}))
+}
+
+struct Case {
+    name: &'static str,
+    /// Against which other case it is measured, and how much of it there must be.
+    bar: Option<(&'static str, f64)>,
+    load: Load,
+}
+
+/// A key that is as good as an issued one.
+fn key() -> String {
+    const ALPHABET: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    let mut bytes = [0; 32];
+    fill_random(&mut bytes).unwrap();
+    let mut text = "kw_".to_owned();
+    text.extend(bytes.iter().map(|byte| char::from(ALPHABET[usize::from(*byte) % 62])));
+    let mut number = crc32fast::hash(text.as_bytes()) as usize;
+    let mut checksum = Vec::new();
+    for _ in 0..6 {
+        checksum.push(char::from(ALPHABET[number % 62]));
+        number /= 62;
+    }
+    text.extend(checksum.iter().rev());
+    text
+}
+
+/// Inserts keys of a person past the API.
+fn insert_keys(connection: &mut PgConnection, owner: UserId, secrets: &[String], scopes: &str) {
+    for chunk in secrets.chunks(5000) {
+        let rows: Vec<String> = chunk
+            .iter()
+            .map(|secret| {
+                let hash: String = TokenHash::of(secret.as_bytes())
+                    .as_bytes()
+                    .iter()
+                    .map(|byte| format!("{byte:02x}"))
+                    .collect();
+                format!("(gen_random_uuid(), '\\x{hash}'::bytea, '{}')", &secret[..7])
+            })
+            .collect();
+        connection
+            .batch_execute(&format!(
+                "WITH new (id, hash, hint) AS (VALUES {}), keys AS (\
+                     INSERT INTO api_keys (id, user_id, name, hint, scopes, created_at, updated_at) \
+                     SELECT id, '{owner}', 'key ' || hint, hint, '{scopes}', now(), now() FROM new RETURNING id) \
+                 INSERT INTO api_key_secrets SELECT hash, new.id, now() FROM new JOIN keys USING (id)",
+                rows.join(", ")
+            ))
+            .unwrap();
+    }
+}
+
+fn person(state: &State, name: &str, role: PlatformRole) -> UserId {
+    actix_web::rt::System::new().block_on(async {
+        let password = Password::try_from(PASSWORD.to_owned()).ok().unwrap();
+        let new = NewUser {
+            email: EmailAddress::try_from(format!("{name}@example.com")).unwrap(),
+            username: Username::try_from(name.to_owned()).unwrap(),
+            role,
+            verified: true,
+            password_hash: state.hasher.hash(password).await.unwrap(),
+        };
+        let (secret, now) = (state.secret.clone(), state.clock.now());
+        let make = move |connection: &mut PgConnection| create_user(connection, &secret, now, &new);
+        state.db.transaction(make).await.unwrap()
+    })
+}
+
+fn log_in_body(name: &str) -> String {
+    format!(r#"{{"login":"{name}","password":"{PASSWORD}"}}"#)
+}
+
+fn log_in(service: SocketAddr, name: &str) -> String {
+    use std::io::{Read as _, Write as _};
+    let mut stream = std::net::TcpStream::connect(service).unwrap();
+    let mut bytes = request("POST", "/auth/login", None, Some(&log_in_body(name)));
+    let end = bytes.windows(2).position(|window| window == b"\r\n").unwrap() + 2;
+    bytes.splice(end..end, b"connection: close\r\n".iter().copied());
+    stream.write_all(&bytes).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let body: serde_json::Value = serde_json::from_str(answer.split_once("\r\n\r\n").unwrap().1).unwrap();
+    body["access_token"].as_str().unwrap().to_owned()
+}
+
+fn prepare(state: &State, connection: &mut PgConnection, service: SocketAddr, limits: SocketAddr) -> Vec<Case> {
+    let grace = person(state, "grace", PlatformRole::Admin);
+    let ada = person(state, "ada", PlatformRole::User);
+    let many = person(state, "many", PlatformRole::User);
+    let session = log_in(service, "ada");
+    let (gateway, warm) = (key(), key());
+    insert_keys(connection, grace, std::slice::from_ref(&gateway), "{keys:verify}");
+    insert_keys(connection, ada, std::slice::from_ref(&warm), "{me:read,keys:read}");
+    insert_keys(
+        connection,
+        ada,
+        &(0..99).map(|_| key()).collect::<Vec<_>>(),
+        "{me:read}",
+    );
+    let cold: Vec<String> = (0..COLD_KEYS).map(|_| key()).collect();
+    insert_keys(connection, many, &cold, "{me:read}");
+    connection.batch_execute("ANALYZE").unwrap();
+    let body = format!(r#"{{"key":"{warm}","scopes":["me:read"],"ip":"203.0.113.7"}}"#);
+    let get = |path: &str, credential: &str| vec![request("GET", path, Some(credential), None)];
+    let cold = cold
+        .iter()
+        .map(|key| request("GET", "/auth/forward", Some(key), None))
+        .collect();
+    let select = format!("/select/{ada}");
+    let case = |name, bar, load| Case { name, bar, load };
+    let at = |requests, status| Load::new(service, requests, status);
+    let verify = vec![request("POST", "/api-keys/verify", Some(&gateway), Some(&body))];
+    vec![
+        case(
+            "constant handler",
+            None,
+            Load::new(limits, vec![request("GET", "/constant", None, None)], 200),
+        ),
+        case(
+            "one SELECT",
+            None,
+            Load::new(limits, vec![request("GET", &select, None, None)], 200),
+        ),
+        case("verify, warm key", Some(("constant handler", 0.5)), at(verify, 200)),
+        case(
+            "forward, warm key",
+            Some(("constant handler", 0.5)),
+            at(get("/auth/forward", &warm), 204),
+        ),
+        case(
+            "forward, session",
+            Some(("constant handler", 0.4)),
+            at(get("/auth/forward", &session), 204),
+        ),
+        case("forward, first use of a key", Some(("one SELECT", 0.8)), at(cold, 204)),
+        case("GET /me", Some(("one SELECT", 0.7)), at(get("/me", &session), 200)),
+        case(
+            "GET /api-keys, 25 of 100",
+            Some(("one SELECT", 0.5)),
+            at(get("/api-keys", &session), 200),
+        ),
+        case(
+            "log-in",
+            Some(("argon2", 0.9)),
+            at(
+                vec![request("POST", "/auth/login", None, Some(&log_in_body("ada")))],
+                200,
+            ),
+        ),
+    ]
+}
+
+/// How many passwords the cores can check in a second.
+fn argon2_rate(state: &State, time: Duration) -> f64 {
+    let hash = actix_web::rt::System::new()
+        .block_on(state.hasher.hash(Password::try_from(PASSWORD.to_owned()).ok().unwrap()))
+        .unwrap();
+    let started = Instant::now();
+    let count: usize = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..std::thread::available_parallelism().unwrap().get())
+            .map(|_| {
+                scope.spawn(|| {
+                    let runtime = tokio::runtime::Builder::new_current_thread()
+                        .enable_all()
+                        .build()
+                        .unwrap();
+                    runtime.block_on(async {
+                        let mut count = 0;
+                        while started.elapsed() < time {
+                            let password = Password::try_from(PASSWORD.to_owned()).ok().unwrap();
+                            assert!(state.hasher.verify(password, Some(hash.clone())).await.unwrap());
+                            count += 1;
+                        }
+                        count
+                    })
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).sum()
+    });
+    count as f64 / started.elapsed().as_secs_f64()
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}
+
+fn measure(mut cases: Vec<Case>, state: &State, time: Duration) {
+    for case in &mut cases {
+        case.load.run(Duration::from_millis(500));
+    }
+    let mut figures: Vec<Vec<Figures>> = vec![Vec::new(); cases.len()];
+    let mut hashes = Vec::new();
+    for round in 1..=ROUNDS {
+        eprintln!("round {round} of {ROUNDS}");
+        for (case, figures) in cases.iter_mut().zip(&mut figures) {
+            figures.push(case.load.run(time));
+        }
+        hashes.push(argon2_rate(state, time));
+    }
+    let hashes = median(hashes);
+    let rates: Vec<f64> = figures
+        .iter()
+        .map(|runs| median(runs.iter().map(|run| run.per_second).collect()))
+        .collect();
+    let rate_of = |name: &str| {
+        let index = cases.iter().position(|case| case.name == name);
+        index.map_or(hashes, |index| rates[index])
+    };
+    println!("{:<30} {:>10} {:>10} {:>8}", "", "per second", "p99 in ms", "ratio");
+    for ((case, runs), rate) in cases.iter().zip(&figures).zip(&rates) {
+        let p99 = median(runs.iter().map(|run| run.p99_millis).collect());
+        let ratio = case.bar.map_or_else(String::new, |(of, bar)| {
+            let ratio = rate / rate_of(of);
+            let verdict = if ratio >= bar { "" } else { "  MISSED" };
+            format!("{ratio:>8.2} of {of} (bar {bar}){verdict}")
+        });
+        println!("{:<30} {rate:>10.0} {p99:>10.2} {ratio}", case.name);
+    }
+    println!("{:<30} {hashes:>10.0}", "argon2");
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    if let Some(line) = status.lines().find(|line| line.starts_with("VmHWM")) {
+        println!(
+            "most memory, load generator included: {}",
+            line.trim_start_matches("VmHWM:").trim()
+        );
+    }
+}
