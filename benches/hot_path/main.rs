@@ -59,6 +59,9 @@ fn main() {
     let settings = [("KEYWARD_RATE_LIMITS", "off"), ("KEYWARD_PUBLIC_URL", "http://bench")];
     let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let config = config::parse(settings, ["keyward".to_owned()]).unwrap().config;
+    // As in production: logs and metrics cost what they cost.
+    keyward::telemetry::log(&config).unwrap();
+    let _metrics = keyward::telemetry::gather().unwrap();
     let material = Material::load(&config, folder.path()).unwrap();
     let state = app::state_of(config, &url, material, Clock::system()).unwrap();
 

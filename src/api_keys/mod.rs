@@ -33,3 +33,4 @@ pub use reminders::remind;
 pub use routes::router;
 pub use standing::look_up;
 pub use usage::{flush as flush_usage, sweep as sweep_usage};
+pub use verify_routes::router as verification_router;

@@ -8,7 +8,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use super::list::{After, Selection, Tenant};
 use super::model::{AllowedIps, KeyIds, KeyName, KeyRecord, Remark, Scopes, Search, Sort};
 use super::operations::{self, Changes};
-use super::{org_routes, secret_routes, store, verify_routes};
+use super::{org_routes, secret_routes, store, usage_routes};
 use crate::accounts;
 use crate::auth::{AnyApiKey, Caller, Credential, KeyStatus, KeysRead, OrgRole, Password, Session, SuspensionReason};
 use crate::error::Error;
@@ -34,7 +34,7 @@ pub fn router(routes: &mut ServiceConfig) {
         .service(delete_api_keys);
     secret_routes::router(routes);
     org_routes::router(routes);
-    verify_routes::router(routes);
+    usage_routes::router(routes);
 }
 
 /// Something a key can be allowed to do.
@@ -377,11 +377,7 @@ async fn update_api_key(
     let find = move |connection: &mut diesel::pg::PgConnection| operations::find(connection, now, user_id, id);
     let present = state.db.run(find).await?;
     let request: UpdateApiKeyRequest = input.merge_patch().await?;
-    let scopes = match request.scopes {
-        Change::Keep => Change::Keep,
-        Change::Set(scopes) => Change::Set(scopes),
-    };
-    let widens = match &scopes {
+    let widens = match &request.scopes {
         Change::Set(Scopes(scopes)) => {
             let refused = operations::additions_not_allowed(&state.scopes, &present, scopes);
             if !refused.is_empty() {
@@ -399,7 +395,7 @@ async fn update_api_key(
         name: request.name,
         remark: request.remark,
         enabled: request.enabled,
-        scopes: map(scopes, Scopes::deduplicated),
+        scopes: map(request.scopes, Scopes::deduplicated),
         allowed_ips: map(request.allowed_ips, |AllowedIps(list)| list),
     };
     let catalogue = state.scopes.clone();

@@ -82,12 +82,13 @@ fn expiry(
     request: &CreateApiKeyRequest,
     now: DateTime<Utc>,
     latest: DateTime<Utc>,
-) -> Result<Option<DateTime<Utc>>, FieldError> {
+) -> Result<Option<DateTime<Utc>>, Box<FieldError>> {
     match (request.expires_at, request.expires_in_days) {
         (None, None) => Ok(None),
         (Some(_), Some(_)) => Err(
             Invalid::new(FieldCode::NotAllowed, "Give expires_at or expires_in_days, not both.")
-                .at("#/expires_in_days"),
+                .at("#/expires_in_days")
+                .into(),
         ),
         (Some(Timestamp(at)), None) if now < at && at <= latest => Ok(Some(at)),
         (Some(_), None) => Err(Invalid::new(
@@ -95,7 +96,8 @@ fn expiry(
             format!("Must lie in the future, and not after {}.", Timestamp(latest)),
         )
         .with("max", Timestamp(latest).to_string())
-        .at("#/expires_at")),
+        .at("#/expires_at")
+        .into()),
         (None, Some(days)) => {
             let at = now + TimeDelta::days(days.get());
             if at <= latest {
@@ -106,7 +108,8 @@ fn expiry(
                 Invalid::new(FieldCode::OutOfRange, format!("Must be between 1 and {max}."))
                     .with("min", 1)
                     .with("max", max)
-                    .at("#/expires_in_days"),
+                    .at("#/expires_in_days")
+                    .into(),
             )
         }
     }
@@ -144,7 +147,7 @@ async fn create_api_key(
     let expires_at = match expires_at {
         Ok(expires_at) => expires_at,
         Err(invalid) => {
-            refused.push(invalid);
+            refused.push(*invalid);
             None
         }
     };

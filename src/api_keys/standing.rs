@@ -153,16 +153,15 @@ pub async fn look_up(
         return Ok(None);
     }
     let hash = TokenHash::of(secret.as_bytes());
-    let standing = match state.memory.key(&hash) {
-        Some(standing) => Some(standing),
-        None => {
-            let (reading, catalogue) = (state.memory.reading(), Arc::clone(&state.scopes));
-            let found = state
-                .db
-                .run(move |connection| find_standing(connection, &catalogue, &hash))
-                .await?;
-            found.map(|standing| state.memory.remember_key(hash, reading, standing))
-        }
+    let standing = if let Some(standing) = state.memory.key(&hash) {
+        Some(standing)
+    } else {
+        let (reading, catalogue) = (state.memory.reading(), Arc::clone(&state.scopes));
+        let found = state
+            .db
+            .run(move |connection| find_standing(connection, &catalogue, &hash))
+            .await?;
+        found.map(|standing| state.memory.remember_key(hash, reading, standing))
     };
     Ok(standing.filter(|standing| standing.is_secret_live(now)))
 }

@@ -214,6 +214,10 @@ pub fn disable_made_since(
         .get_results(connection)?)
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "one query: the type of its parts cannot be named, so they cannot be functions"
+)]
 /// The one query that reads keys, with all that their status and scopes depend on.
 pub fn select(
     connection: &mut PgConnection,

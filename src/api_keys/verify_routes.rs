@@ -5,9 +5,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
+use super::format;
 use super::model::{Address, Scopes};
 use super::standing::look_up;
-use super::{format, usage_routes};
 use crate::auth::{Caller, KeyStanding, KeyStatus, KeysVerify, OrgRole};
 use crate::error::Error;
 use crate::http::{Input, Timestamp, one_of};
@@ -15,9 +15,9 @@ use crate::ids::{ApiKeyId, OrgId, UserId};
 use crate::members;
 use crate::state::State;
 
+/// The one route that is asked all the time.
 pub fn router(routes: &mut ServiceConfig) {
     routes.service(verify_api_key);
-    usage_routes::router(routes);
 }
 
 one_of! {

@@ -17,6 +17,11 @@ pub fn root(routes: &mut ServiceConfig) {
 
 /// Everything else; what the deployment does not offer is not there.
 pub fn api(routes: &mut ServiceConfig, config: &Config) {
+    // Routes are tried in their order: first what is asked most often.
+    gateway::router(routes);
+    if config.offers(Feature::ApiKeys) {
+        api_keys::verification_router(routes);
+    }
     sessions::router(routes);
     accounts::router(routes, config);
     personal_data::router(routes);
@@ -39,7 +44,6 @@ pub fn api(routes: &mut ServiceConfig, config: &Config) {
     if config.offers(Feature::ApiKeys) {
         api_keys::router(routes);
     }
-    gateway::router(routes);
     docs::router(routes);
     http::router(routes);
 }

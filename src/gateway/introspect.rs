@@ -81,6 +81,8 @@ async fn introspect_token(
     state: web::Data<State>,
 ) -> Result<HttpResponse, Error> {
     let request: IntrospectTokenRequest = input.form().await?;
+    // RFC 7662 §2.1: a hint may be ignored, and the form of a credential says more.
+    let _ = &request.token_type_hint;
     let now = caller.now();
     let found = if api_keys::has_prefix(&state.config.key_prefix, &request.token) {
         of_key(&state, now, &request).await?

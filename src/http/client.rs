@@ -2,7 +2,8 @@
 
 use std::future::{Ready, ready};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use actix_web::dev::Payload;
 use actix_web::http::header::{HeaderMap, USER_AGENT};
@@ -28,8 +29,19 @@ impl RequestId {
         };
         match given.filter(plain) {
             Some(id) => Self(id.into()),
-            None => Self(uuid::Uuid::new_v4().simple().to_string().into()),
+            None => Self::make(),
         }
+    }
+
+    /// One that no other request has. It is no secret, so that randomness is drawn once and not for each.
+    fn make() -> Self {
+        static FIRST: OnceLock<(u64, AtomicU64)> = OnceLock::new();
+        let (process, next) = FIRST.get_or_init(|| {
+            let (process, first) = uuid::Uuid::new_v4().as_u64_pair();
+            (process, AtomicU64::new(first))
+        });
+        let number = next.fetch_add(1, Ordering::Relaxed);
+        Self(format!("{process:016x}{number:016x}").into())
     }
 
     /// The id.
@@ -48,7 +60,7 @@ pub struct Client {
     /// The request's id.
     pub request_id: RequestId,
     /// `User-Agent`, cut to 256 characters, without what steers a terminal.
-    pub user_agent: Option<String>,
+    pub user_agent: Option<Arc<str>>,
 }
 
 impl Client {
@@ -62,7 +74,8 @@ impl Client {
     ) -> Self {
         let user_agent = headers.get(USER_AGENT).map(|value| {
             let text = String::from_utf8_lossy(value.as_bytes());
-            text.chars().filter(|c| !c.is_control()).take(256).collect()
+            let shown: String = text.chars().filter(|c| !c.is_control()).take(256).collect();
+            shown.into()
         });
         Self {
             now,

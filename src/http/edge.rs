@@ -1,5 +1,6 @@
 //! The outermost layer: what every request gets and every answer has, whichever handler made it, or none.
 
+use std::collections::HashSet;
 use std::panic::AssertUnwindSafe;
 use std::time::Duration;
 
@@ -13,6 +14,7 @@ use futures_util::FutureExt as _;
 use ipnet::IpNet;
 use tracing::Instrument as _;
 
+use super::meters;
 use super::problem::{Challenge, of_status};
 use super::{Client, RequestId};
 use crate::clock::Clock;
@@ -176,7 +178,6 @@ fn log_failure(error: &Error) {
 
 /// Every request counts; those that went well are not worth a line each unless somebody asks for it.
 fn record(request: &HttpRequest, method: &Method, status: StatusCode, took: Duration) {
-    let route = request.match_pattern().unwrap_or_default();
     let millis = took.as_secs_f64() * 1e3;
     if status.is_server_error() {
         tracing::warn!(status = status.as_u16(), millis, "answered");
@@ -185,32 +186,38 @@ fn record(request: &HttpRequest, method: &Method, status: StatusCode, took: Dura
     } else {
         tracing::debug!(status = status.as_u16(), millis, "answered");
     }
-    let labels = [
-        ("method", method.as_str().to_owned()),
-        ("route", route.clone()),
-        ("status", status.as_str().to_owned()),
-    ];
-    metrics::counter!("keyward_http_requests_total", &labels).increment(1);
-    metrics::histogram!("keyward_http_request_duration_seconds", "route" => route).record(took.as_secs_f64());
+    let table = request.app_data::<web::Data<RouteTable>>();
+    // Most routes have no variable part, and are spared the search for their pattern.
+    match table.and_then(|table| table.fixed.get(request.path())) {
+        Some(route) => meters::count(method, route, status, took),
+        None => meters::count(method, &request.match_pattern().unwrap_or_default(), status, took),
+    }
 }
 
 /// Which methods each path has, for those requests that match no route.
 #[derive(Default)]
-pub struct RouteTable(Vec<(ResourceDef, Vec<String>)>);
+pub struct RouteTable {
+    routes: Vec<(ResourceDef, Vec<String>)>,
+    /// The paths without a variable part.
+    fixed: HashSet<String>,
+}
 
 impl RouteTable {
     /// From the paths of the OpenAPI document, which is made of the very routes, and their methods in capitals.
     pub fn new<'a>(routes: impl Iterator<Item = (&'a str, Vec<String>)>) -> Self {
-        Self(
-            routes
-                .map(|(path, methods)| (ResourceDef::new(path), methods))
-                .collect(),
-        )
+        let mut table = Self::default();
+        for (path, methods) in routes {
+            if !path.contains('{') {
+                table.fixed.insert(path.to_owned());
+            }
+            table.routes.push((ResourceDef::new(path), methods));
+        }
+        table
     }
 
     fn allow(&self, path: &str) -> Option<String> {
         let mut methods: Vec<&str> = self
-            .0
+            .routes
             .iter()
             .filter(|(route, _)| route.is_match(path))
             .flat_map(|(_, methods)| methods.iter().map(String::as_str))

@@ -11,6 +11,7 @@ mod idempotency;
 mod input;
 mod json;
 mod members;
+mod meters;
 mod page;
 mod path;
 mod problem;

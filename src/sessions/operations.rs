@@ -191,7 +191,7 @@ fn begin(
         store::set_last_org(connection, user.id, org.as_ref().map(|org| org.id))?;
     }
     if before && !with_this {
-        let user_agent = client.user_agent.clone();
+        let user_agent = client.user_agent.as_deref().map(str::to_owned);
         let notice = Notice::NewSignIn {
             session_id: session.id,
             user_agent: user_agent.clone(),
