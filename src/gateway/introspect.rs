@@ -28,7 +28,6 @@ members! {
         pub token: String,
         /// What the caller takes it for; of no consequence.
         #[schema(nullable = false)]
-        #[expect(dead_code, reason = "only a hint: the form of a credential tells its kind")]
         pub token_type_hint: Option<String>,
         /// The address from which it was presented; a key with a list of networks is inactive without it.
         #[schema(value_type = Option<String>, nullable = false)]

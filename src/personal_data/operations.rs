@@ -29,7 +29,9 @@ pub fn delete_account(connection: &mut PgConnection, caller: &Caller<Session>) -
         match store::others(connection, org_id, caller.user_id)? {
             (true, false) => return Err(Error::new(Code::LastOwner)),
             (false, _) => {
-                store::delete_org(connection, org_id)?;
+                if let Some(logo_id) = store::delete_org(connection, org_id)? {
+                    images::delete(connection, logo_id)?;
+                }
                 let entry = Entry::by(caller, "org.deleted").org(org_id);
                 audit::record(connection, entry.object("org", org_id.uuid(), None))?;
             }
