@@ -160,11 +160,11 @@ fn insert_keys(connection: &mut PgConnection, owner: UserId, secrets: &[String],
         let rows: Vec<String> = chunk
             .iter()
             .map(|secret| {
-                let hash: String = TokenHash::of(secret.as_bytes())
+                let hash = TokenHash::of(secret.as_bytes());
+                let hash = hash
                     .as_bytes()
                     .iter()
-                    .map(|byte| format!("{byte:02x}"))
-                    .collect();
+                    .fold(String::new(), |hash, byte| hash + &format!("{byte:02x}"));
                 format!("(gen_random_uuid(), '\\x{hash}'::bytea, '{}')", &secret[..7])
             })
             .collect();

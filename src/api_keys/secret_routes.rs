@@ -44,8 +44,7 @@ fn issued(issued: Issued, now: DateTime<Utc>, state: &State) -> Result<Answer, E
         key: ApiKeyResponse::new(issued.record, now, state),
         secret: Some(issued.secret.expose().to_owned()),
     };
-    let location = format!("{}/api-keys/{id}", state.config.public_url().as_str());
-    Ok(Answer::created(location, &response)?
+    Ok(Answer::created(&state.config, &format!("/api-keys/{id}"), &response)?
         .etag(version)
         .header(header::CACHE_CONTROL, "no-store")
         .secret("secret"))

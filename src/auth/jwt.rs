@@ -174,10 +174,6 @@ impl AccessTokens {
     }
 
     /// Whether a token with these claims is in its time.
-    #[expect(
-        clippy::unused_self,
-        reason = "the claims are those of a token that this has verified"
-    )]
     pub fn are_timely(&self, now: DateTime<Utc>, claims: &Claims) -> bool {
         let now = now.timestamp();
         claims.nbf <= now + LEEWAY_SECONDS && now < claims.exp + LEEWAY_SECONDS

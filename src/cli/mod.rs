@@ -64,7 +64,7 @@ fn run(line: CommandLine, default_data_dir: PathBuf, search_path: Option<String>
         }
         Command::Migrate => {
             quietly(&config)?;
-            with_database(config, default_data_dir, search_path, |place| place.migrate())
+            with_database(config, default_data_dir, search_path, Place::migrate)
         }
         Command::User(command) => {
             quietly(&config)?;

@@ -176,6 +176,8 @@ impl From<DieselError> for Error {
     fn from(error: DieselError) -> Self {
         if takes_last_owner(&error) {
             Self::new(crate::error::Code::LastOwner)
+        } else if refers_to_nothing(&error) {
+            Self::not_found()
         } else if is_transient(&error) {
             Self::unavailable(error)
         } else {
@@ -216,6 +218,12 @@ fn is_transient(error: &DieselError) -> bool {
         },
         _ => false,
     }
+}
+
+/// Whether a row refers to one that was there when it was looked for, and has been deleted since.
+fn refers_to_nothing(error: &DieselError) -> bool {
+    matches!(error, DieselError::DatabaseError(DatabaseErrorKind::ForeignKeyViolation, info)
+        if info.message().starts_with("insert or update"))
 }
 
 /// Whether the commit would have left an organisation without owner: the trigger's word, the second lock behind that of the

@@ -279,7 +279,6 @@ pub fn revert(connection: &mut PgConnection, client: &Client, token: &Token) -> 
     one_time_tokens::void(connection, now, Purpose::ResetPassword, Target::User(user.id))?;
     one_time_tokens::void(connection, now, Purpose::RevertEmail, Target::EmailChange(change.id))?;
     sessions::end_all(connection, now, user.id, EndReason::EmailReverted)?;
-    api_keys::disable_made_since(connection, now, user.id, change.requested_at)?;
     let (old_email, new_email) = (user.email.clone(), change.old_email.clone());
     notifications::notify(
         connection,

@@ -6,6 +6,7 @@ use actix_web::http::header::{self, HeaderName, HeaderValue};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::config::Config;
 use crate::error::Error;
 
 /// An answer as data, so that it can be remembered (see [`Idempotent`](super::Idempotent)).
@@ -51,11 +52,12 @@ impl Answer {
         Self::json(StatusCode::OK, body)
     }
 
-    /// 201 with a body and where it can be read again, a path from the public URL on.
+    /// 201 with a body and where it can be read again: a path, below the public URL.
     ///
     /// # Errors
     /// As [`Answer::json`].
-    pub fn created(location: String, body: &impl Serialize) -> Result<Self, Error> {
+    pub fn created(config: &Config, path: &str, body: &impl Serialize) -> Result<Self, Error> {
+        let location = format!("{}{path}", config.public_url().as_str());
         Ok(Self::json(StatusCode::CREATED, body)?.header(header::LOCATION, location))
     }
 

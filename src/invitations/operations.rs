@@ -108,7 +108,7 @@ pub fn create<P>(
     }
     store::close_expired(connection, now, org_id, email.as_str())?;
     let inviter = accounts::find_user(connection, caller.user_id)?;
-    let account = accounts::find_by_login(connection, email.as_str())?.filter(|user| user.email_verified_at.is_some());
+    let account = find_account(connection, email)?;
     let new = NewInvitation {
         org_id,
         email: email.as_str(),
@@ -131,6 +131,19 @@ pub fn create<P>(
     }
     audit::record(connection, about(caller, "invitation.created", &invitation))?;
     Ok(invitation)
+}
+
+/// The account of an address, held until the end of the transaction: it may be about to be deleted.
+fn find_account(connection: &mut PgConnection, email: &EmailAddress) -> Result<Option<User>, Error> {
+    let found = accounts::find_by_login(connection, email.as_str())?;
+    let Some(found) = found.filter(|user| user.email_verified_at.is_some()) else {
+        return Ok(None);
+    };
+    match accounts::find_user_for_update(connection, found.id) {
+        Ok(user) => Ok(Some(user)),
+        Err(error) if error.code() == Code::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn inviter_name(invitation: &Invitation) -> Option<String> {
@@ -233,9 +246,9 @@ pub fn decline<P>(connection: &mut PgConnection, caller: &Caller<P>, id: Invitat
 
 /// The caller, whose address it is for, comes in.
 pub fn accept<P>(connection: &mut PgConnection, caller: &Caller<P>, id: InvitationId) -> Result<Invitation, Error> {
-    let (user, invitation) = find_own(connection, caller, id)?;
+    let (_, invitation) = find_own(connection, caller, id)?;
     orgs::lock(connection, invitation.org_id())?;
-    come_in(connection, caller, &user, &invitation, None)
+    come_in(connection, caller, &invitation, None)
 }
 
 /// The caller, who reads the mailbox it was sent to, comes in.
@@ -248,15 +261,13 @@ pub fn accept_mailed<P>(connection: &mut PgConnection, caller: &Caller<P>, token
     };
     let invitation = store::find_mailed(connection, id)?.ok_or_else(gone)?;
     orgs::lock(connection, invitation.org_id()).map_err(|_| gone())?;
-    let user = accounts::find_user(connection, caller.user_id)?;
-    come_in(connection, caller, &user, &invitation, Some(token))
+    come_in(connection, caller, &invitation, Some(token))
 }
 
 /// With the organisation locked: accepts, if the invitation is pending and its inviter could still make it.
 fn come_in<P>(
     connection: &mut PgConnection,
     caller: &Caller<P>,
-    user: &User,
     invitation: &Invitation,
     mailed: Option<&Token>,
 ) -> Result<Invitation, Error> {
@@ -265,6 +276,7 @@ fn come_in<P>(
     if !may_invite(connection, org_id, invitation.invited_by(), invitation.role())? {
         return Err(refusal());
     }
+    let user = accounts::find_user_for_update(connection, caller.user_id)?;
     if !settle(connection, now, invitation.id, Decision::AcceptedBy(user.id), mailed)? {
         return Err(refusal());
     }
@@ -272,7 +284,7 @@ fn come_in<P>(
         connection,
         now,
         org_id,
-        user,
+        &user,
         (invitation.role(), invitation.invited_by()),
     )?;
     audit::record(connection, about(caller, "invitation.accepted", invitation))?;

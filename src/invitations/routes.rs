@@ -82,9 +82,9 @@ async fn create_invitation(
         .transaction(&state.db, move |connection| {
             let whom = (&request.email, request.role);
             let invitation = operations::create(connection, &inner, &caller, org_id, whom)?;
-            let location = format!("/orgs/{org_id}/invitations/{}", invitation.id);
+            let path = format!("/orgs/{org_id}/invitations/{}", invitation.id);
             let response = InvitationResponse::new(invitation, caller.now(), &inner.config);
-            Answer::created(location, &response)
+            Answer::created(&inner.config, &path, &response)
         })
         .await?;
     state.mail_waiting.notify_one();

@@ -11,12 +11,13 @@ use crate::auth::{Caller, OrgRole};
 use crate::error::{Code, Error};
 use crate::http::{Cursors, Page, PageQuery};
 use crate::ids::{JoinRequestId, OrgId};
-use crate::mail::Message;
+use crate::mail::{Message, outbox};
 use crate::members::{self, admit};
 use crate::memberships;
 use crate::notifications::{self, Notice, Recipient, Subject, tell};
 use crate::orgs::{self, JoinPolicy, Org, OrgAct, OrgCaller, Slug};
 use crate::secret::ServerSecret;
+use crate::state::State;
 
 /// Which requests are wanted, and which page of them.
 pub struct Listing {
@@ -68,6 +69,7 @@ pub fn require_open<P>(connection: &mut PgConnection, caller: &Caller<P>, org_id
 /// Asks to join. Everybody who runs the organisation is told.
 pub fn create<P>(
     connection: &mut PgConnection,
+    state: &State,
     caller: &Caller<P>,
     org_id: OrgId,
     message: Option<&RequestMessage>,
@@ -95,18 +97,13 @@ pub fn create<P>(
         person,
     };
     for (user_id, email, locale) in members::administrators(connection, org_id)? {
-        let recipient = Recipient {
-            user_id,
-            email: &email,
-            locale,
-        };
-        tell(
-            connection,
-            now,
-            recipient,
-            (&notice, Some(Subject::JoinRequest(id))),
-            &mail,
-        )?;
+        notifications::notify(connection, now, user_id, &notice, Some(Subject::JoinRequest(id)))?;
+        // Anybody can ask, and ask again: that must not fill a mailbox.
+        if notifications::wants_mail(connection, user_id, notice.kind())?
+            && state.mail_limit.allows(connection, now, &email)?
+        {
+            outbox::enqueue(connection, now, &email, locale, &mail)?;
+        }
     }
     audit::record(
         connection,
@@ -205,7 +202,7 @@ pub fn approve<P>(
     orgs::lock(connection, ids.0)?;
     let (acting, request) = find(connection, caller, ids, OrgAct::ApproveJoinRequest)?;
     acting.permit_about(role)?;
-    let user = accounts::find_user(connection, request.person.id)?;
+    let user = accounts::find_user_for_update(connection, request.person.id)?;
     decide(connection, caller, request.id, Decision::ApprovedBy(caller.user_id))?;
     admit(connection, now, ids.0, &user, (role, Some(caller.user_id)))?;
     tell_decision(connection, caller, &user, &request, (true, None))?;
@@ -223,13 +220,14 @@ pub fn reject<P>(
 ) -> Result<JoinRequest, Error> {
     let (_, request) = find(connection, caller, ids, OrgAct::RejectJoinRequest)?;
     let reason = reason.map(RejectionReason::as_str);
+    // Held before the request is: who deletes an account takes them in this order.
+    let user = accounts::find_user_for_update(connection, request.person.id)?;
     decide(
         connection,
         caller,
         request.id,
         Decision::RejectedBy(caller.user_id, reason),
     )?;
-    let user = accounts::find_user(connection, request.person.id)?;
     tell_decision(connection, caller, &user, &request, (false, reason))?;
     audit::record(
         connection,

@@ -111,9 +111,9 @@ async fn create_join_request(
     let inner = state.clone();
     let answer = idempotent
         .transaction(&state.db, move |connection| {
-            let made = operations::create(connection, &caller, org_id, request.message.as_ref())?;
-            let location = format!("/orgs/{org_id}/join-requests/{}", made.id);
-            Answer::created(location, &JoinRequestResponse::new(made, &inner.config))
+            let made = operations::create(connection, &inner, &caller, org_id, request.message.as_ref())?;
+            let path = format!("/orgs/{org_id}/join-requests/{}", made.id);
+            Answer::created(&inner.config, &path, &JoinRequestResponse::new(made, &inner.config))
         })
         .await?;
     state.mail_waiting.notify_one();

@@ -36,7 +36,7 @@ pub fn list(
     let cursors = Cursors::new(secret, format!("members {filter}"));
     let after = cursors.read(page.cursor.as_deref())?;
     let filter = Filter {
-        q: q.as_deref(),
+        q: q.as_deref().filter(|q| !q.is_empty()),
         role: *role,
     };
     let rows = store::list(connection, org_id, &filter, after, page.limit + 1)?;

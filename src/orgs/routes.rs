@@ -133,8 +133,8 @@ async fn create_org(
     idempotent
         .transaction(&state.db, move |connection| {
             let view = operations::create(connection, &caller, &draft)?;
-            let (location, version) = (format!("/orgs/{}", view.org.id), view.org.version);
-            Ok(Answer::created(location, &OrgResponse::new(view, &shown))?.etag(version))
+            let (path, version) = (format!("/orgs/{}", view.org.id), view.org.version);
+            Ok(Answer::created(&shown.config, &path, &OrgResponse::new(view, &shown))?.etag(version))
         })
         .await
 }

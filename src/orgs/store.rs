@@ -8,7 +8,7 @@ use diesel::pg::PgConnection;
 use diesel::prelude::*;
 
 use super::model::{JoinPolicy, Org};
-use crate::db::schema::{memberships, orgs};
+use crate::db::schema::{memberships, orgs, sessions, users};
 use crate::error::Error;
 use crate::ids::{ImageId, OrgId, UserId};
 
@@ -113,8 +113,16 @@ pub fn set_logo(
     Ok(())
 }
 
-/// Ends an organisation, and all that hangs on it.
+/// Ends an organisation, locked before, and all that hangs on it. Sessions and people let go of it first, while it can
+/// still be referred to: a log-in holds its person and then refers to the organisation, and must not wait for one who
+/// waits for that person.
 pub fn delete(connection: &mut PgConnection, id: OrgId) -> Result<(), Error> {
+    diesel::update(sessions::table.filter(sessions::org_id.eq(id)))
+        .set(sessions::org_id.eq(None::<OrgId>))
+        .execute(connection)?;
+    diesel::update(users::table.filter(users::last_org_id.eq(id)))
+        .set(users::last_org_id.eq(None::<OrgId>))
+        .execute(connection)?;
     diesel::delete(orgs::table.find(id)).execute(connection)?;
     Ok(())
 }
@@ -165,7 +173,6 @@ pub fn others(
     id: OrgId,
     except: UserId,
 ) -> Result<Vec<(UserId, String, String)>, Error> {
-    use crate::db::schema::users;
     Ok(memberships::table
         .inner_join(users::table)
         .filter(memberships::org_id.eq(id))

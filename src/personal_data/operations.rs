@@ -25,11 +25,13 @@ pub fn export(connection: &mut PgConnection, now: DateTime<Utc>, user_id: UserId
 pub fn delete_account(connection: &mut PgConnection, caller: &Caller<Session>) -> Result<(), Error> {
     let now = caller.now();
     // Organisations first, as everywhere: two who leave one at once wait for each other here.
-    for org_id in store::lock_owned_orgs(connection, caller.user_id)? {
+    for org_id in store::lock_joined_orgs(connection, caller.user_id)? {
         match store::others(connection, org_id, caller.user_id)? {
             (true, false) => return Err(Error::new(Code::LastOwner)),
             (false, _) => {
-                store::delete_org(connection, org_id)?;
+                if let Some(logo_id) = store::delete_org(connection, org_id)? {
+                    images::delete(connection, logo_id)?;
+                }
                 let entry = Entry::by(caller, "org.deleted").org(org_id);
                 audit::record(connection, entry.object("org", org_id.uuid(), None))?;
             }

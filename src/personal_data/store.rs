@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::db::schema::{memberships, orgs, users};
 use crate::error::Error;
-use crate::ids::{OrgId, UserId};
+use crate::ids::{ImageId, OrgId, UserId};
 
 #[derive(QueryableByName)]
 struct Gathered {
@@ -26,17 +26,17 @@ pub fn gather(connection: &mut PgConnection, now: DateTime<Utc>, user_id: UserId
     Ok(gathered.data)
 }
 
-/// The organisations a person owns, locked, in one order for all.
-pub fn lock_owned_orgs(connection: &mut PgConnection, user_id: UserId) -> Result<Vec<OrgId>, Error> {
-    let owned = memberships::table
+/// The organisations a person is a member of, locked, in one order for all: who decides about members there comes before
+/// or after.
+pub fn lock_joined_orgs(connection: &mut PgConnection, user_id: UserId) -> Result<Vec<OrgId>, Error> {
+    let joined = memberships::table
         .filter(memberships::user_id.eq(user_id))
-        .filter(memberships::role.eq("owner"))
         .select(memberships::org_id);
     Ok(orgs::table
-        .filter(orgs::id.eq_any(owned))
+        .filter(orgs::id.eq_any(joined))
         .order(orgs::id)
         .select(orgs::id)
-        .for_update()
+        .for_no_key_update()
         .load(connection)?)
 }
 
@@ -51,9 +51,11 @@ pub fn others(connection: &mut PgConnection, org_id: OrgId, user_id: UserId) -> 
     )
 }
 
-pub fn delete_org(connection: &mut PgConnection, id: OrgId) -> Result<(), Error> {
-    diesel::delete(orgs::table.find(id)).execute(connection)?;
-    Ok(())
+/// Deletes an organisation, and gives its logo, which nothing shows any more.
+pub fn delete_org(connection: &mut PgConnection, id: OrgId) -> Result<Option<ImageId>, Error> {
+    Ok(diesel::delete(orgs::table.find(id))
+        .returning(orgs::logo_id)
+        .get_result(connection)?)
 }
 
 pub fn delete_user(connection: &mut PgConnection, id: UserId) -> Result<(), Error> {

@@ -141,14 +141,14 @@ async fn an_extension_counts_from_the_expiry_or_from_now() {
 
 #[actix_web::test]
 async fn an_extension_takes_a_fresh_password() {
-    let app = TestApp::start();
+    let app = TestApp::start_with(&[("KEYWARD_ACCESS_TOKEN_SECONDS", "86400")]);
     let ada = app.person("ada").await;
     let key = app.key(&ada, json!({"expires_in_days": 10})).await;
     let extend = || {
         app.post(&format!("{}/extend", key.path()), &json!({"days": 1}))
             .bearer(&ada.access_token)
     };
-    app.sql("UPDATE sessions SET authenticated_at = authenticated_at - interval '11 minutes'");
+    app.advance(TimeDelta::minutes(11));
     let token = app
         .post("/auth/refresh", &json!({"refresh_token": ada.refresh_token}))
         .await

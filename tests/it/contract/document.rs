@@ -362,3 +362,21 @@ async fn a_base_path_moves_everything_but_probes_and_well_known() {
     let document: Value = serde_json::from_str(&app::document(&config).to_json().unwrap()).unwrap();
     assert_eq!(document["servers"][0]["url"], "https://example.com/account");
 }
+
+#[test]
+fn the_words_of_an_enum_are_those_of_the_api_not_of_the_code() {
+    let document = document();
+    let mut waiting = vec![&document];
+    while let Some(value) = waiting.pop() {
+        if let Some(words) = value.get("enum").and_then(Value::as_array) {
+            for word in words.iter().filter_map(Value::as_str) {
+                assert!(!word.starts_with(|c: char| c.is_ascii_uppercase()), "{words:?}");
+            }
+        }
+        match value {
+            Value::Object(members) => waiting.extend(members.values()),
+            Value::Array(items) => waiting.extend(items),
+            _ => {}
+        }
+    }
+}

@@ -44,9 +44,8 @@ fn start(app: &TestApp, service: SocketAddr) -> Option<Nginx> {
     let folder = tempfile::tempdir().unwrap();
     let address = free_address();
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .iter()
         .map(|kind| format!("{kind}_temp_path {}/{kind};\n", folder.path().display()))
-        .collect();
+        .concat();
     let configuration = include_str!("../../../docs/gateways/nginx.conf")
         .replace("127.0.0.1:8080", &app.address.to_string())
         .replace("127.0.0.1:3000", &service.to_string())

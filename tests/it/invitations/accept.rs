@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{PASSWORD, Person, TestApp};
 
-fn by_link<'a>(app: &TestApp, token: &str, person: &'a Person) -> crate::support::Call {
+fn by_link(app: &TestApp, token: &str, person: &Person) -> crate::support::Call {
     app.post("/invitations/accept", &json!({"token": token}))
         .bearer(&person.access_token)
 }

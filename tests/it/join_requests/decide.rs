@@ -255,3 +255,18 @@ async fn an_organisation_that_closes_keeps_what_was_asked() {
         .expect(200);
     assert_eq!(app.roles(&org, &bob).await.len(), 2);
 }
+
+#[actix_web::test]
+async fn asking_again_and_again_does_not_fill_a_mailbox() {
+    let app = TestApp::start();
+    let (ada, bob) = (app.person("ada").await, app.person("bob").await);
+    let org = open_org(&app, &ada, "Acme").await;
+    for _ in 0..12 {
+        let id = app.ask(&org, &bob).await;
+        app.delete(&format!("/orgs/{org}/join-requests/{id}"))
+            .bearer(&bob.access_token)
+            .await
+            .expect(204);
+    }
+    assert_eq!(app.mails_to("ada@example.com").await.len(), 10);
+}

@@ -127,3 +127,158 @@ async fn the_database_itself_refuses_what_would_leave_no_owner() {
     );
     assert_eq!(count_owners(&app, &org, &ada).await, 1);
 }
+
+/// A small generator of numbers, the same on every run (Knuth, MMIX).
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self
+            .0
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(self.0 >> 33).unwrap() % sides
+    }
+}
+
+#[actix_web::test]
+async fn whatever_happens_at_once_every_organisation_has_an_owner_and_nothing_breaks() {
+    let app = TestApp::start_with(&[("KEYWARD_RATE_LIMITS", "off")]);
+    let second = app.another();
+    let mut people = Vec::new();
+    for name in ["ada", "bob", "eve", "kim", "max"] {
+        people.push(app.person(name).await);
+    }
+    let body = json!({"name": "Acme", "join_policy": "request"});
+    let org = app.org_with(&people[0], &body).await["id"].as_str().unwrap().to_owned();
+    for person in &people[1..] {
+        app.join(&org, person, OrgRole::Owner).await;
+    }
+    let mut dice = Dice(1815);
+    for round in 0..25 {
+        let calls: Vec<_> = (0..12)
+            .map(|n| {
+                let app = if n % 2 == 0 { &app } else { &second };
+                let (actor, target) = (&people[dice.roll(5)], &people[dice.roll(5)]);
+                let member = format!("/orgs/{org}/members/{}", target.id);
+                let call = match dice.roll(8) {
+                    0 | 1 => app.patch(&member, &json!({"role": "member"})),
+                    2 => app.patch(&member, &json!({"role": "admin"})),
+                    3 => app.patch(&member, &json!({"role": "owner"})),
+                    4 => app.delete(&member),
+                    5 => app.post(
+                        &format!("/orgs/{org}/transfer"),
+                        &json!({"user_id": target.id, "current_password": crate::support::PASSWORD}),
+                    ),
+                    6 => app.post(
+                        &format!("/orgs/{org}/invitations"),
+                        &json!({"email": target.email, "role": "member"}),
+                    ),
+                    _ => app.request("POST", &format!("/orgs/{org}/join-requests")),
+                };
+                call.bearer(&actor.access_token).send()
+            })
+            .collect();
+        for reply in futures_util::future::join_all(calls).await {
+            assert!(reply.status < 500, "round {round}: {}", reply.text());
+        }
+        // Whoever is outside and may, comes in; all at once again.
+        let mut doors = Vec::new();
+        for (n, person) in people.iter().enumerate() {
+            let app = if n % 2 == 0 { &app } else { &second };
+            let invited = app
+                .get("/invitations?state=pending")
+                .bearer(&person.access_token)
+                .await
+                .expect(200);
+            for invitation in invited["data"].as_array().unwrap() {
+                let path = format!("/invitations/{}/accept", invitation["id"].as_str().unwrap());
+                doors.push(app.request("POST", &path).bearer(&person.access_token).send());
+            }
+            let waiting = app
+                .get(&format!("/orgs/{org}/join-requests?state=pending"))
+                .bearer(&person.access_token)
+                .await;
+            if waiting.status == 200 {
+                for request in waiting.json()["data"].as_array().unwrap() {
+                    let id = request["id"].as_str().unwrap();
+                    let path = format!("/orgs/{org}/join-requests/{id}/approve");
+                    doors.push(app.request("POST", &path).bearer(&person.access_token).send());
+                }
+            }
+        }
+        for reply in futures_util::future::join_all(doors).await {
+            assert!(reply.status < 500, "round {round}: {}", reply.text());
+        }
+        assert_owned(&app);
+    }
+    // Enough has happened to mean something.
+    let mut done = app.audited(&org);
+    assert!(done.len() > 40, "{done:?}");
+    done.sort();
+    done.dedup();
+    assert!(done.len() > 6, "{done:?}");
+}
+
+/// Every organisation has an owner; nobody is both inside and at the door.
+fn assert_owned(app: &TestApp) {
+    use diesel::prelude::*;
+    use diesel::sql_types::BigInt;
+    #[derive(QueryableByName)]
+    struct Count {
+        #[diesel(sql_type = BigInt)]
+        count: i64,
+    }
+    for wrong in [
+        "orgs o WHERE NOT EXISTS (SELECT FROM memberships m WHERE m.org_id = o.id AND m.role = 'owner')",
+        "join_requests r JOIN memberships m USING (org_id, user_id) WHERE num_nonnulls(approved_at, rejected_at, withdrawn_at) = 0",
+        "invitations i JOIN users u USING (email) JOIN memberships m ON m.org_id = i.org_id AND m.user_id = u.id \
+         WHERE num_nonnulls(accepted_at, declined_at, revoked_at) = 0",
+        "one_time_tokens t JOIN invitations i ON i.id = t.invitation_id WHERE num_nonnulls(t.used_at, t.voided_at) = 0 \
+         AND num_nonnulls(accepted_at, declined_at, revoked_at) = 1",
+        "notifications n JOIN invitations i ON i.id = n.invitation_id WHERE n.resolved_at IS NULL \
+         AND num_nonnulls(accepted_at, declined_at, revoked_at) = 1",
+        "notifications n JOIN join_requests r ON r.id = n.join_request_id WHERE n.resolved_at IS NULL \
+         AND num_nonnulls(approved_at, rejected_at, withdrawn_at) = 1",
+    ] {
+        let count: Count = diesel::sql_query(format!("SELECT count(*) AS count FROM {wrong}"))
+            .get_result(&mut app.connect())
+            .unwrap();
+        assert_eq!(count.count, 0, "{wrong}");
+    }
+}
+
+#[actix_web::test]
+async fn an_account_that_ends_while_others_decide_about_it_breaks_nothing() {
+    let app = TestApp::start();
+    let second = app.another();
+    let ada = app.person("ada").await;
+    let org = app.org(&ada, "Acme").await;
+    for round in 0..12 {
+        let person = app.person(&format!("guest{round}")).await;
+        app.join(&org, &person, OrgRole::Admin).await;
+        let invitation = app
+            .invite(&org, &person, &format!("new{round}@example.com"), "member")
+            .await;
+        let path = format!("/orgs/{org}/members/{}", person.id);
+        let (ends, changes, removes, resends) = futures_util::future::join4(
+            app.delete("/me").bearer(&person.access_token).send(),
+            second
+                .patch(&path, &json!({"role": "member"}))
+                .bearer(&ada.access_token)
+                .send(),
+            app.delete(&path).bearer(&ada.access_token).send(),
+            second
+                .request("POST", &format!("/orgs/{org}/invitations/{invitation}/resend"))
+                .bearer(&ada.access_token)
+                .send(),
+        )
+        .await;
+        assert_eq!(ends.status, 204, "round {round}: {}", ends.text());
+        for reply in [changes, removes, resends] {
+            assert!(reply.status < 500, "round {round}: {}", reply.text());
+        }
+        assert_eq!(app.roles(&org, &ada).await.len(), 1);
+    }
+    assert_owned(&app);
+}

@@ -142,3 +142,43 @@ async fn who_does_not_want_a_mail_is_told_in_the_centre_alone() {
     let subjects: Vec<String> = app.mails().await.into_iter().map(|mail| mail.subject).collect();
     assert_eq!(subjects, ["Your password was changed"]);
 }
+
+#[actix_web::test]
+async fn who_does_not_want_invitations_by_mail_finds_them_in_the_centre() {
+    let app = TestApp::start();
+    let (ada, bob) = (app.person("ada").await, app.person("bob").await);
+    let org = app.org(&ada, "Acme").await;
+    app.put(
+        "/notifications/preferences",
+        &json!({"mail": {"org_invitation": false}}),
+    )
+    .bearer(&bob.access_token)
+    .await
+    .expect(200);
+    for email in ["bob@example.com", "carol@example.com"] {
+        app.post(
+            &format!("/orgs/{org}/invitations"),
+            &json!({"email": email, "role": "member"}),
+        )
+        .bearer(&ada.access_token)
+        .await
+        .expect(201);
+    }
+    assert!(app.mails_to("bob@example.com").await.is_empty());
+    assert_eq!(app.mails_to("carol@example.com").await.len(), 1);
+    let page = app.get("/notifications").bearer(&bob.access_token).await.expect(200);
+    let action = &page["data"][0]["actions"][0];
+    assert_eq!(action["name"], "accept");
+    // What the notification says can be done, can be done; then there is nothing left to do.
+    app.request(action["method"].as_str().unwrap(), action["path"].as_str().unwrap())
+        .bearer(&bob.access_token)
+        .await
+        .expect(200);
+    let page = app
+        .get("/notifications?type=org_invitation")
+        .bearer(&bob.access_token)
+        .await
+        .expect(200);
+    assert_eq!(page["data"][0]["actions"], json!([]));
+    assert!(page["data"][0]["resolved_at"].is_string());
+}

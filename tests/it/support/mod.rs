@@ -8,6 +8,5 @@ mod postgres;
 mod reply;
 
 pub use app::{TestApp, config_with};
-pub use mailbox::Mail;
 pub use people::{PASSWORD, Person};
 pub use reply::{Call, Reply};
