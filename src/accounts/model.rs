@@ -8,6 +8,7 @@ use crate::error::{FieldCode, Invalid};
 use crate::http::clean_line;
 use crate::ids::{ImageId, OrgId, UserId};
 use crate::locale::Locale;
+use crate::memberships::OrgSummary;
 use crate::notifications::Recipient;
 
 /// Names that would be taken for the service itself, or that stand in its paths.
@@ -162,6 +163,18 @@ pub struct User {
     pub last_login_at: Option<DateTime<Utc>>,
     /// When an administrator disabled the account.
     pub disabled_at: Option<DateTime<Utc>>,
+}
+
+/// An account and what stands around it.
+pub struct Profile {
+    /// The account.
+    pub user: User,
+    /// The address that waits for confirmation.
+    pub pending_email: Option<String>,
+    /// Where the credential acts.
+    pub org: Option<OrgSummary>,
+    /// How many notifications were not read.
+    pub unread_notifications: i64,
 }
 
 impl User {

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::pg::PgConnection;
 
-use super::model::{Nickname, TimeZone, User, Username};
+use super::model::{Nickname, Profile, TimeZone, User, Username};
 use super::store::{self, NewRegistration, ProfileChange};
 use crate::audit::{self, Entry};
 use crate::auth::{Account, Caller, OfSession, Password, PlatformRole};
@@ -13,8 +13,6 @@ use crate::http::{Change, Client, Precondition};
 use crate::ids::UserId;
 use crate::locale::Locale;
 use crate::mail::{EmailAddress, MailLimit, Message, outbox};
-use crate::memberships::{self, OrgSummary};
-use crate::notifications;
 use crate::one_time_tokens::{self, Target};
 use crate::secret::{Purpose, ServerSecret, Token};
 use crate::state::State;
@@ -150,33 +148,10 @@ pub fn find_user_for_update(connection: &mut PgConnection, id: UserId) -> Result
     store::find_for_update(connection, id)?.ok_or_else(Error::not_found)
 }
 
-/// A profile and what stands around it.
-pub struct Profile {
-    pub user: User,
-    pub pending_email: Option<String>,
-    pub org: Option<OrgSummary>,
-    pub unread_notifications: i64,
-}
-
 /// Everything `GET /me` shows.
 pub fn profile<P>(connection: &mut PgConnection, caller: &Caller<P>) -> Result<Profile, Error> {
-    let user = find_user(connection, caller.user_id)?;
-    profile_of(connection, caller, user)
-}
-
-fn profile_of<P>(connection: &mut PgConnection, caller: &Caller<P>, user: User) -> Result<Profile, Error> {
-    let org = match caller.org {
-        Some(acting) => memberships::find(connection, acting.org_id, user.id)?.map(|membership| membership.summary()),
-        None => None,
-    };
-    let pending_email = store::pending_email(connection, caller.now(), user.id)?;
-    let unread_notifications = notifications::count_unread(connection, user.id)?;
-    Ok(Profile {
-        user,
-        pending_email,
-        org,
-        unread_notifications,
-    })
+    let org_id = caller.org.map(|acting| acting.org_id);
+    store::find_profile(connection, caller.now(), caller.user_id, org_id)?.ok_or_else(Error::not_found)
 }
 
 /// What `PATCH /me` can change.
@@ -224,7 +199,7 @@ pub fn update_profile<P>(
         }
     }
     if changed.is_empty() {
-        return profile_of(connection, caller, user);
+        return profile(connection, caller);
     }
     if let Some(new) = &username {
         if store::is_resting(connection, now, new, user.id)? {
@@ -241,12 +216,12 @@ pub fn update_profile<P>(
         locale: locale.map(Locale::as_str),
         time_zone,
     };
-    let user = store::update_profile(connection, now, user.id, change).map_err(taken)?;
+    store::update_profile(connection, now, user.id, change).map_err(taken)?;
     audit::record(
         connection,
         Entry::by(caller, "account.profile_changed").detail("changed", changed),
     )?;
-    profile_of(connection, caller, user)
+    profile(connection, caller)
 }
 
 /// Which unique constraint decided against somebody.

@@ -6,8 +6,8 @@ use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::avatar;
-use super::model::{Nickname, TimeZone, Username};
-use super::operations::{self, Profile, ProfileChanges, Registrant};
+use super::model::{Nickname, Profile, TimeZone, Username};
+use super::operations::{self, ProfileChanges, Registrant};
 use crate::auth::{Caller, MeRead, MeWrite, Password, PlatformRole, Session};
 use crate::config::{Config, Feature, Registration};
 use crate::error::Error;

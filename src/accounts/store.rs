@@ -5,13 +5,14 @@ use diesel::dsl::exists;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
 
-use super::model::{User, Username};
-use crate::auth::PlatformRole;
-use crate::db::schema::{email_changes, registrations, released_usernames, users};
+use super::model::{Profile, User, Username};
+use crate::auth::{OrgRole, PlatformRole};
+use crate::db::schema::{email_changes, memberships, notifications, orgs, registrations, released_usernames, users};
 use crate::error::Error;
-use crate::ids::{ImageId, RegistrationId, UserId};
+use crate::ids::{ImageId, OrgId, RegistrationId, UserId};
 use crate::locale::Locale;
 use crate::mail::EmailAddress;
+use crate::memberships::OrgSummary;
 
 /// For how long a name somebody gave up is kept from others.
 const USERNAME_REST: TimeDelta = TimeDelta::days(30);
@@ -317,15 +318,54 @@ pub fn release_username(
     Ok(())
 }
 
-pub fn pending_email(connection: &mut PgConnection, now: DateTime<Utc>, id: UserId) -> Result<Option<String>, Error> {
-    Ok(email_changes::table
+/// A person's account with what other slices hold about them, in one statement: it is asked for often.
+pub fn find_profile(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    id: UserId,
+    org_id: Option<OrgId>,
+) -> Result<Option<Profile>, Error> {
+    type Row = (
+        User,
+        Option<String>,
+        Option<i64>,
+        Option<(OrgId, String, String, String)>,
+    );
+    let pending = email_changes::table
         .filter(email_changes::user_id.eq(id))
         .filter(email_changes::confirmed_at.is_null())
         .filter(email_changes::cancelled_at.is_null())
         .filter(email_changes::expires_at.gt(now))
-        .select(email_changes::new_email)
+        .select(email_changes::new_email);
+    let unread = notifications::table
+        .filter(notifications::user_id.eq(id))
+        .filter(notifications::read_at.is_null())
+        .count();
+    let acting = memberships::user_id
+        .eq(users::id)
+        .and(memberships::org_id.nullable().eq(org_id));
+    let row: Option<Row> = users::table
+        .left_join(memberships::table.inner_join(orgs::table).on(acting))
+        .filter(users::id.eq(id))
+        .select((
+            User::as_select(),
+            pending.single_value(),
+            unread.single_value(),
+            (orgs::id, orgs::name, orgs::slug, memberships::role).nullable(),
+        ))
         .first(connection)
-        .optional()?)
+        .optional()?;
+    Ok(row.map(|(user, pending_email, unread, org)| Profile {
+        user,
+        pending_email,
+        unread_notifications: unread.unwrap_or_default(),
+        org: org.map(|(id, name, slug, role)| OrgSummary {
+            id,
+            name,
+            slug,
+            role: OrgRole::stored(&role),
+        }),
+    }))
 }
 
 /// Gives an account a new password, and proves its address if that was not done: the mailbox has shown itself. `seen` is the

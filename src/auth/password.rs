@@ -1,11 +1,12 @@
 //! Passwords: normalised, hashed with Argon2id (RFC 9106), never on the async threads, never too many at once.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use argon2::password_hash::phc::PasswordHash;
-use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
-use argon2::{Algorithm, Argon2, Params, Version};
+use argon2::{Algorithm, Argon2, Block, Params, Version};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 use tokio::sync::Semaphore;
@@ -67,11 +68,17 @@ impl utoipa::PartialSchema for Password {
 
 impl utoipa::ToSchema for Password {}
 
-/// Hashes and checks passwords, as many at once as there are cores: each takes its memory and its whole core.
+/// The memory of one hash, as Argon2 works on it.
+type Memory = Vec<Block>;
+
+/// Hashes and checks passwords, as many at once as there are cores: each takes its memory and its whole core. The memory is
+/// kept and used again: giving megabytes back and asking for them anew costs time, and leaves holes in the heap.
 #[derive(Clone)]
 pub struct Hasher {
     argon2: Argon2<'static>,
     permits: Arc<Semaphore>,
+    /// As many as there are permits, at most.
+    memories: Arc<Mutex<Vec<Memory>>>,
     /// The hash of nothing anybody knows, to spend the same time on accounts that do not exist.
     dummy: Arc<str>,
 }
@@ -88,30 +95,31 @@ impl Hasher {
         let permits = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let mut nobody = [0_u8; 32];
         crate::secret::fill_random(&mut nobody).map_err(|_| Error::internal("no randomness"))?;
-        let dummy = argon2
-            .hash_password(&nobody)
-            .map_err(|error| Error::internal(error.to_string()))?
-            .to_string();
+        let dummy = phc_string(&argon2, &nobody, &mut Memory::new())?;
         Ok(Self {
             argon2,
             permits: Arc::new(Semaphore::new(permits)),
+            memories: Arc::default(),
             dummy: dummy.into(),
         })
     }
 
     async fn take_turn<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&Argon2<'static>) -> Result<T, Error> + Send + 'static,
+        work: impl FnOnce(&Argon2<'static>, &mut Memory) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let permit = tokio::time::timeout(PATIENCE, Arc::clone(&self.permits).acquire_owned())
             .await
             .map_err(Error::unavailable)?
             .map_err(Error::unavailable)?;
-        let argon2 = self.argon2.clone();
+        let (argon2, memories) = (self.argon2.clone(), Arc::clone(&self.memories));
         #[expect(clippy::disallowed_methods, reason = "bounded by the permit")]
         let done = tokio::task::spawn_blocking(move || {
             let _permit = permit;
-            work(&argon2)
+            let mut memory = lock(&memories).pop().unwrap_or_default();
+            let result = work(&argon2, &mut memory);
+            lock(&memories).push(memory);
+            result
         });
         done.await.map_err(Error::internal)?
     }
@@ -121,12 +129,8 @@ impl Hasher {
     /// # Errors
     /// `unavailable` when no turn comes in time.
     pub async fn hash(&self, password: Password) -> Result<String, Error> {
-        self.take_turn(move |argon2| {
-            let hash = argon2.hash_password(password.expose().as_bytes());
-            hash.map(|hash| hash.to_string())
-                .map_err(|error| Error::internal(error.to_string()))
-        })
-        .await
+        self.take_turn(move |argon2, memory| phc_string(argon2, password.expose().as_bytes(), memory))
+            .await
     }
 
     /// Whether `password` is the one behind `hash`; without a hash the same time is spent, and the answer is no.
@@ -135,11 +139,9 @@ impl Hasher {
     /// `unavailable` when no turn comes in time.
     pub async fn verify(&self, password: Password, hash: Option<String>) -> Result<bool, Error> {
         let dummy = Arc::clone(&self.dummy);
-        self.take_turn(move |argon2| {
-            let known = hash.is_some();
-            let parsed = PasswordHash::new(hash.as_deref().unwrap_or(&dummy))
-                .map_err(|error| Error::internal(error.to_string()))?;
-            Ok(argon2.verify_password(password.expose().as_bytes(), &parsed).is_ok() && known)
+        self.take_turn(move |_, memory| {
+            let is_right = matches(hash.as_deref().unwrap_or(&dummy), password.expose().as_bytes(), memory)?;
+            Ok(is_right && hash.is_some())
         })
         .await
     }
@@ -153,5 +155,74 @@ impl Hasher {
             let wanted = self.argon2.params();
             (params.m_cost(), params.t_cost(), params.p_cost()) != (wanted.m_cost(), wanted.t_cost(), wanted.p_cost())
         })
+    }
+}
+
+fn lock(memories: &Mutex<Vec<Memory>>) -> MutexGuard<'_, Vec<Memory>> {
+    // Nothing that can panic is done while it is held.
+    memories.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn digest(argon2: &Argon2<'_>, password: &[u8], salt: &[u8], out: &mut [u8], memory: &mut Memory) -> Result<(), Error> {
+    memory.resize(argon2.params().block_count(), Block::new());
+    argon2
+        .hash_password_into_with_memory(password, salt, out, memory)
+        .map_err(|error| Error::internal(error.to_string()))
+}
+
+/// Hashes a password under a new salt, and writes the hash in the PHC string format.
+fn phc_string(argon2: &Argon2<'_>, password: &[u8], memory: &mut Memory) -> Result<String, Error> {
+    let (mut salt, mut out) = ([0_u8; 16], [0_u8; 32]);
+    crate::secret::fill_random(&mut salt).map_err(|_| Error::internal("no randomness"))?;
+    digest(argon2, password, &salt, &mut out, memory)?;
+    let params = argon2.params();
+    let (m, t, p) = (params.m_cost(), params.t_cost(), params.p_cost());
+    let [salt, out] = [salt.as_slice(), out.as_slice()].map(|bytes| STANDARD_NO_PAD.encode(bytes));
+    Ok(format!("$argon2id$v=19$m={m},t={t},p={p}${salt}${out}"))
+}
+
+/// Whether a password is the one behind a PHC string, at the cost that is written there.
+fn matches(phc: &str, password: &[u8], memory: &mut Memory) -> Result<bool, Error> {
+    let unreadable = || Error::internal("a stored password hash cannot be read");
+    let parsed = PasswordHash::new(phc).map_err(|_| unreadable())?;
+    let algorithm = Algorithm::try_from(parsed.algorithm.as_ref()).map_err(|_| unreadable())?;
+    let params = Params::try_from(&parsed).map_err(|_| unreadable())?;
+    let (Some(salt), Some(expected)) = (&parsed.salt, &parsed.hash) else {
+        return Err(unreadable());
+    };
+    let mut out = vec![0; expected.as_bytes().len()];
+    digest(
+        &Argon2::new(algorithm, Version::V0x13, params),
+        password,
+        salt,
+        &mut out,
+        memory,
+    )?;
+    Ok(crate::secret::equal(&out, expected.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hash_is_a_phc_string_that_others_can_check_and_theirs_can_be_checked_here() {
+        use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
+
+        let argon2 = Argon2::new(
+            Algorithm::Argon2id,
+            Version::V0x13,
+            Params::new(16, 2, 1, None).unwrap(),
+        );
+        let ours = phc_string(&argon2, b"secret", &mut Memory::new()).unwrap();
+        let parsed = PasswordHash::new(&ours).unwrap();
+        assert!(Argon2::default().verify_password(b"secret", &parsed).is_ok());
+        assert!(Argon2::default().verify_password(b"Secret", &parsed).is_err());
+        let theirs = argon2.hash_password(b"secret").unwrap().to_string();
+        // The memory may still hold what another hash left there, and be of another size.
+        let mut memory = vec![Block::new(); 64];
+        for (password, is_right) in [(b"secret", true), (b"Secret", false), (b"secret", true)] {
+            assert_eq!(matches(&theirs, password, &mut memory).unwrap(), is_right);
+        }
     }
 }
