@@ -32,7 +32,7 @@ pub struct HealthResponse {
 )]
 #[get("/livez")]
 async fn get_livez(input: Input) -> Result<HttpResponse, Error> {
-    input.none()?;
+    input.none().await?;
     Ok(HttpResponse::Ok().json(HealthResponse { status: "ok" }))
 }
 
@@ -45,7 +45,7 @@ async fn get_livez(input: Input) -> Result<HttpResponse, Error> {
 )]
 #[get("/readyz")]
 async fn get_readyz(input: Input, state: web::Data<State>) -> Result<HttpResponse, Error> {
-    input.none()?;
+    input.none().await?;
     if state.is_draining() {
         return Err(Error::unavailable("draining"));
     }

@@ -20,7 +20,9 @@ const UPKEEP_INTERVAL: std::time::Duration = std::time::Duration::from_secs(5);
 /// # Errors
 /// The filter cannot be read; one line that names the setting.
 pub fn log(config: &Config) -> Result<(), String> {
-    let filter = EnvFilter::try_new(&config.log).map_err(|error| format!("KEYWARD_LOG: {error}"))?;
+    // What strangers send that is not HTTP is no error of ours.
+    let directives = format!("actix_http=off,{}", config.log);
+    let filter = EnvFilter::try_new(directives).map_err(|error| format!("KEYWARD_LOG: {error}"))?;
     let pretty = match config.log_format {
         LogFormat::Pretty => true,
         LogFormat::Json => false,

@@ -62,7 +62,7 @@ pub(super) async fn delete_avatar(
     input: Input,
     state: web::Data<State>,
 ) -> Result<Answer, Error> {
-    input.none()?;
+    input.none().await?;
     state
         .db
         .transaction(move |connection| replace(connection, &caller, None))

@@ -18,6 +18,6 @@ pub use operations::{NewUser, check_password, create_user, find_user, find_user_
 pub use routes::{AcceptedResponse, MailedTokenRequest, router};
 pub use store::{
     delete_expired_registrations as sweep_registrations, delete_registrations, delete_unverified, find_by_login,
-    is_taken, list as list_users, move_email, registered_hashes, release_username, set_disabled, set_password,
-    set_role, void_password,
+    is_taken, list as list_users, move_email, registered_hash, release_username, set_disabled, set_password, set_role,
+    void_password,
 };

@@ -240,7 +240,7 @@ impl MeResponse {
 )]
 #[get("/me")]
 async fn get_me(caller: Caller<MeRead>, input: Input, state: web::Data<State>) -> Result<Answer, Error> {
-    input.none()?;
+    input.none().await?;
     let profile = state
         .db
         .run(move |connection| operations::profile(connection, &caller))
@@ -322,7 +322,7 @@ async fn get_username_availability(
     input: Input,
     state: web::Data<State>,
 ) -> Result<HttpResponse, Error> {
-    input.none()?;
+    input.none().await?;
     let available = match Username::try_from(name.into_inner()) {
         Err(_) => false,
         Ok(username) => {

@@ -140,20 +140,17 @@ pub fn newest_registration(
         .optional()?)
 }
 
-/// Password hashes of the newest open sign-ups of an address: their owners are told to verify it, whether or not it has an
-/// account as well.
+/// The password hash of the newest open sign-up of an address: who signed up with it is told to verify it, whether or not
+/// it has an account as well.
 ///
 /// # Errors
 /// When the database fails.
-pub fn registered_hashes(connection: &mut PgConnection, now: DateTime<Utc>, email: &str) -> Result<Vec<String>, Error> {
-    const MOST: i64 = 3;
-    Ok(registrations::table
-        .filter(registrations::email.eq(email))
-        .filter(registrations::expires_at.gt(now))
-        .order(registrations::created_at.desc())
-        .limit(MOST)
-        .select(registrations::password_hash)
-        .load(connection)?)
+pub fn registered_hash(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    email: &str,
+) -> Result<Option<String>, Error> {
+    Ok(newest_registration(connection, now, email)?.map(|registration| registration.password_hash))
 }
 
 /// Ends all sign-ups of an address.

@@ -98,7 +98,7 @@ async fn get_user(
     state: web::Data<State>,
 ) -> Result<Answer, Error> {
     let user = state.db.run(move |connection| operations::find(connection, id)).await?;
-    input.none()?;
+    input.none().await?;
     let version = user.version();
     Ok(Answer::ok(&UserResponse::from(user))?.etag(version))
 }
@@ -169,7 +169,7 @@ async fn revoke_user_sessions(
     state: web::Data<State>,
 ) -> Result<HttpResponse, Error> {
     state.db.run(move |connection| operations::find(connection, id)).await?;
-    input.none()?;
+    input.none().await?;
     idempotent
         .transaction(&state.db, move |connection| {
             operations::revoke_sessions(connection, &caller, id)?;

@@ -158,7 +158,7 @@ async fn delete_org_api_key(
         .db
         .run(move |connection| OrgCaller::require(connection, &asking, org_id, OrgAct::RevokeOrgApiKey))
         .await?;
-    input.none()?;
+    input.none().await?;
     state
         .db
         .transaction(move |connection| {

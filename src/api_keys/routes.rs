@@ -70,7 +70,7 @@ pub struct ScopeListResponse {
 )]
 #[get("/scopes")]
 async fn list_scopes(input: Input, state: web::Data<State>) -> Result<Answer, Error> {
-    input.none()?;
+    input.none().await?;
     let data = state.scopes.all().iter().map(|scope| ScopeResponse {
         name: scope.name.clone(),
         service: scope.service.clone(),
@@ -275,7 +275,7 @@ async fn get_api_key(
         .db
         .run(move |connection| operations::find(connection, now, user_id, id))
         .await?;
-    input.none()?;
+    input.none().await?;
     ApiKeyResponse::answer(record, now, &state)
 }
 
@@ -299,7 +299,7 @@ async fn get_current_api_key(
     input: Input,
     state: web::Data<State>,
 ) -> Result<Answer, Error> {
-    input.none()?;
+    input.none().await?;
     let (now, user_id, id) = (caller.now(), caller.user_id, own_id(&caller)?);
     let record = state
         .db
@@ -321,7 +321,7 @@ async fn delete_current_api_key(
     input: Input,
     state: web::Data<State>,
 ) -> Result<Answer, Error> {
-    input.none()?;
+    input.none().await?;
     let id = own_id(&caller)?;
     state
         .db
@@ -435,7 +435,7 @@ async fn delete_api_key(
         .db
         .run(move |connection| operations::find(connection, now, user_id, id).map(|_| ()))
         .await?;
-    input.none()?;
+    input.none().await?;
     state
         .db
         .transaction(move |connection| {
@@ -489,7 +489,10 @@ async fn delete_api_keys(
                 not_found: Vec::new(),
             };
             for id in ids {
-                let is_gone = ApiKeyId::parse(&id).is_some_and(|id| gone.contains(&id));
+                // In the one spelling, so that what was sent in two is named once.
+                let parsed = ApiKeyId::parse(&id);
+                let is_gone = parsed.is_some_and(|id| gone.contains(&id));
+                let id = parsed.map_or(id, |id| id.to_string());
                 let list = if is_gone {
                     &mut answer.deleted
                 } else {

@@ -49,7 +49,7 @@ pub async fn authenticate(
             .as_ref()
             .map_or("", |(state, _)| state.config.base_path.as_str());
         let path = request.path().strip_prefix(base_path).unwrap_or_default();
-        if !MOMENTARY.iter().any(|momentary| path.starts_with(momentary)) {
+        if !MOMENTARY.iter().any(|momentary| path.starts_with(momentary)) && !path.ends_with("/switch") {
             request.extensions_mut().insert(Owner {
                 user_id: authenticated.user_id,
                 credential: id.map_or_else(|| "session".to_owned(), |id| id.to_string()),
@@ -128,9 +128,14 @@ fn is_denied<B>(response: &ServiceResponse<B>) -> bool {
     error.is_some_and(|error| matches!(error.code(), Code::InsufficientScope | Code::SessionRequired))
 }
 
-/// Where a repetition is not answered from memory: the answer is good for the moment only, and before `/auth/forward` the
-/// key is meant for somebody else.
-const MOMENTARY: [&str; 3] = ["/auth/forward", "/auth/introspect", "/api-keys/verify"];
+/// Where (and at `/orgs/{org_id}/switch`) a repetition is not answered from memory: the answer is good for the moment only,
+/// or is a token, which is made anew; and before `/auth/forward` the key is meant for somebody else.
+const MOMENTARY: [&str; 4] = [
+    "/auth/forward",
+    "/auth/introspect",
+    "/api-keys/verify",
+    "/auth/reauthenticate",
+];
 
 /// Without a database nobody can be told apart: that is 503, never a wrong 401.
 fn unavailable(error: &Error) -> Identity {

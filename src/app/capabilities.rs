@@ -61,6 +61,6 @@ impl CapabilitiesResponse {
 )]
 #[get("/capabilities")]
 pub(super) async fn get_capabilities(input: Input, state: web::Data<State>) -> Result<HttpResponse, Error> {
-    input.none()?;
+    input.none().await?;
     Ok(HttpResponse::Ok().json(CapabilitiesResponse::of(&state.config)))
 }

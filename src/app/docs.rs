@@ -33,7 +33,7 @@ pub fn router(routes: &mut ServiceConfig) {
 )]
 #[get("/openapi.json")]
 async fn get_openapi(request: HttpRequest, input: Input, document: web::Data<Document>) -> Result<HttpResponse, Error> {
-    input.none()?;
+    input.none().await?;
     Ok(cacheable(&request, document.0.clone(), "application/json", "no-cache"))
 }
 

@@ -2,11 +2,11 @@
 
 use actix_web::App;
 use utoipa::openapi::content::ContentBuilder;
-use utoipa::openapi::path::Operation;
-use utoipa::openapi::schema::Schema;
+use utoipa::openapi::path::{Operation, Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::openapi::server::Server;
-use utoipa::openapi::{OpenApi, PathItem, Ref, RefOr, ResponseBuilder};
+use utoipa::openapi::{OpenApi, PathItem, Ref, RefOr, Required, ResponseBuilder};
 use utoipa::{OpenApi as _, PartialSchema as _, ToSchema as _};
 use utoipa_actix_web::AppExt as _;
 
@@ -74,8 +74,20 @@ pub fn document(config: &Config) -> OpenApi {
     let api_key = bearer("An API key, from `POST /api-keys`.");
     components.security_schemes.insert("session".to_owned(), session);
     components.security_schemes.insert("api_key".to_owned(), api_key);
-    for operation in document.paths.paths.values_mut().flat_map(operations) {
-        complete(operation);
+    for path in document.paths.paths.values_mut() {
+        for operation in operations(path) {
+            complete(operation);
+        }
+        let is_guarded = |operation: &Operation| operation.security.is_some();
+        if let Some(operation) = path.post.as_mut().filter(|operation| is_guarded(operation)) {
+            let text = "A name of your own for this request, 1 to 255 visible ASCII characters: repeated with it within 24 \
+                        hours, it gets the first answer again and has no second effect.";
+            add_header(operation, "Idempotency-Key", text);
+        }
+        if let Some(operation) = path.patch.as_mut() {
+            let text = "The `ETag` that was read: if it is another by now, nothing changes, and the answer is 412.";
+            add_header(operation, "If-Match", text);
+        }
     }
     document
 }
@@ -116,4 +128,20 @@ fn complete(operation: &mut Operation) {
         .responses
         .responses
         .insert("default".to_owned(), RefOr::T(response));
+}
+
+/// A header that every operation of a kind takes, and none needs.
+fn add_header(operation: &mut Operation, name: &str, description: &str) {
+    let parameters = operation.parameters.get_or_insert_default();
+    let is_there = |parameter: &RefOr<Parameter>| matches!(parameter, RefOr::T(known) if known.name == name);
+    if !parameters.iter().any(is_there) {
+        let header = ParameterBuilder::new()
+            .name(name)
+            .parameter_in(ParameterIn::Header)
+            .required(Required::False)
+            .description(Some(description))
+            .schema(Some(ObjectBuilder::new().schema_type(Type::String)))
+            .build();
+        parameters.push(RefOr::T(header));
+    }
 }

@@ -3,8 +3,11 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keyward::config::{Config, DEFAULT_ADMIN_BIND};
 use keyward::mail::Mailer;
+use keyward::secret::fill_random;
 use keyward::{app, telemetry, worker};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -44,7 +47,7 @@ pub fn run(place: &Place, listeners: Listeners) -> Result<(), Failure> {
             actix_web::rt::spawn(telemetry::serve(admin, metrics).map_err(one_line)?);
         }
         let background = worker::spawn(state.clone(), database_url, mailer);
-        greet(&state.config);
+        greet(&state.config)?;
         let mut terminated = signal(SignalKind::terminate()).map_err(one_line)?;
         let mut interrupted = signal(SignalKind::interrupt()).map_err(one_line)?;
         // Who presses Ctrl-C stands in front of it and waits; a proxy must be given time to notice.
@@ -59,14 +62,18 @@ pub fn run(place: &Place, listeners: Listeners) -> Result<(), Failure> {
     })
 }
 
-/// Tells whoever started it what to try first.
-fn greet(config: &Config) {
+/// Tells whoever started it what to try first; the password is another each time, for it may be kept.
+fn greet(config: &Config) -> Result<(), Failure> {
+    let mut password = [0_u8; 12];
+    fill_random(&mut password).map_err(|_| "the system has no randomness to give")?;
+    let password = URL_SAFE_NO_PAD.encode(password);
     let url = config.public_url();
     let url = url.as_str();
     println!("Keyward is at {url}");
     println!("Swagger UI:   {url}/docs/");
     println!(
         "Sign up:      curl -i {url}/auth/register -H 'Content-Type: application/json' \
-         -d '{{\"email\":\"you@example.com\",\"password\":\"plum-rocket-tundra-fiddle\"}}'"
+         -d '{{\"email\":\"you@example.com\",\"password\":\"{password}\"}}'"
     );
+    Ok(())
 }

@@ -12,7 +12,7 @@ use crate::auth::{Caller, Session};
 use crate::error::{Code, Error, FieldCode, Invalid};
 use crate::http::Client;
 use crate::ids::UserId;
-use crate::mail::{EmailAddress, Message, outbox};
+use crate::mail::{EmailAddress, MailLimit, Message, outbox};
 use crate::notifications::{self, Notice, Subject};
 use crate::one_time_tokens::{self, Target};
 use crate::secret::{Purpose, ServerSecret, Token};
@@ -37,7 +37,7 @@ pub fn status(connection: &mut PgConnection, now: DateTime<Utc>, user_id: UserId
 /// `validation_error` when it is the address already.
 pub fn request(
     connection: &mut PgConnection,
-    secret: &ServerSecret,
+    (secret, limit): (&ServerSecret, MailLimit),
     caller: &Caller<Session>,
     new_email: &EmailAddress,
 ) -> Result<Email, Error> {
@@ -49,7 +49,7 @@ pub fn request(
     }
     cancel_pending(connection, now, user.id)?;
     let change = store::insert(connection, now, user.id, &user.email, new_email.as_str())?;
-    mail_new_address(connection, secret, now, &user, &change)?;
+    mail_new_address(connection, (secret, limit), now, &user, &change)?;
     let target = Target::EmailChange(change.id);
     // Good until the change can take effect no more, and after that for as long as it can be undone.
     let token_id = one_time_tokens::issue(
@@ -86,7 +86,7 @@ pub fn request(
 /// The link to the new address, or the notice to the account that has it.
 fn mail_new_address(
     connection: &mut PgConnection,
-    secret: &ServerSecret,
+    (secret, limit): (&ServerSecret, MailLimit),
     now: DateTime<Utc>,
     user: &User,
     change: &EmailChange,
@@ -103,7 +103,10 @@ fn mail_new_address(
             new_email: change.new_email.clone(),
         }
     };
-    outbox::enqueue(connection, now, &change.new_email, user.locale(), &message)?;
+    // Nobody has shown yet that they want mail there.
+    if limit.allows(connection, now, &change.new_email)? {
+        outbox::enqueue(connection, now, &change.new_email, user.locale(), &message)?;
+    }
     Ok(())
 }
 
@@ -111,14 +114,18 @@ fn mail_new_address(
 ///
 /// # Errors
 /// `invalid_state` when no change is pending.
-pub fn resend(connection: &mut PgConnection, secret: &ServerSecret, caller: &Caller<Session>) -> Result<Email, Error> {
+pub fn resend(
+    connection: &mut PgConnection,
+    (secret, limit): (&ServerSecret, MailLimit),
+    caller: &Caller<Session>,
+) -> Result<Email, Error> {
     let now = caller.now();
     let user = accounts::find_user_for_update(connection, caller.user_id)?;
     let change = store::find_open(connection, user.id)?
         .filter(|change| change.is_pending(now))
         .ok_or_else(|| Error::with_detail(Code::InvalidState, "No change of address is pending."))?;
     let change = store::prolong(connection, now, change.id)?;
-    mail_new_address(connection, secret, now, &user, &change)?;
+    mail_new_address(connection, (secret, limit), now, &user, &change)?;
     audit::record(
         connection,
         Entry::by(caller, "email.change_resent").object("email_change", change.id.uuid(), None),

@@ -78,7 +78,7 @@ impl From<Email> for EmailResponse {
 )]
 #[get("/email")]
 async fn get_email(caller: Caller<MeRead>, input: Input, state: web::Data<State>) -> Result<Answer, Error> {
-    input.none()?;
+    input.none().await?;
     let (now, user_id) = (caller.now(), caller.user_id);
     let email = state
         .db
@@ -128,10 +128,10 @@ async fn request_email_change(
         return Err(Error::field("#/confirm_email", mismatch));
     }
     accounts::require_fresh(&state, &caller, request.current_password).await?;
-    let secret = state.secret.clone();
+    let (secret, limit) = (state.secret.clone(), state.mail_limit);
     let response = idempotent
         .transaction(&state.db, move |connection| {
-            let email = operations::request(connection, &secret, &caller, &request.new_email)?;
+            let email = operations::request(connection, (&secret, limit), &caller, &request.new_email)?;
             Answer::accepted(&EmailResponse::from(email))
         })
         .await?;
@@ -179,11 +179,15 @@ async fn resend_email_change(
     input: Input,
     state: web::Data<State>,
 ) -> Result<HttpResponse, Error> {
-    input.none()?;
-    let secret = state.secret.clone();
+    input.none().await?;
+    let (secret, limit) = (state.secret.clone(), state.mail_limit);
     let response = idempotent
         .transaction(&state.db, move |connection| {
-            Answer::accepted(&EmailResponse::from(operations::resend(connection, &secret, &caller)?))
+            Answer::accepted(&EmailResponse::from(operations::resend(
+                connection,
+                (&secret, limit),
+                &caller,
+            )?))
         })
         .await?;
     state.mail_waiting.notify_one();
@@ -201,7 +205,7 @@ async fn delete_pending_email_change(
     input: Input,
     state: web::Data<State>,
 ) -> Result<Answer, Error> {
-    input.none()?;
+    input.none().await?;
     state
         .db
         .transaction(move |connection| operations::cancel(connection, &caller))

@@ -21,11 +21,11 @@ pub fn root_router(routes: &mut ServiceConfig) {
 /// revocation: ask `POST /auth/introspect` or `GET /auth/forward` for that.
 #[utoipa::path(
     operation_id = "getJwks", tag = "Verification",
-    responses((status = 200, description = "A JSON Web Key Set", body = serde_json::Value)),
+    responses((status = 200, description = "A JSON Web Key Set", body = serde_json::Value, content_type = "application/jwk-set+json")),
 )]
 #[get("/.well-known/jwks.json")]
 async fn get_jwks(request: HttpRequest, input: Input, state: web::Data<State>) -> Result<HttpResponse, Error> {
-    input.none()?;
+    input.none().await?;
     let keys = serde_json::to_vec(&state.tokens.jwks()).map_err(Error::internal)?;
     Ok(cacheable(
         &request,
@@ -57,7 +57,7 @@ pub struct ProtectedResourceResponse {
 )]
 #[get("/.well-known/oauth-protected-resource")]
 async fn get_protected_resource(input: Input, state: web::Data<State>) -> Result<HttpResponse, Error> {
-    input.none()?;
+    input.none().await?;
     let url = state.config.public_url();
     Ok(HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, "public, max-age=300"))

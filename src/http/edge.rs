@@ -215,11 +215,24 @@ impl RouteTable {
         table
     }
 
+    /// The methods of a path that stands in the document as it is, without parameters.
+    pub(super) fn allow_literal(&self, path: &str) -> Option<String> {
+        self.fixed.contains(path).then(|| self.allow(path)).flatten()
+    }
+
     fn allow(&self, path: &str) -> Option<String> {
+        // A path that stands there as it is is not also an id of something.
+        let is_fixed = self.fixed.contains(path);
         let mut methods: Vec<&str> = self
             .routes
             .iter()
-            .filter(|(route, _)| route.is_match(path))
+            .filter(|(route, _)| {
+                if is_fixed {
+                    route.pattern() == Some(path)
+                } else {
+                    route.is_match(path)
+                }
+            })
             .flat_map(|(_, methods)| methods.iter().map(String::as_str))
             .collect();
         if methods.is_empty() {

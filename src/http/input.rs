@@ -4,6 +4,7 @@ use std::future::{Ready, ready};
 use std::time::Duration;
 
 use actix_web::dev::Payload;
+use actix_web::http::Method;
 use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderValue};
 use actix_web::web::{Bytes, BytesMut};
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
@@ -51,15 +52,18 @@ impl FromMembers for Nothing {
 }
 
 impl Input {
-    /// Neither query nor body is wanted.
+    /// Neither query nor body is wanted. Of a GET nobody reads a body; of the others an empty object is as good as none.
     ///
     /// # Errors
-    /// `validation_error` for a query parameter.
-    pub fn none(&self) -> Result<(), Error> {
-        self.query::<Nothing>().map(|_| ())
+    /// `validation_error` for a query parameter or a member; as [`Input::json`] for a body that is none.
+    pub async fn none(self) -> Result<(), Error> {
+        if self.request.method() == Method::GET {
+            return self.query::<Nothing>().map(|_| ());
+        }
+        self.optional_json::<Nothing>().await.map(|_| ())
     }
 
-    /// The query, and no body.
+    /// The query; a body is not looked at.
     ///
     /// # Errors
     /// `validation_error`.

@@ -1,13 +1,18 @@
 //! Ids in paths.
 
-use actix_web::dev::Payload;
-use actix_web::{FromRequest, HttpRequest};
+use std::future::{Ready, ready};
 
-use crate::error::Error;
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpRequest, web};
+use futures_util::FutureExt as _;
+use futures_util::future::{Either, LocalBoxFuture};
+
+use super::{MAX_BODY_BYTES, RouteTable};
+use crate::error::{Code, Error};
 use crate::ids::Id;
 
 /// The ids of a path, in its order: `Path<OrgId>` or `Path<(OrgId, UserId)>`. What is not an id is 404, the same as one
-/// that names nothing. Being ready at once, it answers after the credential, which is a handler's first argument.
+/// that names nothing. It answers after the credential, which is a handler's first argument and ready at once.
 #[derive(Clone, Copy, Debug)]
 pub struct Path<T>(pub T);
 
@@ -29,12 +34,27 @@ impl<A: Id, B: Id> FromPath for (A, B) {
     }
 }
 
-impl<T: FromPath> FromRequest for Path<T> {
+impl<T: FromPath + 'static> FromRequest for Path<T> {
     type Error = Error;
-    type Future = std::future::Ready<Result<Self, Error>>;
+    type Future = Either<Ready<Result<Self, Error>>, LocalBoxFuture<'static, Result<Self, Error>>>;
 
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let segments = request.match_info().iter().map(|(_, segment)| segment);
-        std::future::ready(T::from_path(segments).map(Self).ok_or_else(Error::not_found))
+        match T::from_path(segments) {
+            Some(ids) => Either::Left(ready(Ok(Self(ids)))),
+            None => Either::Right(refuse(request.clone(), payload.take()).map(Err).boxed_local()),
+        }
+    }
+}
+
+async fn refuse(request: HttpRequest, mut payload: Payload) -> Error {
+    // As where the id is one, but of nothing: a body that nobody has read would close the connection, by which the two
+    // could be told apart. Whether it is a fitting body does not matter.
+    let _ = super::input::read(request.headers(), &mut payload, MAX_BODY_BYTES).await;
+    // `/api-keys/current` is no id, but a path with other methods than this one.
+    let routes = request.app_data::<web::Data<RouteTable>>();
+    match routes.and_then(|routes| routes.allow_literal(request.path())) {
+        Some(methods) => Error::new(Code::MethodNotAllowed).allow(methods),
+        None => Error::not_found(),
     }
 }

@@ -196,7 +196,7 @@ async fn get_problem(code: web::Path<String>, input: super::Input) -> Result<Htt
         .iter()
         .find(|known| known.as_str() == code.as_str())
         .ok_or_else(Error::not_found)?;
-    input.none()?;
+    input.none().await?;
     let page = format!(
         "<!doctype html>\n<html lang=\"en\"><meta charset=\"utf-8\"><title>{title}</title>\n<h1>{title}</h1>\n\
          <p>Status {status}, code <code>{name}</code></p>\n<p>{meaning}</p>\n</html>\n",

@@ -34,7 +34,7 @@ async fn get_avatar(
         .run(move |connection| store::find(connection, id))
         .await?
         .ok_or_else(Error::not_found)?;
-    input.none()?;
+    input.none().await?;
     Ok(cacheable(
         &request,
         content.into(),

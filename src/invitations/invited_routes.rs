@@ -98,7 +98,7 @@ async fn accept_invitation(
     state: web::Data<State>,
 ) -> Result<HttpResponse, Error> {
     check(&state, &caller, id).await?;
-    input.none()?;
+    input.none().await?;
     let inner = state.clone();
     idempotent
         .transaction(&state.db, move |connection| {
@@ -125,7 +125,7 @@ async fn decline_invitation(
     state: web::Data<State>,
 ) -> Result<HttpResponse, Error> {
     check(&state, &caller, id).await?;
-    input.none()?;
+    input.none().await?;
     let inner = state.clone();
     idempotent
         .transaction(&state.db, move |connection| {

@@ -139,7 +139,7 @@ async fn get_org_invitation(
         .db
         .run(move |connection| operations::find(connection, &caller, ids, OrgAct::ReadInvitation))
         .await?;
-    input.none()?;
+    input.none().await?;
     Answer::ok(&InvitationResponse::new(invitation, now, &state.config))
 }
 
@@ -171,7 +171,7 @@ async fn revoke_invitation(
     state: web::Data<State>,
 ) -> Result<Answer, Error> {
     check(&state, &caller, ids, OrgAct::RevokeInvitation).await?;
-    input.none()?;
+    input.none().await?;
     state
         .db
         .transaction(move |connection| operations::revoke(connection, &caller, ids))
@@ -199,7 +199,7 @@ async fn resend_invitation(
     state: web::Data<State>,
 ) -> Result<HttpResponse, Error> {
     check(&state, &caller, ids, OrgAct::ResendInvitation).await?;
-    input.none()?;
+    input.none().await?;
     let inner = state.clone();
     let answer = idempotent
         .transaction(&state.db, move |connection| {

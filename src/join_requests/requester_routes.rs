@@ -185,7 +185,7 @@ async fn get_join_request(
         .db
         .run(move |connection| operations::read(connection, &caller, ids))
         .await?;
-    input.none()?;
+    input.none().await?;
     Answer::ok(&JoinRequestResponse::new(request, &state.config))
 }
 
@@ -212,7 +212,7 @@ async fn withdraw_join_request(
         .db
         .run(move |connection| operations::find_own(connection, &asking, ids))
         .await?;
-    input.none()?;
+    input.none().await?;
     state
         .db
         .transaction(move |connection| operations::withdraw(connection, &caller, ids))

@@ -27,7 +27,9 @@ fn canonical(text: String) -> Result<String, Invalid> {
         return Err(invalid());
     }
     let domain = idna::domain_to_ascii_strict(&domain.nfc().collect::<String>()).map_err(|_| invalid())?;
-    if domain.starts_with('[') || !domain.contains('.') || domain.ends_with('.') {
+    // A last label of digits is that of a network address (RFC 3696 §2).
+    let (_, last) = domain.rsplit_once('.').ok_or_else(invalid)?;
+    if domain.starts_with('[') || last.is_empty() || last.bytes().all(|b| b.is_ascii_digit()) {
         return Err(invalid());
     }
     let address = format!("{}@{domain}", local.to_ascii_lowercase());
@@ -104,6 +106,7 @@ mod tests {
             "a@example.com.",
             "a@-example.com",
             "a\0@example.com",
+            "a@127.0.0.1",
             "a@example.com\u{202e}",
             " a@example.com",
             &long,

@@ -6,8 +6,12 @@ use diesel::pg::PgConnection;
 use super::outbox;
 use crate::error::Error;
 
-/// Mails to one address, of all kinds together, and in what time.
-const MOST: (i64, TimeDelta) = (10, TimeDelta::hours(1));
+/// Mails to one address, of all kinds together, in an hour.
+const MOST: i64 = 10;
+/// Links to set the password anew, in an hour: a reserve of their own, so that nobody who fills the other can keep an owner
+/// from their account.
+const MOST_RESETS: i64 = 5;
+const WINDOW: TimeDelta = TimeDelta::hours(1);
 
 /// Counts mails by their recipient, unless limits of rate are switched off. What tells an owner of an act on their account
 /// is counted, but never held back.
@@ -24,6 +28,20 @@ impl MailLimit {
     /// # Errors
     /// When the database fails.
     pub fn allows(&self, connection: &mut PgConnection, now: DateTime<Utc>, recipient: &str) -> Result<bool, Error> {
-        Ok(!self.enabled || outbox::count_since(connection, recipient, now - MOST.1)? < MOST.0)
+        Ok(!self.enabled || outbox::count_since(connection, recipient, None, now - WINDOW)? < MOST)
+    }
+
+    /// Whether another link to set the password anew may go to `recipient`.
+    ///
+    /// # Errors
+    /// When the database fails.
+    pub fn allows_reset(
+        &self,
+        connection: &mut PgConnection,
+        now: DateTime<Utc>,
+        recipient: &str,
+    ) -> Result<bool, Error> {
+        let kind = Some("reset_password");
+        Ok(!self.enabled || outbox::count_since(connection, recipient, kind, now - WINDOW)? < MOST_RESETS)
     }
 }

@@ -145,7 +145,7 @@ async fn get_member(
         .db
         .run(move |connection| operations::target(connection, &caller, ids, OrgAct::ReadMember))
         .await?;
-    input.none()?;
+    input.none().await?;
     MemberResponse::answer(member, &state)
 }
 
@@ -231,7 +231,7 @@ async fn remove_member(
     state: web::Data<State>,
 ) -> Result<Answer, Error> {
     check_target(&state, &caller, ids, operations::ending(&caller, ids.1)).await?;
-    input.none()?;
+    input.none().await?;
     state
         .db
         .transaction(move |connection| operations::remove(connection, &caller, ids, &precondition))

@@ -219,7 +219,7 @@ async fn read_all_notifications(
     input: Input,
     state: web::Data<State>,
 ) -> Result<HttpResponse, Error> {
-    input.none()?;
+    input.none().await?;
     idempotent
         .transaction(&state.db, move |connection| {
             store::read_all(connection, caller.now(), caller.user_id)?;
@@ -248,7 +248,7 @@ async fn delete_notification(
     if found.await?.is_empty() {
         return Err(Error::not_found());
     }
-    input.none()?;
+    input.none().await?;
     state
         .db
         .transaction(move |connection| operations::delete(connection, user_id, id))
@@ -328,7 +328,7 @@ async fn get_notification_preferences(
     input: Input,
     state: web::Data<State>,
 ) -> Result<Answer, Error> {
-    input.none()?;
+    input.none().await?;
     let preferences = state
         .db
         .run(move |connection| operations::preferences(connection, caller.user_id))

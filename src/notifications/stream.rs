@@ -50,7 +50,7 @@ pub async fn stream_notifications(
     state: web::Data<State>,
     centre: web::Data<Centre>,
 ) -> Result<HttpResponse, Error> {
-    input.none()?;
+    input.none().await?;
     let last = request
         .headers()
         .get("last-event-id")

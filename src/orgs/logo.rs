@@ -71,7 +71,7 @@ pub(super) async fn delete_logo(
     state: web::Data<State>,
 ) -> Result<Answer, Error> {
     OrgCaller::check(&state, &caller, org_id, OrgAct::DeleteLogo).await?;
-    input.none()?;
+    input.none().await?;
     state
         .db
         .transaction(move |connection| operations::replace_logo(connection, &caller, org_id, OrgAct::DeleteLogo, None))

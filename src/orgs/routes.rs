@@ -175,7 +175,7 @@ async fn get_org(
         .db
         .run(move |connection| operations::read(connection, &caller, org_id))
         .await?;
-    input.none()?;
+    input.none().await?;
     OrgResponse::answer(view, &state)
 }
 
@@ -289,13 +289,13 @@ async fn switch_org(
     state: web::Data<State>,
 ) -> Result<HttpResponse, Error> {
     OrgCaller::check(&state, &caller, org_id, OrgAct::SwitchOrg).await?;
-    input.none()?;
+    input.none().await?;
     let (id, now) = (caller.session_id()?, caller.now());
     let (tokens, secret) = (state.tokens.clone(), state.secret.clone());
     idempotent
         .transaction(&state.db, move |connection| {
             let grant = sessions::switch_org(connection, &caller, id, org_id)?;
-            Ok(Answer::ok(&grant.tokens(now, &tokens, &secret)?)?.secret("access_token"))
+            Answer::ok(&grant.tokens(now, &tokens, &secret)?)
         })
         .await
 }

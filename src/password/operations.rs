@@ -61,7 +61,7 @@ pub fn forget(
     let user = accounts::find_by_login(connection, address.as_str())?;
     let user_id = user.as_ref().map(|user| user.id);
     if let Some(user) = user
-        && limit.allows(connection, now, &user.email)?
+        && limit.allows_reset(connection, now, &user.email)?
     {
         let target = Target::User(user.id);
         let token_id = one_time_tokens::issue(connection, secret, now, Purpose::ResetPassword, target, RESET_LIFETIME)?;

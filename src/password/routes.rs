@@ -48,7 +48,7 @@ pub struct PasswordPolicyResponse {
 )]
 #[get("/password/policy")]
 async fn get_password_policy(input: Input, state: web::Data<State>) -> Result<HttpResponse, Error> {
-    input.none()?;
+    input.none().await?;
     let Policy {
         min_length,
         max_length,

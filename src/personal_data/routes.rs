@@ -28,7 +28,7 @@ pub fn router(routes: &mut ServiceConfig) {
 )]
 #[get("/me/export")]
 async fn export_me(caller: Caller<Session>, input: Input, state: web::Data<State>) -> Result<HttpResponse, Error> {
-    input.none()?;
+    input.none().await?;
     accounts::require_fresh(&state, &caller, None).await?;
     let (now, user_id) = (caller.now(), caller.user_id);
     let data = state

@@ -96,15 +96,18 @@ pub async fn log_in(state: &State, client: Client, attempt: Login) -> Result<Gra
             };
             throttle.admit(connection, looker.now, &account, looker.ip)?;
             let email = user.as_ref().map_or(login.as_str(), |user| user.email.as_str());
-            let registered = accounts::registered_hashes(connection, looker.now, email)?;
+            let registered = accounts::registered_hash(connection, looker.now, email)?;
             Ok((user, registered, account))
         })
         .await?;
     let proven = user.filter(|user| user.email_verified_at.is_some());
     let hash = proven.as_ref().and_then(|user| user.password_hash.clone());
     let right = state.hasher.verify(password.clone(), hash).await?;
+    let is_proven = proven.is_some();
     let Some(user) = proven.filter(|_| right) else {
-        return Err(refuse(state, client, account, password, registered).await?);
+        // As much work whether or not there is an open sign-up.
+        let signs_up = state.hasher.verify(password, registered).await?;
+        return Err(refuse(state, client, account, (is_proven, signs_up)).await?);
     };
     let outdated = user
         .password_hash
@@ -115,35 +118,43 @@ pub async fn log_in(state: &State, client: Client, attempt: Login) -> Result<Gra
     } else {
         None
     };
-    let (secret, throttle) = (state.secret.clone(), state.throttle);
-    let grant = state
+    let (secret, throttle, ip) = (state.secret.clone(), state.throttle, client.ip);
+    let begun = state
         .db
         .transaction(move |connection| {
             throttle.clear(connection, &account, client.ip)?;
             begin(connection, &secret, &client, &user, new_hash.as_deref(), org_id)
         })
-        .await?;
+        .await;
+    if begun.is_err() {
+        // The password was right all the same, and what fails after it is no guess.
+        state
+            .db
+            .transaction(move |connection| throttle.clear(connection, &account, ip))
+            .await?;
+    }
     state.mail_waiting.notify_one();
-    Ok(grant)
+    begun
 }
 
-/// The password is not that of a proven account; whether it is that of an open sign-up decides which refusal it is.
+/// The password is not that of a proven account; whether it is that of the newest open sign-up decides which refusal it
+/// is. Where there is a proven account the attempt counts either way: anybody can sign up with its address, and must not
+/// be able to take their guesses back by it.
 async fn refuse(
     state: &State,
     client: Client,
     account: Account,
-    password: Password,
-    registered: Vec<String>,
+    (is_proven, signs_up): (bool, bool),
 ) -> Result<Error, Error> {
-    for hash in registered {
-        if state.hasher.verify(password.clone(), Some(hash)).await? {
-            let throttle = state.throttle;
+    if signs_up {
+        if !is_proven {
+            let (throttle, ip) = (state.throttle, client.ip);
             state
                 .db
-                .transaction(move |connection| throttle.clear(connection, &account, client.ip))
+                .transaction(move |connection| throttle.clear(connection, &account, ip))
                 .await?;
-            return Ok(Error::new(Code::EmailUnverified));
         }
+        return Ok(Error::new(Code::EmailUnverified));
     }
     let entry = Entry::by_anybody(&client, "session.login_failed").failed();
     state

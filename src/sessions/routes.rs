@@ -227,18 +227,24 @@ async fn log_out(
 ) -> Result<HttpResponse, Error> {
     let caller = <Caller<Session> as actix_web::FromRequest>::extract(&request).await;
     let body: LogOutRequest = input.optional_json().await?;
-    if let Some((token, _)) = presented(&request, &state, body.refresh_token)? {
-        state
-            .db
-            .transaction(move |connection| operations::log_out_with(connection, &client, &token))
-            .await?;
-    } else {
-        let caller = caller?;
-        let id = caller.session_id()?;
-        state
-            .db
-            .transaction(move |connection| operations::end(connection, &caller, id, EndReason::LoggedOut))
-            .await?;
+    // What is said outright counts first; a cookie may be left over from another time.
+    match (body.refresh_token, caller) {
+        (None, Ok(caller)) => {
+            let id = caller.session_id()?;
+            state
+                .db
+                .transaction(move |connection| operations::end(connection, &caller, id, EndReason::LoggedOut))
+                .await?;
+        }
+        (in_body, caller) => {
+            let Some((token, _)) = presented(&request, &state, in_body)? else {
+                return Err(caller.err().unwrap_or_else(|| Error::new(Code::AuthenticationRequired)));
+            };
+            state
+                .db
+                .transaction(move |connection| operations::log_out_with(connection, &client, &token))
+                .await?;
+        }
     }
     let mut response = HttpResponse::NoContent();
     if request.cookie(COOKIE).is_some() {
@@ -277,7 +283,7 @@ async fn reauthenticate(
     idempotent
         .transaction(&state.db, move |connection| {
             let grant = operations::reauthenticate(connection, &caller, id)?;
-            Ok(Answer::ok(&grant.tokens(now, &tokens, &secret)?)?.secret("access_token"))
+            Answer::ok(&grant.tokens(now, &tokens, &secret)?)
         })
         .await
 }
@@ -318,7 +324,7 @@ pub struct SessionListResponse {
 )]
 #[get("/auth/sessions")]
 async fn list_sessions(caller: Caller<Session>, input: Input, state: web::Data<State>) -> Result<Answer, Error> {
-    input.none()?;
+    input.none().await?;
     let (now, user_id, current) = (caller.now(), caller.user_id, caller.session_id()?);
     let sessions = state
         .db
@@ -352,7 +358,7 @@ async fn delete_session(
     input: Input,
     state: web::Data<State>,
 ) -> Result<Answer, Error> {
-    input.none()?;
+    input.none().await?;
     state
         .db
         .transaction(move |connection| operations::end(connection, &caller, id, EndReason::EndedByUser))
@@ -371,7 +377,7 @@ async fn delete_other_sessions(
     input: Input,
     state: web::Data<State>,
 ) -> Result<Answer, Error> {
-    input.none()?;
+    input.none().await?;
     let id = caller.session_id()?;
     state
         .db

@@ -35,17 +35,27 @@ pub fn enqueue(
     Ok(id)
 }
 
-/// How many mails were put into the outbox for `recipient` since `since`: what limits mail to one address.
+/// How many mails (of one kind, or of all) were put into the outbox for `recipient` since `since`: what limits mail to one
+/// address.
 ///
 /// # Errors
 /// The database fails.
-pub fn count_since(conn: &mut PgConnection, recipient: &str, since: DateTime<Utc>) -> Result<i64, Error> {
-    let count = mail_outbox::table
+pub fn count_since(
+    conn: &mut PgConnection,
+    recipient: &str,
+    kind: Option<&str>,
+    since: DateTime<Utc>,
+) -> Result<i64, Error> {
+    let mails = mail_outbox::table
         .filter(mail_outbox::recipient.eq(recipient))
-        .filter(mail_outbox::created_at.gt(since))
-        .count()
-        .get_result(conn)?;
-    Ok(count)
+        .filter(mail_outbox::created_at.gt(since));
+    Ok(match kind {
+        Some(kind) => {
+            let of_kind = mail_outbox::message.retrieve_as_text("kind").eq(kind);
+            mails.filter(of_kind).count().get_result(conn)?
+        }
+        None => mails.count().get_result(conn)?,
+    })
 }
 
 /// Deletes the mails that were sent or given up and are older than `before`; answers how many.

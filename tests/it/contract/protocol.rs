@@ -147,3 +147,56 @@ async fn a_body_without_a_media_type_is_not_guessed_at() {
         .await
         .refused(401, "invalid_credentials");
 }
+
+#[actix_web::test]
+async fn a_literal_path_is_not_taken_for_an_id() {
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    let reply = app.get("/api-keys/verify").bearer(&ada.access_token).await;
+    reply.refused(405, "method_not_allowed");
+    assert_eq!(reply.header("allow"), Some("OPTIONS, POST"));
+    let options = app.request("OPTIONS", "/api-keys/current").await;
+    assert_eq!(options.header("allow"), Some("DELETE, GET, HEAD, OPTIONS"));
+}
+
+#[actix_web::test]
+async fn where_no_body_is_wanted_none_but_an_empty_one_is_taken() {
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    let call = || app.request("POST", "/notifications/read-all").bearer(&ada.access_token);
+    call()
+        .json(&json!({"surprise": 1}))
+        .await
+        .invalid(&[("#/surprise", "unknown_field")]);
+    call()
+        .body("text/plain", "x")
+        .await
+        .refused(415, "unsupported_media_type");
+    call().json(&json!({})).await.expect(204);
+    call().await.expect(204);
+    let unread = app.delete("/auth/sessions").bearer(&ada.access_token);
+    unread
+        .json(&json!({"surprise": 1}))
+        .await
+        .invalid(&[("#/surprise", "unknown_field")]);
+}
+
+#[actix_web::test]
+async fn an_id_of_nothing_and_no_id_at_all_are_answered_alike() {
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    let ask = |id: &'static str| {
+        app.patch(&format!("/api-keys/{id}"), &json!({"name": "x"}))
+            .bearer(&ada.access_token)
+            .send()
+    };
+    let [nothing, none] = [ask("0198a3c0-0000-7000-8000-000000000000").await, ask("nope").await];
+    nothing.refused(404, "not_found");
+    assert_eq!(nothing.without_request_id(), none.without_request_id());
+    let names = |reply: &crate::support::Reply| {
+        let mut names: Vec<String> = reply.headers.keys().map(ToString::to_string).collect();
+        names.sort();
+        names
+    };
+    assert_eq!(names(&nothing), names(&none));
+}

@@ -185,6 +185,34 @@ async fn strangers_cannot_flood_a_mailbox() {
 }
 
 #[actix_web::test]
+async fn who_floods_a_mailbox_keeps_nobody_from_their_account() {
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    app.person("bob").await;
+    for n in 0..15 {
+        app.post(
+            "/auth/register",
+            &json!({"email": "bob@example.com", "password": PASSWORD}),
+        )
+        .await
+        .expect(202);
+        let path = if n == 0 { "/email" } else { "/email/resend" };
+        let call = app.request("POST", path).bearer(&ada.access_token);
+        let call = if n == 0 {
+            call.json(&json!({"new_email": "bob@example.com"}))
+        } else {
+            call
+        };
+        call.await.expect(202);
+    }
+    assert_eq!(app.mails_to("bob@example.com").await.len(), 10);
+    app.post("/password/forgot", &json!({"email": "bob@example.com"}))
+        .await
+        .expect(202);
+    app.last_mail_to("bob@example.com").await.token("reset-password");
+}
+
+#[actix_web::test]
 async fn the_policy_is_published_and_checked_without_an_account() {
     let app = TestApp::start_with(&[
         ("KEYWARD_PASSWORD_CLASSES", "digit"),

@@ -304,3 +304,50 @@ async fn an_access_token_opens_no_other_door() {
         .await
         .refused(401, "invalid_token");
 }
+
+#[actix_web::test]
+async fn signing_up_with_a_victims_address_takes_no_guesses_back() {
+    let app = TestApp::start();
+    app.person("ada").await;
+    let attackers = "violet-kettle-orbit-saddle";
+    let body = json!({"email": "ada@example.com", "password": attackers});
+    app.post("/auth/register", &body).await.expect(202);
+    let mut statuses = Vec::new();
+    for n in 0..14 {
+        let password = if n % 4 == 3 { attackers } else { "wrong" };
+        let login = json!({"login": "ada@example.com", "password": password});
+        statuses.push(app.post("/auth/login", &login).await.status);
+    }
+    assert_eq!(&statuses[..10], &[401, 401, 401, 403, 401, 401, 401, 403, 401, 401]);
+    assert_eq!(&statuses[10..], &[429; 4]);
+}
+
+#[actix_web::test]
+async fn a_right_password_is_no_guess_wherever_it_leads() {
+    let app = TestApp::start();
+    app.person("ada").await;
+    for org_id in ["nonsense", "0198a3c0-0000-7000-8000-000000000000"] {
+        for _ in 0..8 {
+            let login = json!({"login": "ada", "password": PASSWORD, "org_id": org_id});
+            app.post("/auth/login", &login).await.refused(404, "not_found");
+        }
+    }
+    app.log_in("ada", PASSWORD).await;
+}
+
+#[actix_web::test]
+async fn a_cookie_left_over_does_not_keep_anybody_from_logging_out() {
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    let reply = app
+        .request("POST", "/auth/logout")
+        .bearer(&ada.access_token)
+        .header("cookie", "__Secure-keyward_refresh=stale")
+        .await;
+    assert!(reply.header("set-cookie").unwrap().contains("Max-Age=0"));
+    reply.expect(204);
+    app.get("/me")
+        .bearer(&ada.access_token)
+        .await
+        .refused(401, "invalid_token");
+}
