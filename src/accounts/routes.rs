@@ -16,8 +16,8 @@ use crate::ids::UserId;
 use crate::images;
 use crate::locale::Locale;
 use crate::mail::EmailAddress;
-use crate::members;
 use crate::memberships::OrgSummary;
+use crate::request_type;
 use crate::secret::Token;
 use crate::state::State;
 
@@ -50,7 +50,7 @@ impl AcceptedResponse {
     }
 }
 
-members! {
+request_type! {
     /// Who wants an account.
     #[derive(ToSchema)]
     pub struct RegisterRequest {
@@ -102,7 +102,7 @@ async fn register(client: Client, input: Input, state: web::Data<State>) -> Resu
     AcceptedResponse::answer()
 }
 
-members! {
+request_type! {
     /// An address.
     #[derive(ToSchema)]
     pub struct ResendVerificationRequest {
@@ -134,7 +134,7 @@ async fn resend_verification(client: Client, input: Input, state: web::Data<Stat
     AcceptedResponse::answer()
 }
 
-members! {
+request_type! {
     /// The token of a mailed link.
     #[derive(ToSchema)]
     pub struct MailedTokenRequest {
@@ -248,7 +248,7 @@ async fn get_me(caller: Caller<MeRead>, input: Input, state: web::Data<State>) -
     MeResponse::answer(profile, &state)
 }
 
-members! {
+request_type! {
     /// What to change of the profile; what is absent stays.
     #[derive(ToSchema)]
     pub struct UpdateMeRequest {

@@ -17,8 +17,8 @@ use crate::http::{
     Timestamp,
 };
 use crate::ids::{OrgId, UserId};
-use crate::members;
 use crate::notifications::Announcement;
+use crate::request_type;
 use crate::state::State;
 
 /// The routes of this slice.
@@ -103,7 +103,7 @@ async fn get_user(
     Ok(Answer::ok(&UserResponse::from(user))?.etag(version))
 }
 
-members! {
+request_type! {
     /// What to change of a person.
     #[derive(ToSchema)]
     pub struct UpdateUserRequest {
@@ -192,7 +192,7 @@ async fn list_audit_log(_caller: Caller<Admin>, input: Input, state: web::Data<S
     Answer::ok(&audit::list(&state, Log::Platform, &query).await?)
 }
 
-members! {
+request_type! {
     /// What to tell, and whom.
     #[derive(ToSchema)]
     pub struct CreateAnnouncementRequest {

@@ -17,8 +17,8 @@ use crate::http::{
     Reference, Timestamp,
 };
 use crate::ids::{ApiKeyId, Id as _, OrgId};
-use crate::members;
 use crate::memberships;
+use crate::request_type;
 use crate::state::State;
 
 /// The routes of this slice.
@@ -331,7 +331,7 @@ async fn delete_current_api_key(
     Ok(Answer::no_content())
 }
 
-members! {
+request_type! {
     /// What to change of a key; what is absent stays.
     #[derive(ToSchema)]
     pub struct UpdateApiKeyRequest {
@@ -446,7 +446,7 @@ async fn delete_api_key(
     Ok(Answer::no_content())
 }
 
-members! {
+request_type! {
     /// Which keys to delete.
     #[derive(ToSchema)]
     pub struct DeleteApiKeysRequest {

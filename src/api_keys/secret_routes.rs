@@ -15,8 +15,8 @@ use crate::auth::{Caller, Password, Session};
 use crate::error::{Error, FieldCode, FieldError, Invalid};
 use crate::http::{Answer, Idempotent, Input, Int, Path, Reference, Timestamp};
 use crate::ids::{ApiKeyId, OrgId};
-use crate::members;
 use crate::memberships;
+use crate::request_type;
 use crate::state::State;
 
 pub fn router(routes: &mut ServiceConfig) {
@@ -50,7 +50,7 @@ fn issued(issued: Issued, now: DateTime<Utc>, state: &State) -> Result<Answer, E
         .secret("secret"))
 }
 
-members! {
+request_type! {
     /// What the key is to be.
     #[derive(ToSchema)]
     pub struct CreateApiKeyRequest {
@@ -174,7 +174,7 @@ async fn create_api_key(
     Ok(response)
 }
 
-members! {
+request_type! {
     /// By how much to extend.
     #[derive(ToSchema)]
     pub struct ExtendApiKeyRequest {
@@ -221,7 +221,7 @@ async fn extend_api_key(
         .await
 }
 
-members! {
+request_type! {
     /// How to rotate.
     #[derive(ToSchema)]
     pub struct RotateApiKeyRequest {

@@ -11,7 +11,7 @@ use crate::auth::{Caller, KeysRead};
 use crate::error::Error;
 use crate::http::{Answer, Input, Int, Path};
 use crate::ids::ApiKeyId;
-use crate::members;
+use crate::request_type;
 use crate::state::State;
 
 /// Days shown when the client does not say.
@@ -21,7 +21,7 @@ pub fn router(routes: &mut ServiceConfig) {
     routes.service(get_api_key_usage);
 }
 
-members! {
+request_type! {
     /// How far to look back.
     #[derive(utoipa::IntoParams)]
     #[into_params(parameter_in = Query)]

@@ -12,7 +12,7 @@ use crate::auth::{Caller, KeyStanding, KeyStatus, KeysVerify, OrgRole};
 use crate::error::Error;
 use crate::http::{Input, Timestamp, one_of};
 use crate::ids::{ApiKeyId, OrgId, UserId};
-use crate::members;
+use crate::request_type;
 use crate::state::State;
 
 /// The one route that is asked all the time.
@@ -42,7 +42,7 @@ one_of! {
     }
 }
 
-members! {
+request_type! {
     /// The key in question.
     #[derive(ToSchema)]
     pub struct VerifyApiKeyRequest {

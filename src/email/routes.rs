@@ -12,7 +12,7 @@ use crate::auth::{Caller, MeRead, Password, Session};
 use crate::error::{Error, FieldCode, Invalid};
 use crate::http::{Answer, Client, Idempotent, Input, Timestamp};
 use crate::mail::EmailAddress;
-use crate::members;
+use crate::request_type;
 use crate::secret::Token;
 use crate::state::State;
 
@@ -87,7 +87,7 @@ async fn get_email(caller: Caller<MeRead>, input: Input, state: web::Data<State>
     Answer::ok(&EmailResponse::from(email))
 }
 
-members! {
+request_type! {
     /// Which address to change to.
     #[derive(ToSchema)]
     pub struct RequestEmailChangeRequest {

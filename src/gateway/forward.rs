@@ -7,7 +7,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::auth::{AnyCredential, Caller, Credential};
 use crate::error::{Code, Error, FieldCode, Invalid};
 use crate::http::Input;
-use crate::members;
+use crate::request_type;
 use crate::state::State;
 
 pub fn router(routes: &mut ServiceConfig) {
@@ -36,7 +36,7 @@ crate::text_type! {
     pub struct ScopeList(0..=4096) by scope_list, example "data:read data:write"
 }
 
-members! {
+request_type! {
     /// What the credential must be good for.
     #[derive(utoipa::IntoParams)]
     #[into_params(parameter_in = Query)]

@@ -12,7 +12,7 @@ use crate::auth::{Caller, KeyStatus, OrgRole, TokensIntrospect};
 use crate::error::Error;
 use crate::http::Input;
 use crate::ids::{OrgId, UserId};
-use crate::members;
+use crate::request_type;
 use crate::sessions;
 use crate::state::State;
 
@@ -20,7 +20,7 @@ pub fn router(routes: &mut ServiceConfig) {
     routes.service(introspect_token);
 }
 
-members! {
+request_type! {
     /// The credential in question.
     #[derive(ToSchema)]
     pub struct IntrospectTokenRequest {

@@ -1,6 +1,6 @@
 //! Members of bodies and parameters of queries, parsed into domain types; all that is wrong is said at once.
 //!
-//! The macro [`members!`](crate::members) declares a request type: its fields are its members, the type of a field is the
+//! The macro [`request_type!`](crate::request_type) declares a request type: its fields are its members, the type of a field is the
 //! rule of its member. `Option<T>` may be absent or null; [`Change<T>`] is a member of a merge patch (RFC 7396), where
 //! absence means "keep".
 
@@ -169,7 +169,7 @@ pub trait FromMembers: Sized {
 
 /// Declares a request type: a plain struct whose fields are its members.
 #[macro_export]
-macro_rules! members {
+macro_rules! request_type {
     ($(#[$meta:meta])* $vis:vis struct $name:ident {
         $($(#[$field_meta:meta])* $field_vis:vis $field:ident: $type:ty),* $(,)?
     }) => {
@@ -357,7 +357,7 @@ mod tests {
     use super::*;
     use crate::error::Place;
 
-    members! {
+    request_type! {
         struct Sample {
             name: String,
             days: Option<Int<1, 30>>,

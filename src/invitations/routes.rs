@@ -12,8 +12,8 @@ use crate::error::Error;
 use crate::http::{Answer, FromMembers, Idempotent, Input, Members, Page, PageQuery, Path};
 use crate::ids::{InvitationId, OrgId};
 use crate::mail::EmailAddress;
-use crate::members;
 use crate::orgs::{OrgAct, OrgCaller};
+use crate::request_type;
 use crate::state::State;
 
 /// The routes of this side.
@@ -26,7 +26,7 @@ pub fn router(routes: &mut ServiceConfig) {
         .service(resend_invitation);
 }
 
-members! {
+request_type! {
     /// Whom to invite.
     #[derive(ToSchema)]
     pub struct CreateInvitationRequest {

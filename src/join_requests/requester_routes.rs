@@ -13,8 +13,8 @@ use crate::error::Error;
 use crate::http::{Answer, FromMembers, Idempotent, Input, Members, Page, PageQuery, Path};
 use crate::ids::{JoinRequestId, OrgId};
 use crate::images;
-use crate::members;
 use crate::orgs::JoinPolicy;
+use crate::request_type;
 use crate::state::State;
 
 /// The routes of this side. The look-up stands before whatever takes any word for an id.
@@ -27,7 +27,7 @@ pub fn router(routes: &mut ServiceConfig) {
         .service(withdraw_join_request);
 }
 
-members! {
+request_type! {
     /// Which organisation is meant.
     #[derive(IntoParams)]
     #[into_params(parameter_in = Query)]
@@ -76,7 +76,7 @@ async fn look_up_org(_caller: Caller<Session>, input: Input, state: web::Data<St
     })
 }
 
-members! {
+request_type! {
     /// What to say with it.
     #[derive(ToSchema)]
     pub struct CreateJoinRequestRequest {

@@ -12,8 +12,8 @@ use crate::auth::{Caller, OrgRole, Session};
 use crate::error::Error;
 use crate::http::{Answer, Idempotent, Input, Page, PageQuery, Path};
 use crate::ids::{JoinRequestId, OrgId};
-use crate::members;
 use crate::orgs::{OrgAct, OrgCaller};
+use crate::request_type;
 use crate::state::State;
 
 /// The routes of this side.
@@ -58,7 +58,7 @@ async fn check(state: &State, caller: &Caller<Session>, ids: (OrgId, JoinRequest
     asked.await.map(|_| ())
 }
 
-members! {
+request_type! {
     /// As what somebody comes in.
     #[derive(ToSchema)]
     pub struct ApproveJoinRequestRequest {
@@ -102,7 +102,7 @@ async fn approve_join_request(
     Ok(answer)
 }
 
-members! {
+request_type! {
     /// Why not.
     #[derive(ToSchema)]
     pub struct RejectJoinRequestRequest {

@@ -15,8 +15,8 @@ use crate::http::{
 };
 use crate::ids::{OrgId, UserId};
 use crate::images;
-use crate::members;
 use crate::orgs::{OrgAct, OrgCaller, OrgResponse};
+use crate::request_type;
 use crate::state::State;
 
 /// The routes of this slice.
@@ -158,7 +158,7 @@ async fn check_target(state: &State, caller: &Caller<Session>, ids: (OrgId, User
     asked.await.map(|_| ())
 }
 
-members! {
+request_type! {
     /// What to change of a member; what is absent stays.
     #[derive(ToSchema)]
     pub struct UpdateMemberRequest {
@@ -240,7 +240,7 @@ async fn remove_member(
     Ok(Answer::no_content())
 }
 
-members! {
+request_type! {
     /// Who is to own the organisation.
     #[derive(ToSchema)]
     pub struct TransferOrgRequest {

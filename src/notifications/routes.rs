@@ -19,7 +19,7 @@ use crate::http::{
     Timestamp,
 };
 use crate::ids::NotificationId;
-use crate::members;
+use crate::request_type;
 use crate::state::State;
 
 /// The routes of this slice; what is fixed comes before what is an id.
@@ -158,7 +158,7 @@ async fn list_notifications(
     })
 }
 
-members! {
+request_type! {
     /// What to change of a notification.
     #[derive(ToSchema)]
     pub struct UpdateNotificationRequest {
@@ -289,7 +289,7 @@ impl Member for MailPreferences {
     }
 }
 
-members! {
+request_type! {
     /// What comes by mail.
     #[derive(ToSchema)]
     pub struct ReplaceNotificationPreferencesRequest {

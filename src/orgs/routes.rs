@@ -15,7 +15,7 @@ use crate::error::Error;
 use crate::http::{Answer, Change, Idempotent, Input, Page, PageQuery, Path, Precondition, Timestamp};
 use crate::ids::OrgId;
 use crate::images;
-use crate::members;
+use crate::request_type;
 use crate::sessions::{self, TokensResponse};
 use crate::state::State;
 
@@ -91,7 +91,7 @@ impl OrgResponse {
     }
 }
 
-members! {
+request_type! {
     /// What an organisation is to be.
     #[derive(ToSchema)]
     pub struct CreateOrgRequest {
@@ -179,7 +179,7 @@ async fn get_org(
     OrgResponse::answer(view, &state)
 }
 
-members! {
+request_type! {
     /// What to change of an organisation; what is absent stays.
     #[derive(ToSchema)]
     pub struct UpdateOrgRequest {
@@ -234,7 +234,7 @@ async fn update_org(
     OrgResponse::answer(view, &state)
 }
 
-members! {
+request_type! {
     /// The password, where the session is not fresh.
     #[derive(ToSchema)]
     pub struct DeleteOrgRequest {

@@ -12,7 +12,7 @@ use crate::config::{Config, Feature};
 use crate::error::{Code, Error, FieldCode, FieldError, Invalid};
 use crate::http::{Answer, Client, Input};
 use crate::mail::EmailAddress;
-use crate::members;
+use crate::request_type;
 use crate::secret::Token;
 use crate::state::State;
 
@@ -63,7 +63,7 @@ async fn get_password_policy(input: Input, state: web::Data<State>) -> Result<Ht
     }))
 }
 
-members! {
+request_type! {
     /// A password, and whose it is to be.
     #[derive(ToSchema)]
     pub struct CheckPasswordRequest {
@@ -125,7 +125,7 @@ async fn check_password(client: Client, input: Input, state: web::Data<State>) -
     }))
 }
 
-members! {
+request_type! {
     /// The present password and the new one.
     #[derive(ToSchema)]
     pub struct ChangePasswordRequest {
@@ -192,7 +192,7 @@ async fn change_password(caller: Caller<Session>, input: Input, state: web::Data
     Ok(Answer::no_content())
 }
 
-members! {
+request_type! {
     /// Whose password was forgotten.
     #[derive(ToSchema)]
     pub struct ForgetPasswordRequest {
@@ -219,7 +219,7 @@ async fn forget_password(client: Client, input: Input, state: web::Data<State>) 
     AcceptedResponse::answer()
 }
 
-members! {
+request_type! {
     /// A mailed link and a new password.
     #[derive(ToSchema)]
     pub struct ResetPasswordRequest {

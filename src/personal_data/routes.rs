@@ -10,7 +10,7 @@ use crate::accounts;
 use crate::auth::{Caller, Password, Session};
 use crate::error::Error;
 use crate::http::{Answer, Input};
-use crate::members;
+use crate::request_type;
 use crate::state::State;
 
 /// The routes of this slice.
@@ -43,7 +43,7 @@ async fn export_me(caller: Caller<Session>, input: Input, state: web::Data<State
         .json(data))
 }
 
-members! {
+request_type! {
     /// The password, where it was not shown within ten minutes.
     #[derive(ToSchema)]
     pub struct DeleteMeRequest {

@@ -16,7 +16,7 @@ use crate::error::{Code, Error};
 use crate::http::{Answer, Client, Idempotent, Input, Path, Reference, Timestamp, one_of};
 use crate::ids::{OrgId, SessionId};
 use crate::mail::EmailAddress;
-use crate::members;
+use crate::request_type;
 use crate::secret::Token;
 use crate::state::State;
 
@@ -45,7 +45,7 @@ one_of! {
     }
 }
 
-members! {
+request_type! {
     /// Who logs in.
     #[derive(ToSchema)]
     pub struct LogInRequest {
@@ -155,7 +155,7 @@ fn refuse_cross_site(headers: &HeaderMap, state: &State) -> Result<(), Error> {
     }
 }
 
-members! {
+request_type! {
     /// Which session to refresh.
     #[derive(ToSchema)]
     pub struct RefreshSessionRequest {
@@ -201,7 +201,7 @@ async fn refresh_session(
     }
 }
 
-members! {
+request_type! {
     /// Which session to end.
     #[derive(ToSchema)]
     pub struct LogOutRequest {
@@ -253,7 +253,7 @@ async fn log_out(
     Ok(response.finish())
 }
 
-members! {
+request_type! {
     /// The password, once more.
     #[derive(ToSchema)]
     pub struct ReauthenticateRequest {
