@@ -22,13 +22,17 @@
 //! | [`auth`], [`mail`], [`picture`] | identities, permissions, passwords, access tokens; messages, outbox, transports; scaling |
 //! | [`http`] | problem+json, extractors, paging, idempotency |
 //! | [`db`] | pool, transactions, migrations, the private PostgreSQL |
-//! | [`error`], [`ids`], [`locale`], [`clock`], [`secret`], [`config`] | the foundations |
+//! | [`error`], [`ids`], [`locale`], [`clock`], [`secret`], [`config`], [`crew`] | the foundations |
 //!
 //! Inside a slice the same few files: `routes` (request and response types, handlers) → `operations` (a function per use
 //! case, in one transaction) → `store` (every query on the slice's tables) → `model` (domain types and pure rules).
 //!
 //! The way of a request is told in [`app`]; the life of a mail in [`mail`]; the life of a session in [`sessions`].
 #![forbid(unsafe_code)]
+
+/// A request makes and drops many small things, in which this allocator is the fastest.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 pub mod accounts;
 pub mod admin;
@@ -38,6 +42,7 @@ pub mod audit;
 pub mod auth;
 pub mod clock;
 pub mod config;
+pub mod crew;
 pub mod db;
 pub mod email;
 pub mod error;

@@ -10,8 +10,8 @@ use std::time::Duration;
 use actix_web::web::Bytes;
 use image::imageops::FilterType;
 use image::{DynamicImage, ImageDecoder as _, ImageFormat, ImageReader, Limits};
-use tokio::sync::Semaphore;
 
+use crate::crew::Crew;
 use crate::error::{Code, Error, FieldCode, Invalid};
 
 /// Most bytes of a picture.
@@ -30,11 +30,11 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Makes stored images of pictures, one at a time.
 #[derive(Clone)]
-pub struct Painter(Arc<Semaphore>);
+pub struct Painter(Arc<Crew>);
 
 impl Default for Painter {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(1)))
+        Self(Arc::new(Crew::new("pictures", 1, PATIENCE)))
     }
 }
 
@@ -45,16 +45,7 @@ impl Painter {
     /// `unsupported_media_type` when it is another kind of file; `validation_error` when it cannot be decoded or has too many
     /// pixels; `unavailable` when no turn comes in time.
     pub async fn paint(&self, content: Bytes) -> Result<Vec<u8>, Error> {
-        let permit = tokio::time::timeout(PATIENCE, Arc::clone(&self.0).acquire_owned())
-            .await
-            .map_err(Error::unavailable)?
-            .map_err(Error::unavailable)?;
-        #[expect(clippy::disallowed_methods, reason = "bounded by the permit")]
-        let done = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
-            paint(&content)
-        });
-        done.await.map_err(Error::internal)?
+        self.0.run(move || paint(&content)).await
     }
 }
 

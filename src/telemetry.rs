@@ -4,8 +4,9 @@ use std::io::IsTerminal as _;
 
 use actix_web::{App, HttpResponse, HttpServer, web};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
-use tracing_subscriber::EnvFilter;
-use tracing_subscriber::fmt::format::FmtSpan;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::{Config, LogFormat};
 
@@ -22,25 +23,23 @@ const UPKEEP_INTERVAL: std::time::Duration = std::time::Duration::from_secs(5);
 pub fn log(config: &Config) -> Result<(), String> {
     // What strangers send that is not HTTP is no error of ours.
     let directives = format!("actix_http=off,{}", config.log);
-    let filter = EnvFilter::try_new(directives).map_err(|error| format!("KEYWARD_LOG: {error}"))?;
+    let filter: Targets = directives.parse().map_err(|error| format!("KEYWARD_LOG: {error}"))?;
     let pretty = match config.log_format {
         LogFormat::Pretty => true,
         LogFormat::Json => false,
         LogFormat::Auto => std::io::stderr().is_terminal(),
     };
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_span_events(FmtSpan::NONE);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let registry = tracing_subscriber::registry().with(filter);
     if pretty {
-        subscriber.with_target(false).init();
+        registry.with(lines.with_target(false)).init();
     } else {
-        subscriber
+        let lines = lines
             .json()
             .flatten_event(true)
             .with_current_span(true)
-            .with_span_list(false)
-            .init();
+            .with_span_list(false);
+        registry.with(lines).init();
     }
     std::panic::set_hook(Box::new(|panic| {
         let place = panic.location().map(ToString::to_string);

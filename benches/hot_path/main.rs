@@ -2,7 +2,8 @@
 //!
 //! The service runs in this process on a private PostgreSQL, beside two handlers that do as little as can be done: one
 //! answers a constant, one does a single indexed SELECT. Everything is measured in turn, five times; the medians count,
-//! and of these the ratios, for absolute figures move with the machine. `-- --seconds 5` measures for longer.
+//! and of these the ratios, for absolute figures move with the machine. `-- --seconds 5` measures for longer; `-- --only
+//! forward` measures the cases with that word in their names, beside the limits they are held against.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -23,6 +24,7 @@ use actix_web::{App, HttpResponse, HttpServer, web};
 use diesel::connection::SimpleConnection as _;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
+use diesel::r2d2::ConnectionManager;
 use keyward::accounts::{NewUser, Username, create_user};
 use keyward::app::{self, Material};
 use keyward::auth::{Password, PlatformRole};
@@ -35,7 +37,7 @@ use keyward::mail::EmailAddress;
 use keyward::secret::{TokenHash, fill_random};
 use keyward::state::State;
 use load::{Figures, Load, request};
-use secrecy::ExposeSecret as _;
+use secrecy::{ExposeSecret as _, SecretString};
 
 const PASSWORD: &str = "plum-rocket-tundra-fiddle";
 const ROUNDS: usize = 5;
@@ -43,10 +45,9 @@ const ROUNDS: usize = 5;
 const COLD_KEYS: usize = 60_000;
 
 fn main() {
-    let seconds = std::env::args()
-        .skip_while(|argument| argument != "--seconds")
-        .nth(1)
-        .map_or(2.0, |seconds| seconds.parse().unwrap());
+    let option = |name: &str| std::env::args().skip_while(|argument| argument != name).nth(1);
+    let seconds = option("--seconds").map_or(2.0, |seconds| seconds.parse().unwrap());
+    let only = option("--only").unwrap_or_default();
     let folder = tempfile::Builder::new().prefix("keyward-bench-").tempdir().unwrap();
     let postgres = EmbeddedPostgres::start(&Options {
         data_dir: folder.path(),
@@ -72,9 +73,16 @@ fn main() {
     let state = app::state_of(config, &url, material, Clock::system()).unwrap();
 
     let service = serve(state.clone());
-    let limits = serve_limits(state.clone());
+    let limits = serve_limits(&url);
     let mut connection = PgConnection::establish(url.expose_secret()).unwrap();
-    let cases = prepare(&state, &mut connection, service, limits);
+    let mut cases = prepare(&state, &mut connection, service, limits);
+    let wanted: Vec<&str> = cases
+        .iter()
+        .filter(|case| case.name.contains(&only))
+        .flat_map(|case| [Some(case.name), case.bar.map(|(of, _)| of)])
+        .flatten()
+        .collect();
+    cases.retain(|case| wanted.contains(&case.name));
     measure(cases, &state, Duration::from_secs_f64(seconds));
     drop(connection);
     postgres.stop().unwrap();
@@ -91,17 +99,22 @@ fn serve(state: State) -> SocketAddr {
     address
 }
 
+type Pool = r2d2::Pool<ConnectionManager<PgConnection>>;
+
 /// The two handlers that show what the machine can do.
-fn serve_limits(state: State) -> SocketAddr {
+fn serve_limits(url: &SecretString) -> SocketAddr {
+    let pool = Pool::builder()
+        .max_size(4)
+        .build(ConnectionManager::new(url.expose_secret()))
+        .unwrap();
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
         actix_web::rt::System::new().block_on(async move {
             let listener = TcpListener::bind("127.0.0.1:0").unwrap();
             sender.send(listener.local_addr().unwrap()).unwrap();
             HttpServer::new(move || {
-                let db = state.db.clone();
                 App::new()
-                    .app_data(web::Data::new(db))
+                    .app_data(web::Data::new(pool.clone()))
                     .route("/constant", web::get().to(constant))
                     .route("/select/{id}", web::get().to(one_select))
             })
@@ -120,12 +133,16 @@ async fn constant() -> HttpResponse {
     HttpResponse::Ok().json(serde_json::json!({"valid": true, "code": "valid", "name": "nightly export"}))
 }
 
-async fn one_select(id: web::Path<uuid::Uuid>, db: web::Data<keyward::db::Db>) -> HttpResponse {
+/// On the very thread that serves, which nothing can be faster than, and which a service must not do: one connection that
+/// is stuck would hold up everything else.
+async fn one_select(id: web::Path<uuid::Uuid>, pool: web::Data<Pool>) -> HttpResponse {
     use keyward::db::schema::users;
     let id = UserId::from(id.into_inner());
-    let email: String = db
-        .run(move |connection| Ok(users::table.find(id).select(users::email).first(connection)?))
-        .await
+    let mut connection = pool.get().unwrap();
+    let email: String = users::table
+        .find(id)
+        .select(users::email)
+        .first(&mut connection)
         .unwrap();
     HttpResponse::Ok().json(serde_json::json!({"email": email}))
 }

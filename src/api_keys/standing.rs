@@ -153,15 +153,19 @@ pub async fn look_up(
         return Ok(None);
     }
     let hash = TokenHash::of(secret.as_bytes());
-    let standing = if let Some(standing) = state.memory.key(&hash) {
-        Some(standing)
-    } else {
-        let (reading, catalogue) = (state.memory.reading(), Arc::clone(&state.scopes));
-        let found = state
-            .db
-            .run(move |connection| find_standing(connection, &catalogue, &hash))
-            .await?;
-        found.map(|standing| state.memory.remember_key(hash, reading, standing))
+    let standing = match state.memory.key(&hash) {
+        Some(standing) => Some(standing),
+        // Apart: those that are remembered are spared the room of it.
+        None => Box::pin(read(state, hash)).await?,
     };
     Ok(standing.filter(|standing| standing.is_secret_live(now)))
+}
+
+async fn read(state: &State, hash: TokenHash) -> Result<Option<Arc<Remembered<KeyStanding>>>, Error> {
+    let (reading, catalogue) = (state.memory.reading(), Arc::clone(&state.scopes));
+    let found = state
+        .db
+        .run(move |connection| find_standing(connection, &catalogue, &hash))
+        .await?;
+    Ok(found.map(|standing| state.memory.remember_key(hash, reading, standing)))
 }

@@ -1,6 +1,6 @@
 //! `POST /api-keys/verify`: another service asks whether a key that was shown to it is good.
 
-use actix_web::{HttpResponse, post, web};
+use actix_web::{post, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -10,7 +10,7 @@ use super::model::{Address, Scopes};
 use super::standing::look_up;
 use crate::auth::{Caller, KeyStanding, KeyStatus, KeysVerify, OrgRole};
 use crate::error::Error;
-use crate::http::{Input, Timestamp, one_of};
+use crate::http::{Answer, Input, Timestamp, one_of};
 use crate::ids::{ApiKeyId, OrgId, UserId};
 use crate::request_type;
 use crate::state::State;
@@ -151,20 +151,14 @@ impl<'a> VerificationResponse<'a> {
     responses((status = 200, description = "What is to be said of the key", body = VerificationResponse)),
 )]
 #[post("/api-keys/verify")]
-async fn verify_api_key(
-    caller: Caller<KeysVerify>,
-    input: Input,
-    state: web::Data<State>,
-) -> Result<HttpResponse, Error> {
+async fn verify_api_key(caller: Caller<KeysVerify>, input: Input, state: web::Data<State>) -> Result<Answer, Error> {
     let request: VerifyApiKeyRequest = input.json().await?;
     let now = caller.now();
     if !format::is_well_formed(&state.config.key_prefix, &request.key) {
-        let answer = VerificationResponse::nothing(VerificationCode::Malformed);
-        return Ok(HttpResponse::Ok().json(answer));
+        return Answer::ok(&VerificationResponse::nothing(VerificationCode::Malformed));
     }
     let Some(standing) = look_up(&state, now, &request.key).await? else {
-        let answer = VerificationResponse::nothing(VerificationCode::Unknown);
-        return Ok(HttpResponse::Ok().json(answer));
+        return Answer::ok(&VerificationResponse::nothing(VerificationCode::Unknown));
     };
     let ip = request.ip.map(|Address(ip)| ip);
     let has = |scope: &String| standing.scopes().contains(scope);
@@ -181,5 +175,5 @@ async fn verify_api_key(
     state
         .usage
         .record(standing.id, now, ip, code != VerificationCode::Valid);
-    Ok(HttpResponse::Ok().json(VerificationResponse::of(&standing, code)))
+    Answer::ok(&VerificationResponse::of(&standing, code))
 }

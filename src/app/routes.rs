@@ -18,12 +18,15 @@ pub fn root(routes: &mut ServiceConfig) {
 /// Everything else; what the deployment does not offer is not there.
 pub fn api(routes: &mut ServiceConfig, config: &Config) {
     // Routes are tried in their order: first what is asked most often.
-    gateway::router(routes);
     if config.offers(Feature::ApiKeys) {
         api_keys::verification_router(routes);
     }
-    sessions::router(routes);
+    gateway::router(routes);
     accounts::router(routes, config);
+    if config.offers(Feature::ApiKeys) {
+        api_keys::router(routes);
+    }
+    sessions::router(routes);
     personal_data::router(routes);
     password::router(routes, config);
     email::router(routes);
@@ -41,9 +44,6 @@ pub fn api(routes: &mut ServiceConfig, config: &Config) {
         images::router(routes);
     }
     routes.service(capabilities::get_capabilities);
-    if config.offers(Feature::ApiKeys) {
-        api_keys::router(routes);
-    }
     docs::router(routes);
     http::router(routes);
 }

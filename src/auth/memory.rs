@@ -6,9 +6,9 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Duration;
 
-use moka::sync::Cache;
+use quick_cache::Weighter;
+use quick_cache::sync::Cache;
 use uuid::Uuid;
 
 use super::jwt::Claims;
@@ -18,8 +18,10 @@ use crate::secret::TokenHash;
 
 /// How many bytes the standings of each kind may take, by a rough measure.
 const ROOM: u64 = 12 * 1024 * 1024;
-/// How long something unused is kept.
-const IDLE: Duration = Duration::from_mins(1);
+/// What the smallest standing takes.
+const LEAST: u64 = 1024;
+/// How many of the smallest there is room for.
+const MOST: usize = 12 * 1024;
 
 /// A standing, and when it was read.
 pub struct Remembered<T> {
@@ -52,30 +54,33 @@ pub struct KnownToken {
 
 /// The standings that are remembered.
 pub struct Memory {
-    keys: Cache<TokenHash, Arc<Remembered<KeyStanding>>>,
-    tokens: Cache<TokenHash, Arc<KnownToken>>,
+    keys: Cache<TokenHash, Arc<Remembered<KeyStanding>>, Weight>,
+    tokens: Cache<TokenHash, Arc<KnownToken>, Weight>,
     changes: Arc<Changes>,
+}
+
+/// Measures standings, roughly.
+#[derive(Clone)]
+struct Weight;
+
+impl Weighter<TokenHash, Arc<Remembered<KeyStanding>>> for Weight {
+    fn weight(&self, _: &TokenHash, key: &Arc<Remembered<KeyStanding>>) -> u64 {
+        LEAST + 96 * key.scopes().len() as u64 + 64 * key.allowed_ips.len() as u64
+    }
+}
+
+impl Weighter<TokenHash, Arc<KnownToken>> for Weight {
+    fn weight(&self, _: &TokenHash, token: &Arc<KnownToken>) -> u64 {
+        LEAST + 64 * token.standing.authenticated.disabled_services.len() as u64
+    }
 }
 
 impl Memory {
     /// Empty.
     pub fn new(changes: Arc<Changes>) -> Self {
         Self {
-            keys: Cache::builder()
-                .max_capacity(ROOM)
-                .weigher(|_, key: &Arc<Remembered<KeyStanding>>| {
-                    u32::try_from(1024 + 96 * key.scopes().len() + 64 * key.allowed_ips.len()).unwrap_or(u32::MAX)
-                })
-                .time_to_idle(IDLE)
-                .build(),
-            tokens: Cache::builder()
-                .max_capacity(ROOM)
-                .weigher(|_, token: &Arc<KnownToken>| {
-                    let services = token.standing.authenticated.disabled_services.len();
-                    u32::try_from(1024 + 64 * services).unwrap_or(u32::MAX)
-                })
-                .time_to_idle(IDLE)
-                .build(),
+            keys: Cache::with_weighter(MOST, ROOM, Weight),
+            tokens: Cache::with_weighter(MOST, ROOM, Weight),
             changes,
         }
     }

@@ -9,10 +9,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD_NO_PAD;
 use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
-use tokio::sync::Semaphore;
 use unicode_normalization::UnicodeNormalization as _;
 
 use crate::config::Config;
+use crate::crew::Crew;
 use crate::error::{Error, FieldCode, Invalid};
 use crate::http::{Invalids, Member};
 
@@ -76,8 +76,8 @@ type Memory = Vec<Block>;
 #[derive(Clone)]
 pub struct Hasher {
     argon2: Argon2<'static>,
-    permits: Arc<Semaphore>,
-    /// As many as there are permits, at most.
+    crew: Arc<Crew>,
+    /// As many as there are threads, at most.
     memories: Arc<Mutex<Vec<Memory>>>,
     /// The hash of nothing anybody knows, to spend the same time on accounts that do not exist.
     dummy: Arc<str>,
@@ -92,13 +92,13 @@ impl Hasher {
         let params =
             Params::new(config.argon2_memory_kib, config.argon2_iterations, 1, None).map_err(Error::internal)?;
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
-        let permits = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         let mut nobody = [0_u8; 32];
         crate::secret::fill_random(&mut nobody).map_err(|_| Error::internal("no randomness"))?;
         let dummy = phc_string(&argon2, &nobody, &mut Memory::new())?;
         Ok(Self {
             argon2,
-            permits: Arc::new(Semaphore::new(permits)),
+            crew: Arc::new(Crew::new("passwords", cores, PATIENCE)),
             memories: Arc::default(),
             dummy: dummy.into(),
         })
@@ -108,20 +108,14 @@ impl Hasher {
         &self,
         work: impl FnOnce(&Argon2<'static>, &mut Memory) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let permit = tokio::time::timeout(PATIENCE, Arc::clone(&self.permits).acquire_owned())
-            .await
-            .map_err(Error::unavailable)?
-            .map_err(Error::unavailable)?;
         let (argon2, memories) = (self.argon2.clone(), Arc::clone(&self.memories));
-        #[expect(clippy::disallowed_methods, reason = "bounded by the permit")]
-        let done = tokio::task::spawn_blocking(move || {
-            let _permit = permit;
+        let work = move || {
             let mut memory = lock(&memories).pop().unwrap_or_default();
             let result = work(&argon2, &mut memory);
             lock(&memories).push(memory);
             result
-        });
-        done.await.map_err(Error::internal)?
+        };
+        self.crew.run(work).await
     }
 
     /// The PHC string to store.

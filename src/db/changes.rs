@@ -22,6 +22,7 @@ use secrecy::SecretString;
 use uuid::Uuid;
 
 use super::listen::{Event, Listener};
+use super::pool::Suspicion;
 
 /// How many places there are; a power of two.
 const PLACES: usize = 1 << 16;
@@ -151,15 +152,18 @@ pub(super) fn hear_own(connection: &mut PgConnection) {
 }
 
 /// Listens for the changes of all instances, for as long as the listener is kept.
-pub(super) fn listen(url: &SecretString, changes: &Arc<Changes>) -> std::io::Result<Listener> {
-    let changes = Arc::clone(changes);
+pub(super) fn listen(url: &SecretString, changes: &Arc<Changes>, suspicion: &Suspicion) -> std::io::Result<Listener> {
+    let (changes, suspicion) = (Arc::clone(changes), suspicion.clone());
     Listener::spawn(url, &[CHANNEL], move |event| match event {
         Event::Connected => {
             changes.anything_happened();
             changes.heard_at(Instant::now());
         }
         Event::Alive { asked_at } => changes.heard_at(asked_at),
-        Event::Disconnected => changes.deaf(),
+        Event::Disconnected => {
+            changes.deaf();
+            suspicion.raise();
+        }
         Event::Notified { payload, .. } => changes.take_in_payload(&payload),
     })
 }

@@ -1,7 +1,7 @@
 //! The database: a bounded pool whose work never runs on the async threads.
 //!
-//! A fair semaphore of the pool's size stands in front of the blocking threads: whoever holds a permit finds a connection
-//! at once, and those who wait do so in the order they came. Waiting is bounded; what cannot be had in time is a 503.
+//! As many threads as there are connections take the work in the order it comes, so that whoever has a turn finds a
+//! connection at once. Waiting is bounded; what cannot be had in time is a 503.
 
 mod changes;
 pub mod embedded;
@@ -18,23 +18,24 @@ use diesel::connection::TransactionManager;
 use diesel::pg::PgConnection;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use secrecy::SecretString;
-use tokio::sync::Semaphore;
 
+use crate::crew::Crew;
 use crate::error::Error;
 use listen::{Event, Listener};
-use pool::{Connections, Pooled};
+use pool::{Connections, Suspicion};
 
 pub use changes::{Changes, Reading};
 
-/// Longest wait for a connection.
+/// Longest wait for a turn, and then for a connection.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// The door to PostgreSQL. Cheap to clone.
 #[derive(Clone)]
 pub struct Db {
     pool: r2d2::Pool<Connections>,
-    permits: Arc<Semaphore>,
+    crew: Arc<Crew>,
     url: SecretString,
+    suspicion: Suspicion,
     changes: Arc<Changes>,
     listener: Arc<OnceLock<Listener>>,
 }
@@ -42,6 +43,7 @@ pub struct Db {
 impl Db {
     /// A pool of `size` connections to `url`. Connects to nothing yet: the service may start before its database.
     pub fn new(url: &SecretString, size: u32) -> Self {
+        let suspicion = Suspicion::default();
         let pool = r2d2::Pool::builder()
             .max_size(size)
             .min_idle(Some(0))
@@ -49,11 +51,12 @@ impl Db {
             .idle_timeout(Some(Duration::from_mins(10)))
             .test_on_check_out(true)
             .error_handler(Box::new(pool::LogErrors))
-            .build_unchecked(Connections::new(url));
+            .build_unchecked(Connections::new(url, suspicion.clone()));
         Self {
             pool,
-            permits: Arc::new(Semaphore::new(size as usize)),
+            crew: Arc::new(Crew::new("database", size as usize, PATIENCE)),
             url: url.clone(),
+            suspicion,
             changes: Arc::default(),
             listener: Arc::default(),
         }
@@ -69,7 +72,7 @@ impl Db {
         if self.listener.get().is_some() {
             return;
         }
-        match changes::listen(&self.url, &self.changes) {
+        match changes::listen(&self.url, &self.changes, &self.suspicion) {
             // Of two that were started at once, one is dropped, and ends.
             Ok(listener) => drop(self.listener.set(listener)),
             Err(error) => tracing::error!(%error, "cannot listen for changes: nothing will be remembered"),
@@ -84,7 +87,7 @@ impl Db {
         &self,
         work: impl FnOnce(&mut PgConnection) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        self.with_connection(move |connection| work(connection)).await
+        self.with_connection(move |connection, _| work(connection)).await
     }
 
     /// Runs `work` in one transaction: all of it is kept, or nothing when it fails.
@@ -95,39 +98,35 @@ impl Db {
         &self,
         work: impl FnOnce(&mut PgConnection) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        self.with_connection(move |connection| transaction(connection, work))
-            .await
+        self.with_connection(move |connection, changes| {
+            let done = transaction(connection, work);
+            // What was just changed here is forgotten here before anybody learns that it was changed.
+            changes.take_in(connection);
+            done
+        })
+        .await
     }
 
     async fn with_connection<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut PgConnection) -> Result<T, Error> + Send + 'static,
+        work: impl FnOnce(&mut PgConnection, &Changes) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let permit = tokio::time::timeout(PATIENCE, Arc::clone(&self.permits).acquire_owned())
-            .await
-            .map_err(Error::unavailable)?
-            .map_err(Error::unavailable)?;
-        let (pool, changes) = (self.pool.clone(), Arc::clone(&self.changes));
+        let (pool, changes, suspicion) = (self.pool.clone(), Arc::clone(&self.changes), self.suspicion.clone());
         let span = tracing::Span::current();
-        #[expect(clippy::disallowed_methods, reason = "bounded by the permit")]
-        let done = tokio::task::spawn_blocking(move || {
-            // Held inside, so that a caller who goes away does not free the place while the work still runs.
-            let _permit = permit;
+        let done = self.crew.run(move || {
             span.in_scope(|| {
                 let mut connection = pool.get().map_err(Error::unavailable)?;
-                let result = work(connection.postgres());
-                // What was just changed here is forgotten here before anybody learns that it was changed.
-                changes.take_in(connection.postgres());
+                let result = work(connection.postgres(), &changes);
                 if result
                     .as_ref()
                     .is_err_and(|error| error.code() == crate::error::Code::Unavailable)
                 {
-                    connection.suspect();
+                    suspicion.raise();
                 }
                 result
             })
         });
-        done.await.map_err(Error::internal)?
+        done.await
     }
 
     /// Listens on `channels`, on a connection beside the pool.

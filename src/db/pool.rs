@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use diesel::Connection as _;
 use diesel::connection::SimpleConnection as _;
@@ -26,19 +27,38 @@ const SESSION_SETTINGS: &str = "SET statement_timeout = '5s'; SET lock_timeout =
     SET idle_in_transaction_session_timeout = '10s'; SET timezone = 'UTC'; SET lc_messages = 'C'; \
     SET plan_cache_mode = 'force_generic_plan'";
 
-/// Makes connections. When one of them turns out to be lost, all that exist are tested before they are used again: after
-/// a restart of PostgreSQL a single request notices, not one per connection.
+/// A connection that nobody used for so long is tested first.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// A reason to test every connection before it is used again: one of them turned out to be lost, so the others probably
+/// are. After a restart of PostgreSQL a single request notices, not one per connection.
+#[derive(Clone, Debug, Default)]
+pub struct Suspicion(Arc<AtomicU64>);
+
+impl Suspicion {
+    /// There is a new one.
+    pub fn raise(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How many there were.
+    fn number(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// Makes connections.
 #[derive(Debug)]
 pub struct Connections {
     url: SecretString,
-    suspicion: Arc<AtomicU64>,
+    suspicion: Suspicion,
 }
 
 impl Connections {
-    pub fn new(url: &SecretString) -> Self {
+    pub fn new(url: &SecretString, suspicion: Suspicion) -> Self {
         Self {
             url: SecretString::from(with_options(url.expose_secret(), &CONNECT_OPTIONS)),
-            suspicion: Arc::default(),
+            suspicion,
         }
     }
 }
@@ -48,24 +68,13 @@ pub struct Connection {
     postgres: PgConnection,
     /// The suspicion up to which this connection is known to be good.
     trusted: u64,
-    suspicion: Arc<AtomicU64>,
+    used_at: Instant,
 }
 
-/// Access to what r2d2 wraps.
-pub trait Pooled {
+impl Connection {
     /// The connection itself.
-    fn postgres(&mut self) -> &mut PgConnection;
-    /// Says that this connection failed, so that it and its like are tested before the next use.
-    fn suspect(&mut self);
-}
-
-impl Pooled for r2d2::PooledConnection<Connections> {
-    fn postgres(&mut self) -> &mut PgConnection {
+    pub const fn postgres(&mut self) -> &mut PgConnection {
         &mut self.postgres
-    }
-
-    fn suspect(&mut self) {
-        self.suspicion.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -74,7 +83,7 @@ impl r2d2::ManageConnection for Connections {
     type Error = diesel::r2d2::Error;
 
     fn connect(&self) -> Result<Connection, Self::Error> {
-        let trusted = self.suspicion.load(Ordering::Relaxed);
+        let trusted = self.suspicion.number();
         let mut postgres =
             PgConnection::establish(self.url.expose_secret()).map_err(diesel::r2d2::Error::ConnectionError)?;
         postgres
@@ -84,13 +93,13 @@ impl r2d2::ManageConnection for Connections {
         Ok(Connection {
             postgres,
             trusted,
-            suspicion: Arc::clone(&self.suspicion),
+            used_at: Instant::now(),
         })
     }
 
     fn is_valid(&self, connection: &mut Connection) -> Result<(), Self::Error> {
-        let suspicion = self.suspicion.load(Ordering::Relaxed);
-        if connection.trusted < suspicion {
+        let suspicion = self.suspicion.number();
+        if connection.trusted < suspicion || connection.used_at.elapsed() > IDLE {
             connection.postgres.ping().map_err(diesel::r2d2::Error::QueryError)?;
             connection.trusted = suspicion;
         }
@@ -98,6 +107,7 @@ impl r2d2::ManageConnection for Connections {
     }
 
     fn has_broken(&self, connection: &mut Connection) -> bool {
+        connection.used_at = Instant::now();
         std::thread::panicking() || connection.postgres.is_broken()
     }
 }

@@ -3,27 +3,29 @@
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use serde_json::Value;
 
 use crate::config::Config;
 use crate::error::Error;
 
+const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
 /// An answer as data, so that it can be remembered (see [`Idempotent`](super::Idempotent)).
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct Answer {
-    pub(super) status: u16,
-    pub(super) headers: Vec<(String, String)>,
-    pub(super) body: Option<Value>,
-    #[serde(skip)]
-    pub(super) secret: Option<&'static str>,
+    pub(super) status: StatusCode,
+    pub(super) headers: Vec<(HeaderName, String)>,
+    /// JSON, written already: most answers are sent and never looked at again.
+    pub(super) body: Option<Vec<u8>>,
+    secret: Option<&'static str>,
 }
 
 impl Answer {
     /// 204, no body.
     pub const fn no_content() -> Self {
         Self {
-            status: 204,
+            status: StatusCode::NO_CONTENT,
             headers: Vec::new(),
             body: None,
             secret: None,
@@ -35,9 +37,9 @@ impl Answer {
     /// # Errors
     /// `internal_error` when it cannot be written as JSON, which no response type can cause.
     pub fn json(status: StatusCode, body: &impl Serialize) -> Result<Self, Error> {
-        let body = serde_json::to_value(body).map_err(Error::internal)?;
+        let body = serde_json::to_vec(body).map_err(Error::internal)?;
         Ok(Self {
-            status: status.as_u16(),
+            status,
             headers: Vec::new(),
             body: Some(body),
             secret: None,
@@ -72,7 +74,7 @@ impl Answer {
     /// Sets a header.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: impl Into<String>) -> Self {
-        self.headers.push((name.as_str().to_owned(), value.into()));
+        self.headers.push((name, value.into()));
         self
     }
 
@@ -89,27 +91,48 @@ impl Answer {
         self
     }
 
-    /// What may be stored of it.
-    pub(super) fn without_secret(&self) -> Self {
-        let mut answer = self.clone();
-        if let (Some(member), Some(Value::Object(members))) = (self.secret, &mut answer.body) {
+    /// One that was remembered.
+    pub(super) fn remembered(status: i16, headers: Value, body: Option<Value>) -> Result<Self, Error> {
+        let headers: Vec<(String, String)> = serde_json::from_value(headers).map_err(Error::internal)?;
+        let named = |(name, value): (String, String)| Some((HeaderName::try_from(name).ok()?, value));
+        let body = body.map(|body| serde_json::to_vec(&body)).transpose();
+        Ok(Self {
+            status: u16::try_from(status)
+                .ok()
+                .and_then(|status| StatusCode::from_u16(status).ok())
+                .unwrap_or(StatusCode::OK),
+            headers: headers.into_iter().filter_map(named).collect(),
+            body: body.map_err(Error::internal)?,
+            secret: None,
+        })
+    }
+
+    /// Its headers and body as they may be stored: without the secret.
+    pub(super) fn to_remember(&self) -> Result<(Value, Option<Value>), Error> {
+        let headers: Vec<(&str, &str)> = self
+            .headers
+            .iter()
+            .map(|(name, value)| (name.as_str(), value.as_str()))
+            .collect();
+        let body = self.body.as_deref().map(serde_json::from_slice).transpose();
+        let mut body: Option<Value> = body.map_err(Error::internal)?;
+        if let (Some(member), Some(Value::Object(members))) = (self.secret, &mut body) {
             members.insert(member.to_owned(), Value::Null);
         }
-        answer
+        Ok((serde_json::to_value(headers).map_err(Error::internal)?, body))
     }
 }
 
 impl From<Answer> for HttpResponse {
     fn from(answer: Answer) -> Self {
-        let status = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = Self::build(status);
+        let mut response = Self::build(answer.status);
         for (name, value) in answer.headers {
-            if let Ok(value) = HeaderValue::from_str(&value) {
+            if let Ok(value) = HeaderValue::try_from(value) {
                 response.insert_header((name, value));
             }
         }
         match answer.body {
-            Some(body) => response.json(body),
+            Some(body) => response.insert_header((header::CONTENT_TYPE, JSON)).body(body),
             None => response.finish(),
         }
     }

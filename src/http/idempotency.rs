@@ -9,6 +9,7 @@ use std::future::{Ready, ready};
 use actix_web::body::{EitherBody, MessageBody};
 use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::http::Method;
+use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest, HttpResponse, web};
 use chrono::{DateTime, TimeDelta, Utc};
@@ -25,6 +26,8 @@ use crate::secret::{Purpose, ServerSecret, equal};
 
 /// How long an answer is remembered.
 const MEMORY: TimeDelta = TimeDelta::hours(24);
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// Whose request it is; set by who authenticates.
 #[derive(Clone, Debug)]
@@ -53,37 +56,39 @@ pub async fn remember_answers(
     mut request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, actix_web::Error> {
-    match ticket_of(&mut request).await {
-        Ok(None) => {}
-        Ok(Some((ticket, db))) => {
-            let wanted = ticket.clone();
-            match db.run(move |connection| wanted.remembered(connection)).await {
-                Ok(None) => {
-                    request.extensions_mut().insert(ticket);
-                }
-                Ok(Some(answer)) => return Ok(request.into_response(replayed(answer)).map_into_right_body()),
-                Err(error) => return Ok(request.error_response(error).map_into_right_body()),
-            }
+    if request.method() == Method::POST && request.headers().contains_key(&IDEMPOTENCY_KEY) {
+        // Apart: all others are spared the room of it.
+        match Box::pin(remembered_or_ticket(&mut request)).await {
+            Ok(None) => {}
+            Ok(Some(answer)) => return Ok(request.into_response(replayed(answer)).map_into_right_body()),
+            Err(error) => return Ok(request.error_response(error).map_into_right_body()),
         }
-        Err(error) => return Ok(request.error_response(error).map_into_right_body()),
     }
     next.call(request).await.map(ServiceResponse::map_into_left_body)
 }
 
+/// The answer of a request that was answered before; the others get their ticket, if they may have one.
+async fn remembered_or_ticket(request: &mut ServiceRequest) -> Result<Option<Answer>, Error> {
+    let Some((ticket, db)) = ticket_of(request).await? else {
+        return Ok(None);
+    };
+    let wanted = ticket.clone();
+    let answer = db.run(move |connection| wanted.remembered(connection)).await?;
+    if answer.is_none() {
+        request.extensions_mut().insert(ticket);
+    }
+    Ok(answer)
+}
+
 fn replayed(answer: Answer) -> HttpResponse {
     let mut response = HttpResponse::from(answer);
-    let name = actix_web::http::header::HeaderName::from_static("idempotency-replayed");
-    response
-        .headers_mut()
-        .insert(name, actix_web::http::header::HeaderValue::from_static("true"));
+    let name = HeaderName::from_static("idempotency-replayed");
+    response.headers_mut().insert(name, HeaderValue::from_static("true"));
     response
 }
 
 async fn ticket_of(request: &mut ServiceRequest) -> Result<Option<(Ticket, Db)>, Error> {
-    if request.method() != Method::POST {
-        return Ok(None);
-    }
-    let Some(value) = request.headers().get("idempotency-key") else {
+    let Some(value) = request.headers().get(&IDEMPOTENCY_KEY) else {
         return Ok(None);
     };
     let key = value.as_bytes();
@@ -157,13 +162,7 @@ impl Ticket {
         if !equal(&mac, &self.request_mac) {
             return Err(Error::new(Code::IdempotencyKeyReused));
         }
-        let headers = serde_json::from_value(headers).map_err(Error::internal)?;
-        Ok(Some(Answer {
-            status: u16::try_from(status).unwrap_or(200),
-            headers,
-            body,
-            secret: None,
-        }))
+        Answer::remembered(status, headers, body).map(Some)
     }
 
     /// Takes the lock under which the act runs; it ends with the transaction.
@@ -183,12 +182,12 @@ impl Ticket {
     }
 
     fn remember(&self, connection: &mut PgConnection, answer: &Answer) -> Result<(), Error> {
-        let answer = answer.without_secret();
+        let (headers, body) = answer.to_remember()?;
         let values = (
             idempotency_keys::request_mac.eq(self.request_mac.as_slice()),
-            idempotency_keys::status.eq(i16::try_from(answer.status).unwrap_or_default()),
-            idempotency_keys::headers.eq(serde_json::to_value(&answer.headers).map_err(Error::internal)?),
-            idempotency_keys::body.eq(answer.body),
+            idempotency_keys::status.eq(i16::try_from(answer.status.as_u16()).unwrap_or_default()),
+            idempotency_keys::headers.eq(headers),
+            idempotency_keys::body.eq(body),
             idempotency_keys::created_at.eq(self.now),
         );
         // One that is older than its memory may still stand there, waiting to be swept.

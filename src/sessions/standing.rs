@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::operations;
-use crate::auth::KnownToken;
+use crate::auth::{Claims, KnownToken};
 use crate::error::Error;
 use crate::secret::TokenHash;
 use crate::state::State;
@@ -25,14 +25,19 @@ pub async fn look_up(state: &State, now: DateTime<Utc>, token: &str) -> Result<O
             None => return Ok(None),
         },
     };
+    // Apart: those that are remembered are spared the room of it.
+    let known = Box::pin(read(state, hash, claims)).await?;
+    Ok(known.filter(|known| is_good(state, now, known)))
+}
+
+async fn read(state: &State, hash: TokenHash, claims: Claims) -> Result<Option<Arc<KnownToken>>, Error> {
     let reading = state.memory.reading();
     let asked = claims.clone();
     let found = state
         .db
         .run(move |connection| operations::find_standing(connection, &asked))
         .await?;
-    let known = found.map(|standing| state.memory.remember_token(hash, reading, claims, standing));
-    Ok(known.filter(|known| is_good(state, now, known)))
+    Ok(found.map(|standing| state.memory.remember_token(hash, reading, claims, standing)))
 }
 
 fn is_good(state: &State, now: DateTime<Utc>, known: &KnownToken) -> bool {

@@ -30,6 +30,7 @@ const ORDER: &[&[&str]] = &[
     &["telemetry", "auth", "mail", "picture"],
     &["http"],
     &["db"],
+    &["crew"],
     &["error", "ids", "locale", "clock", "secret", "config"],
 ];
 
