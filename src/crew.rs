@@ -13,6 +13,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::error::Error;
+use crate::log;
 
 type Work = Box<dyn FnOnce() + Send>;
 
@@ -65,6 +66,7 @@ impl Crew {
         // Of the thread that would begin and the caller who would give up, the first one decides.
         let decided = Arc::new(AtomicBool::new(false));
         let begun = Arc::clone(&decided);
+        let work = log::carried(work);
         self.add(Box::new(move || {
             if !sender.is_closed() && !begun.swap(true, Ordering::SeqCst) {
                 // Whoever asked may be gone by now.

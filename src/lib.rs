@@ -22,7 +22,7 @@
 //! | [`auth`], [`mail`], [`picture`] | identities, permissions, passwords, access tokens; messages, outbox, transports; scaling |
 //! | [`http`] | problem+json, extractors, paging, idempotency |
 //! | [`db`] | pool, transactions, migrations, the private PostgreSQL |
-//! | [`error`], [`ids`], [`locale`], [`clock`], [`secret`], [`config`], [`crew`] | the foundations |
+//! | [`error`], [`ids`], [`locale`], [`clock`], [`secret`], [`config`], [`log`], [`crew`] | the foundations |
 //!
 //! Inside a slice the same few files: `routes` (request and response types, handlers) → `operations` (a function per use
 //! case, in one transaction) → `store` (every query on the slice's tables) → `model` (domain types and pure rules).
@@ -54,6 +54,7 @@ pub mod images;
 pub mod invitations;
 pub mod join_requests;
 pub mod locale;
+pub mod log;
 pub mod mail;
 pub mod members;
 pub mod memberships;

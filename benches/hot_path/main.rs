@@ -61,7 +61,7 @@ fn main() {
     let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let config = config::parse(settings, ["keyward".to_owned()]).unwrap().config;
     // As in production: logs and metrics cost what they cost.
-    keyward::telemetry::log(&config).unwrap();
+    keyward::log::start(&config).unwrap();
     let metrics = keyward::telemetry::gather().unwrap();
     std::thread::spawn(move || {
         loop {

@@ -15,8 +15,8 @@ use keyward::clock::Clock;
 use keyward::config::{self, Command, CommandLine, Config, ConfigError, KeysCommand};
 use keyward::db::embedded::{EmbeddedPostgres, Options};
 use keyward::db::migrations;
+use keyward::log;
 use keyward::state::State;
-use keyward::telemetry;
 use secrecy::SecretString;
 
 /// One line about why a command cannot go on.
@@ -55,7 +55,7 @@ fn run(line: CommandLine, default_data_dir: PathBuf, search_path: Option<String>
             Ok(())
         }
         Command::Serve => {
-            telemetry::log(&config)?;
+            log::start(&config)?;
             // Before the database: a port that is taken should not cost the start of a PostgreSQL.
             let listeners = serve::listen(&config)?;
             with_database(config, default_data_dir, search_path, |place| {
@@ -75,7 +75,7 @@ fn run(line: CommandLine, default_data_dir: PathBuf, search_path: Option<String>
 
 /// Commands say themselves what they did.
 fn quietly(config: &Config) -> Result<(), Failure> {
-    telemetry::log(&Config {
+    log::start(&Config {
         log: "warn".to_owned(),
         ..config.clone()
     })

@@ -112,21 +112,18 @@ impl Db {
         work: impl FnOnce(&mut PgConnection, &Changes) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let (pool, changes, suspicion) = (self.pool.clone(), Arc::clone(&self.changes), self.suspicion.clone());
-        let span = tracing::Span::current();
-        let done = self.crew.run(move || {
-            span.in_scope(|| {
-                let mut connection = pool.get().map_err(Error::unavailable)?;
-                let result = work(connection.postgres(), &changes);
-                if result
-                    .as_ref()
-                    .is_err_and(|error| error.code() == crate::error::Code::Unavailable)
-                {
-                    suspicion.raise();
-                }
-                result
-            })
-        });
-        done.await
+        let work = move || {
+            let mut connection = pool.get().map_err(Error::unavailable)?;
+            let result = work(connection.postgres(), &changes);
+            if result
+                .as_ref()
+                .is_err_and(|error| error.code() == crate::error::Code::Unavailable)
+            {
+                suspicion.raise();
+            }
+            result
+        };
+        self.crew.run(work).await
     }
 
     /// Listens on `channels`, on a connection beside the pool.

@@ -41,7 +41,14 @@ impl RequestId {
             (process, AtomicU64::new(first))
         });
         let number = next.fetch_add(1, Ordering::Relaxed);
-        Self(format!("{process:016x}{number:016x}").into())
+        let id = (u128::from(*process) << 64) | u128::from(number);
+        let mut text = [0; uuid::fmt::Simple::LENGTH];
+        Self((&*uuid::Uuid::from_u128(id).simple().encode_lower(&mut text)).into())
+    }
+
+    /// The id, to be kept.
+    pub fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
     }
 
     /// The id.

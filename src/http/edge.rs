@@ -12,13 +12,13 @@ use actix_web::middleware::Next;
 use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, web};
 use futures_util::FutureExt as _;
 use ipnet::IpNet;
-use tracing::Instrument as _;
 
 use super::meters;
 use super::problem::{Challenge, of_status};
 use super::{Client, RequestId};
 use crate::clock::Clock;
 use crate::error::{Code, Error};
+use crate::log;
 
 /// Longest time a request may take altogether, short of an answer that streams.
 const REQUEST_DEADLINE: Duration = Duration::from_mins(1);
@@ -43,7 +43,7 @@ pub struct Edge {
 /// # Errors
 /// A panic and an overrun deadline, as ready-made answers.
 pub async fn edge(
-    mut request: ServiceRequest,
+    request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let Some(edge) = request.app_data::<web::Data<Edge>>().cloned() else {
@@ -58,39 +58,48 @@ pub async fn edge(
         request_id.clone(),
     );
     request.extensions_mut().insert(client);
-    let method = request.method().clone();
-    // A HEAD is routed and answered as its GET; the protocol layer leaves the body out.
-    if method == Method::HEAD {
-        request.head_mut().method = Method::GET;
-    }
-    let started = std::time::Instant::now();
-    let span = tracing::info_span!("request", id = request_id.as_str(), %method, path = request.path());
-    let handled = AssertUnwindSafe(next.call(request)).catch_unwind();
-    let outcome = tokio::time::timeout(REQUEST_DEADLINE, handled)
-        .instrument(span.clone())
-        .await;
-    let _entered = span.enter();
-    let failure = match outcome {
-        Ok(Ok(Ok(response))) => {
-            let mut response = edge.finish(response.map_into_boxed_body(), &request_id);
-            edge.seal(response.headers_mut(), &request_id);
-            // A body that streams would be read to its end, and thrown away.
-            if method == Method::HEAD && matches!(response.response().body().size(), BodySize::Stream) {
-                response = response.map_body(|_, _| BoxBody::new(body::None::new()));
-            }
-            record(response.request(), &method, response.status(), started.elapsed());
-            return Ok(response);
-        }
-        Ok(Ok(Err(error))) => return Err(edge.ready_made(&as_ours(&error), &request_id)),
-        // The panic hook has logged message and place already.
-        Ok(Err(_)) => Error::internal("a handler panicked"),
-        Err(_) => Error::with_detail(Code::Unavailable, "The request took too long.").retry_after(1),
+    let logged = log::Request {
+        id: request_id.shared(),
+        method: request.method().clone(),
+        path: request.path().to_owned(),
     };
-    log_failure(&failure);
-    Err(edge.ready_made(&failure, &request_id))
+    log::about(logged, edge.handle(request, next, request_id)).await
 }
 
 impl Edge {
+    async fn handle(
+        &self,
+        mut request: ServiceRequest,
+        next: Next<impl MessageBody + 'static>,
+        request_id: RequestId,
+    ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+        let method = request.method().clone();
+        // A HEAD is routed and answered as its GET; the protocol layer leaves the body out.
+        if method == Method::HEAD {
+            request.head_mut().method = Method::GET;
+        }
+        let started = std::time::Instant::now();
+        let handled = AssertUnwindSafe(next.call(request)).catch_unwind();
+        let failure = match tokio::time::timeout(REQUEST_DEADLINE, handled).await {
+            Ok(Ok(Ok(response))) => {
+                let mut response = self.finish(response.map_into_boxed_body(), &request_id);
+                self.seal(response.headers_mut(), &request_id);
+                // A body that streams would be read to its end, and thrown away.
+                if method == Method::HEAD && matches!(response.response().body().size(), BodySize::Stream) {
+                    response = response.map_body(|_, _| BoxBody::new(body::None::new()));
+                }
+                record(response.request(), &method, response.status(), started.elapsed());
+                return Ok(response);
+            }
+            Ok(Ok(Err(error))) => return Err(self.ready_made(&as_ours(&error), &request_id)),
+            // The panic hook has logged message and place already.
+            Ok(Err(_)) => Error::internal("a handler panicked"),
+            Err(_) => Error::with_detail(Code::Unavailable, "The request took too long.").retry_after(1),
+        };
+        log_failure(&failure);
+        Err(self.ready_made(&failure, &request_id))
+    }
+
     /// Writes a refusal's body, now that the request is known.
     fn finish(&self, response: ServiceResponse<BoxBody>, request_id: &RequestId) -> ServiceResponse<BoxBody> {
         let status = response.status();

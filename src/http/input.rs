@@ -179,15 +179,22 @@ pub(super) async fn read(headers: &HeaderMap, payload: &mut Payload, limit: usiz
         return Err(Error::new(Code::PayloadTooLarge));
     }
     let body = async {
-        let mut body = BytesMut::new();
+        // Most bodies come in one piece, which need not be copied.
+        let mut body = Bytes::new();
         while let Some(chunk) = payload.next().await {
             let chunk = chunk.map_err(|_| Error::with_detail(Code::MalformedRequest, "The body broke off."))?;
             if body.len() + chunk.len() > limit {
                 return Err(Error::new(Code::PayloadTooLarge));
             }
-            body.extend_from_slice(&chunk);
+            body = if body.is_empty() {
+                chunk
+            } else {
+                let mut joined = BytesMut::from(body);
+                joined.extend_from_slice(&chunk);
+                joined.freeze()
+            };
         }
-        Ok(body.freeze())
+        Ok(body)
     };
     tokio::time::timeout(BODY_DEADLINE, body)
         .await

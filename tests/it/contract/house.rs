@@ -30,7 +30,7 @@ const ORDER: &[&[&str]] = &[
     &["telemetry", "auth", "mail", "picture"],
     &["http"],
     &["db"],
-    &["crew"],
+    &["crew", "log"],
     &["error", "ids", "locale", "clock", "secret", "config"],
 ];
 
