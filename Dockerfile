@@ -7,7 +7,7 @@
 ARG RUST_VERSION=1.95.0
 
 FROM rust:${RUST_VERSION}-slim-bookworm AS build
-# The image has a C compiler already, for aws-lc.
+# The image has a C compiler and make already, for aws-lc and jemalloc.
 RUN apt-get update \
     && apt-get install -y --no-install-recommends libpq-dev pkg-config \
     && rm -rf /var/lib/apt/lists/*
@@ -15,6 +15,7 @@ WORKDIR /build
 
 # The dependencies have a layer of their own: it is rebuilt only when the manifest or the lock file changes. Targets that
 # the manifest names by hand are left out, because cargo insists that their files exist.
+COPY .cargo .cargo
 COPY Cargo.toml Cargo.lock ./
 RUN cp Cargo.toml Cargo.toml.full \
     && awk '/^\[/ { skip = ($0 ~ /^\[\[(test|bench|example)\]\]/) } !skip' Cargo.toml.full > Cargo.toml \

@@ -1,13 +1,13 @@
 //! Probes: is the process alive, and may traffic be sent to it.
 
-use actix_web::{HttpResponse, get, web};
+use actix_web::{get, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::db::migrations;
 use crate::error::Error;
-use crate::http::Input;
+use crate::http::{Answer, Input};
 use crate::state::State;
 
 /// The routes that stay at the root, whatever the base path.
@@ -31,9 +31,9 @@ pub struct HealthResponse {
     responses((status = 200, description = "It is", body = HealthResponse)),
 )]
 #[get("/livez")]
-async fn get_livez(input: Input) -> Result<HttpResponse, Error> {
+async fn get_livez(input: Input) -> Result<Answer, Error> {
     input.none().await?;
-    Ok(HttpResponse::Ok().json(HealthResponse { status: "ok" }))
+    Answer::ok(&HealthResponse { status: "ok" })
 }
 
 /// May traffic be sent here
@@ -44,7 +44,7 @@ async fn get_livez(input: Input) -> Result<HttpResponse, Error> {
     responses((status = 200, description = "It may", body = HealthResponse)),
 )]
 #[get("/readyz")]
-async fn get_readyz(input: Input, state: web::Data<State>) -> Result<HttpResponse, Error> {
+async fn get_readyz(input: Input, state: web::Data<State>) -> Result<Answer, Error> {
     input.none().await?;
     if state.is_draining() {
         return Err(Error::unavailable("draining"));
@@ -52,5 +52,5 @@ async fn get_readyz(input: Input, state: web::Data<State>) -> Result<HttpRespons
     if !state.db.run(migrations::are_applied).await? {
         return Err(Error::unavailable("migrations are pending"));
     }
-    Ok(HttpResponse::Ok().json(HealthResponse { status: "ok" }))
+    Answer::ok(&HealthResponse { status: "ok" })
 }

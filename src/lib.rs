@@ -30,9 +30,10 @@
 //! The way of a request is told in [`app`]; the life of a mail in [`mail`]; the life of a session in [`sessions`].
 #![forbid(unsafe_code)]
 
-/// A request makes and drops many small things, in which this allocator is the fastest.
+/// A request makes and drops many small things, on threads that come and go in turn: this allocator is fast at it, and gives
+/// back what it does not need (`.cargo/config.toml` says how soon).
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 pub mod accounts;
 pub mod admin;

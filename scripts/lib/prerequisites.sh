@@ -17,8 +17,8 @@ die() {
 
 # --- What is there --------------------------------------------------------------------------------------------------
 
-# Rust links with `cc`, and aws-lc-sys compiles C with it.
-have_c_compiler() { command -v cc >/dev/null 2>&1; }
+# Rust links with `cc`, and aws-lc-sys compiles C with it; jemalloc is built by `make`.
+have_c_compiler() { command -v cc >/dev/null 2>&1 && command -v make >/dev/null 2>&1; }
 
 # The same places in which pq-sys looks for libpq. pg_config alone proves nothing: Debian ships one without the library.
 have_libpq() {
@@ -104,16 +104,16 @@ apt_install() {
 # The package of the thing $2 in the words of the package manager $1.
 package_of() {
     case $1:$2 in
-        apt:compiler) echo "gcc libc6-dev" ;;
+        apt:compiler) echo "gcc libc6-dev make" ;;
         apt:libpq) echo "libpq-dev pkg-config" ;;
         apt:postgres) echo postgresql ;;
-        dnf:compiler) echo "gcc glibc-devel" ;;
+        dnf:compiler) echo "gcc glibc-devel make" ;;
         dnf:libpq) echo "libpq-devel pkgconf-pkg-config" ;;
         dnf:postgres) echo postgresql-server ;;
-        pacman:compiler) echo gcc ;;
+        pacman:compiler) echo "gcc make" ;;
         pacman:libpq) echo "postgresql-libs pkgconf" ;;
         pacman:postgres) echo postgresql ;;
-        apk:compiler) echo "gcc musl-dev" ;;
+        apk:compiler) echo "gcc musl-dev make" ;;
         apk:libpq) echo "libpq-dev pkgconf" ;;
         apk:postgres) echo postgresql ;;
         brew:libpq | brew:postgres) echo "postgresql@17 pkgconf" ;;

@@ -1,6 +1,6 @@
 //! `/auth/register`, `/auth/verify-email`, `/me`, `/usernames`.
 
-use actix_web::{HttpResponse, get, patch, post, web};
+use actix_web::{get, patch, post, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -321,7 +321,7 @@ async fn get_username_availability(
     name: web::Path<String>,
     input: Input,
     state: web::Data<State>,
-) -> Result<HttpResponse, Error> {
+) -> Result<Answer, Error> {
     input.none().await?;
     let available = match Username::try_from(name.into_inner()) {
         Err(_) => false,
@@ -333,5 +333,5 @@ async fn get_username_availability(
                 .await?
         }
     };
-    Ok(HttpResponse::Ok().json(UsernameAvailabilityResponse { available }))
+    Answer::ok(&UsernameAvailabilityResponse { available })
 }

@@ -1,6 +1,6 @@
 //! `/orgs/{id}/api-keys`, `/orgs/{id}/members/{id}/api-keys`: what those who run an organisation see of its keys.
 
-use actix_web::{HttpResponse, delete, get, web};
+use actix_web::{delete, get, web};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -62,7 +62,7 @@ impl OrgApiKeyResponse {
 }
 
 /// Lists the keys of a tenant in an organisation to somebody who was found to run it.
-async fn list(caller: &Caller<Session>, input: Input, state: &State, tenant: Tenant) -> Result<HttpResponse, Error> {
+async fn list(caller: &Caller<Session>, input: Input, state: &State, tenant: Tenant) -> Result<Answer, Error> {
     let page: PageQuery = input.query()?;
     let (now, limit) = (caller.now(), page.limit);
     let list = format!("org_api_keys {tenant:?}");
@@ -80,7 +80,7 @@ async fn list(caller: &Caller<Session>, input: Input, state: &State, tenant: Ten
         .await?;
     let key = |record: &KeyRecord| After::of(record, Sort::NewestFirst);
     let page = Cursors::new(&state.secret, list).page(records, limit, key)?;
-    Ok(HttpResponse::Ok().json(page.map(|record| OrgApiKeyResponse::new(record, now, state))))
+    Answer::ok(&page.map(|record| OrgApiKeyResponse::new(record, now, state)))
 }
 
 /// List an organisation's API keys
@@ -97,7 +97,7 @@ async fn list_org_api_keys(
     Path(org_id): Path<OrgId>,
     input: Input,
     state: web::Data<State>,
-) -> Result<HttpResponse, Error> {
+) -> Result<Answer, Error> {
     let asking = caller.clone();
     state
         .db
@@ -123,7 +123,7 @@ async fn list_member_api_keys(
     Path((org_id, user_id)): Path<(OrgId, UserId)>,
     input: Input,
     state: web::Data<State>,
-) -> Result<HttpResponse, Error> {
+) -> Result<Answer, Error> {
     let asking = caller.clone();
     state
         .db

@@ -225,7 +225,7 @@ impl FromMembers for ListApiKeysQuery {
     responses((status = 200, description = "A page of keys", body = Page<ApiKeyResponse>)),
 )]
 #[get("/api-keys")]
-async fn list_api_keys(caller: Caller<KeysRead>, input: Input, state: web::Data<State>) -> Result<HttpResponse, Error> {
+async fn list_api_keys(caller: Caller<KeysRead>, input: Input, state: web::Data<State>) -> Result<Answer, Error> {
     let query: ListApiKeysQuery = input.query()?;
     let org_id = query.org_id.map(Reference::id).transpose()?;
     let (now, user_id, limit) = (caller.now(), caller.user_id, query.page.limit);
@@ -254,7 +254,7 @@ async fn list_api_keys(caller: Caller<KeysRead>, input: Input, state: web::Data<
         })
         .await?;
     let page = Cursors::new(&state.secret, list).page(records, limit, |record| After::of(record, sort))?;
-    Ok(HttpResponse::Ok().json(page.map(|record| ApiKeyResponse::new(record, now, &state))))
+    Answer::ok(&page.map(|record| ApiKeyResponse::new(record, now, &state)))
 }
 
 /// See an API key

@@ -1,6 +1,7 @@
 //! Every statement that changes keys and their secrets, and the one that reads them.
 
 use chrono::{DateTime, TimeDelta, Utc};
+use diesel::connection::DefaultLoadingMode;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
@@ -337,7 +338,12 @@ pub fn select(
         Sort::ExpiresAt => by_instant!(api_keys::expires_at),
         Sort::LastUsedAt => by_instant!(api_keys::last_used_at),
     };
-    Ok(query.load(connection)?)
+    // The rows are large: that they find their room at once saves more than it looks.
+    let mut records = Vec::with_capacity(usize::try_from(selection.limit).unwrap_or_default());
+    for record in query.load_iter::<KeyRecord, DefaultLoadingMode>(connection)? {
+        records.push(record?);
+    }
+    Ok(records)
 }
 
 /// A pattern that matches the text literally.

@@ -1,12 +1,12 @@
 //! `/capabilities`: what this deployment offers, so that a frontend shows only what works.
 
-use actix_web::{HttpResponse, get, web};
+use actix_web::{get, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::config::{Config, Feature, Registration};
 use crate::error::Error;
-use crate::http::Input;
+use crate::http::{Answer, Input};
 use crate::locale::Locale;
 use crate::state::State;
 
@@ -60,7 +60,7 @@ impl CapabilitiesResponse {
     responses((status = 200, description = "What works here", body = CapabilitiesResponse)),
 )]
 #[get("/capabilities")]
-pub(super) async fn get_capabilities(input: Input, state: web::Data<State>) -> Result<HttpResponse, Error> {
+pub(super) async fn get_capabilities(input: Input, state: web::Data<State>) -> Result<Answer, Error> {
     input.none().await?;
-    Ok(HttpResponse::Ok().json(CapabilitiesResponse::of(&state.config)))
+    Answer::ok(&CapabilitiesResponse::of(&state.config))
 }

@@ -93,9 +93,8 @@ impl Hasher {
             Params::new(config.argon2_memory_kib, config.argon2_iterations, 1, None).map_err(Error::internal)?;
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        let mut nobody = [0_u8; 32];
-        crate::secret::fill_random(&mut nobody).map_err(|_| Error::internal("no randomness"))?;
-        let dummy = phc_string(&argon2, &nobody, &mut Memory::new())?;
+        // Nothing is known to hash to it, and to compare with it takes as long as with any other.
+        let dummy = phc_string(&argon2, random()?, random()?);
         Ok(Self {
             argon2,
             crew: Arc::new(Crew::new("passwords", cores, PATIENCE)),
@@ -123,7 +122,7 @@ impl Hasher {
     /// # Errors
     /// `unavailable` when no turn comes in time.
     pub async fn hash(&self, password: Password) -> Result<String, Error> {
-        self.take_turn(move |argon2, memory| phc_string(argon2, password.expose().as_bytes(), memory))
+        self.take_turn(move |argon2, memory| hashed(argon2, password.expose().as_bytes(), memory))
             .await
     }
 
@@ -164,15 +163,25 @@ fn digest(argon2: &Argon2<'_>, password: &[u8], salt: &[u8], out: &mut [u8], mem
         .map_err(|error| Error::internal(error.to_string()))
 }
 
-/// Hashes a password under a new salt, and writes the hash in the PHC string format.
-fn phc_string(argon2: &Argon2<'_>, password: &[u8], memory: &mut Memory) -> Result<String, Error> {
-    let (mut salt, mut out) = ([0_u8; 16], [0_u8; 32]);
-    crate::secret::fill_random(&mut salt).map_err(|_| Error::internal("no randomness"))?;
+fn random<const N: usize>() -> Result<[u8; N], Error> {
+    let mut bytes = [0; N];
+    crate::secret::fill_random(&mut bytes).map_err(|_| Error::internal("no randomness"))?;
+    Ok(bytes)
+}
+
+/// Hashes a password under a new salt.
+fn hashed(argon2: &Argon2<'_>, password: &[u8], memory: &mut Memory) -> Result<String, Error> {
+    let (salt, mut out) = (random()?, [0; 32]);
     digest(argon2, password, &salt, &mut out, memory)?;
+    Ok(phc_string(argon2, salt, out))
+}
+
+/// The PHC string of a hash.
+fn phc_string(argon2: &Argon2<'_>, salt: [u8; 16], hash: [u8; 32]) -> String {
     let params = argon2.params();
     let (m, t, p) = (params.m_cost(), params.t_cost(), params.p_cost());
-    let [salt, out] = [salt.as_slice(), out.as_slice()].map(|bytes| STANDARD_NO_PAD.encode(bytes));
-    Ok(format!("$argon2id$v=19$m={m},t={t},p={p}${salt}${out}"))
+    let [salt, hash] = [salt.as_slice(), hash.as_slice()].map(|bytes| STANDARD_NO_PAD.encode(bytes));
+    format!("$argon2id$v=19$m={m},t={t},p={p}${salt}${hash}")
 }
 
 /// Whether a password is the one behind a PHC string, at the cost that is written there.
@@ -208,7 +217,7 @@ mod tests {
             Version::V0x13,
             Params::new(16, 2, 1, None).unwrap(),
         );
-        let ours = phc_string(&argon2, b"secret", &mut Memory::new()).unwrap();
+        let ours = hashed(&argon2, b"secret", &mut Memory::new()).unwrap();
         let parsed = PasswordHash::new(&ours).unwrap();
         assert!(Argon2::default().verify_password(b"secret", &parsed).is_ok());
         assert!(Argon2::default().verify_password(b"Secret", &parsed).is_err());

@@ -161,8 +161,8 @@ pub(super) fn listen(url: &SecretString, changes: &Arc<Changes>, suspicion: &Sus
         }
         Event::Alive { asked_at } => changes.heard_at(asked_at),
         Event::Disconnected => {
-            changes.deaf();
             suspicion.raise();
+            changes.deaf();
         }
         Event::Notified { payload, .. } => changes.take_in_payload(&payload),
     })

@@ -1,6 +1,6 @@
 //! `POST /auth/introspect` (RFC 7662).
 
-use actix_web::{HttpResponse, post, web};
+use actix_web::{post, web};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde_json::json;
@@ -10,7 +10,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::api_keys::{self, Address};
 use crate::auth::{Caller, KeyStatus, OrgRole, TokensIntrospect};
 use crate::error::Error;
-use crate::http::Input;
+use crate::http::{Answer, Input};
 use crate::ids::{OrgId, UserId};
 use crate::request_type;
 use crate::sessions;
@@ -78,7 +78,7 @@ async fn introspect_token(
     caller: Caller<TokensIntrospect>,
     input: Input,
     state: web::Data<State>,
-) -> Result<HttpResponse, Error> {
+) -> Result<Answer, Error> {
     let request: IntrospectTokenRequest = input.form().await?;
     // RFC 7662 §2.1: a hint may be ignored, and the form of a credential says more.
     let _ = &request.token_type_hint;
@@ -88,10 +88,10 @@ async fn introspect_token(
     } else {
         of_session(&state, now, &request.token).await?
     };
-    Ok(match found {
-        Some(answer) => HttpResponse::Ok().json(answer),
-        None => HttpResponse::Ok().json(json!({"active": false})),
-    })
+    match found {
+        Some(answer) => Answer::ok(&answer),
+        None => Answer::ok(&json!({"active": false})),
+    }
 }
 
 async fn of_key(

@@ -9,6 +9,9 @@ use serde_json::Value;
 use crate::config::Config;
 use crate::error::Error;
 
+/// Room for most bodies.
+const USUAL_BYTES: usize = 1024;
+
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
 /// An answer as data, so that it can be remembered (see [`Idempotent`](super::Idempotent)).
@@ -37,11 +40,12 @@ impl Answer {
     /// # Errors
     /// `internal_error` when it cannot be written as JSON, which no response type can cause.
     pub fn json(status: StatusCode, body: &impl Serialize) -> Result<Self, Error> {
-        let body = serde_json::to_vec(body).map_err(Error::internal)?;
+        let mut written = Vec::with_capacity(USUAL_BYTES);
+        serde_json::to_writer(&mut written, body).map_err(Error::internal)?;
         Ok(Self {
             status,
             headers: Vec::new(),
-            body: Some(body),
+            body: Some(written),
             secret: None,
         })
     }

@@ -1,6 +1,6 @@
 //! `/password`.
 
-use actix_web::{HttpResponse, get, post, put, web};
+use actix_web::{get, post, put, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -47,7 +47,7 @@ pub struct PasswordPolicyResponse {
     responses((status = 200, description = "The policy", body = PasswordPolicyResponse)),
 )]
 #[get("/password/policy")]
-async fn get_password_policy(input: Input, state: web::Data<State>) -> Result<HttpResponse, Error> {
+async fn get_password_policy(input: Input, state: web::Data<State>) -> Result<Answer, Error> {
     input.none().await?;
     let Policy {
         min_length,
@@ -55,12 +55,12 @@ async fn get_password_policy(input: Input, state: web::Data<State>) -> Result<Ht
         min_strength,
         required_classes,
     } = &state.policy;
-    Ok(HttpResponse::Ok().json(PasswordPolicyResponse {
+    Answer::ok(&PasswordPolicyResponse {
         min_length: *min_length,
         max_length: *max_length,
         min_strength: *min_strength,
         required_classes: required_classes.iter().map(|class| class.as_str()).collect(),
-    }))
+    })
 }
 
 request_type! {
@@ -106,7 +106,7 @@ pub struct PasswordProblemResponse {
     responses((status = 200, description = "What the policy says of it", body = PasswordCheckResponse)),
 )]
 #[post("/password/check")]
-async fn check_password(client: Client, input: Input, state: web::Data<State>) -> Result<HttpResponse, Error> {
+async fn check_password(client: Client, input: Input, state: web::Data<State>) -> Result<Answer, Error> {
     state.rate_limit.check(client.ip)?;
     let request: CheckPasswordRequest = input.json().await?;
     let personal: Vec<&str> = [&request.email, &request.username]
@@ -118,11 +118,11 @@ async fn check_password(client: Client, input: Input, state: web::Data<State>) -
         code: problem.code.as_str(),
         detail: problem.detail.into_owned(),
     };
-    Ok(HttpResponse::Ok().json(PasswordCheckResponse {
+    Answer::ok(&PasswordCheckResponse {
         acceptable: problems.is_empty(),
         strength,
         problems: problems.into_iter().map(problem).collect(),
-    }))
+    })
 }
 
 request_type! {

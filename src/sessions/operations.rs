@@ -86,7 +86,8 @@ pub async fn log_in(state: &State, client: Client, attempt: Login) -> Result<Gra
         org_id,
     } = attempt;
     let (secret, throttle, looker) = (state.secret.clone(), state.throttle, client.clone());
-    let (user, registered, account) = state
+    let typed = login.clone();
+    let (user, account) = state
         .db
         .transaction(move |connection| {
             let user = accounts::find_by_login(connection, &login)?;
@@ -95,17 +96,20 @@ pub async fn log_in(state: &State, client: Client, attempt: Login) -> Result<Gra
                 None => Account::of_nobody(&secret, &login),
             };
             throttle.admit(connection, looker.now, &account, looker.ip)?;
-            let email = user.as_ref().map_or(login.as_str(), |user| user.email.as_str());
-            let registered = accounts::registered_hash(connection, looker.now, email)?;
-            Ok((user, registered, account))
+            Ok((user, account))
         })
         .await?;
+    let email = user.as_ref().map_or(typed, |user| user.email.clone());
     let proven = user.filter(|user| user.email_verified_at.is_some());
     let hash = proven.as_ref().and_then(|user| user.password_hash.clone());
     let right = state.hasher.verify(password.clone(), hash).await?;
     let is_proven = proven.is_some();
     let Some(user) = proven.filter(|_| right) else {
         // As much work whether or not there is an open sign-up.
+        let registered = state
+            .db
+            .run(move |connection| accounts::registered_hash(connection, client.now, &email))
+            .await?;
         let signs_up = state.hasher.verify(password, registered).await?;
         return Err(refuse(state, client, account, (is_proven, signs_up)).await?);
     };

@@ -57,6 +57,24 @@ async fn after_a_restart_of_the_database_it_recovers_by_itself_within_five_secon
 }
 
 #[actix_web::test]
+async fn once_the_listener_has_noticed_that_the_database_was_lost_no_request_does() {
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    let calls = || (0..8).map(|_| app.get("/me").bearer(&ada.access_token).send());
+    futures_util::future::join_all(calls()).await;
+    let changes = app.state.db.changes();
+    let before = changes.reading();
+    app.database()
+        .run_outside("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '$DATABASE'");
+    // What was read before the loss does not count any more, and what is read now does.
+    while changes.is_current(before, []) || !changes.is_current(changes.reading(), []) {
+        tokio::task::yield_now().await;
+    }
+    let replies = futures_util::future::join_all(calls()).await;
+    assert!(replies.iter().all(|reply| reply.status == 200));
+}
+
+#[actix_web::test]
 async fn five_instances_may_migrate_an_empty_database_at_once() {
     let app = TestApp::start_unmigrated();
     app.get("/readyz").await.refused(503, "unavailable");
