@@ -1,0 +1,120 @@
+//! A running `keyward serve`, as an operator would have it: a process with a data folder and the private PostgreSQL.
+
+use std::io::Write as _;
+use std::net::{TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+pub const USERNAME: &str = "ada";
+pub const PASSWORD: &str = "plum-rocket-tundra-fiddle";
+
+pub struct Instance {
+    data_dir: PathBuf,
+    port: u16,
+    process: Child,
+}
+
+/// A port that nobody listens to now.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+pub fn url(port: u16, path: &str) -> String {
+    format!("http://127.0.0.1:{port}{path}")
+}
+
+fn keyward(data_dir: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_keyward"));
+    command
+        .env_clear()
+        .env("PATH", std::env::var_os("PATH").unwrap())
+        .env("KEYWARD_DATA_DIR", data_dir)
+        .env("KEYWARD_LOG", "off");
+    command
+}
+
+impl Instance {
+    /// Starts one and waits until it is ready.
+    pub fn start(data_dir: &Path, port: u16) -> Self {
+        let process = keyward(data_dir)
+            .arg("serve")
+            .env("KEYWARD_BIND", format!("127.0.0.1:{port}"))
+            .env("KEYWARD_PUBLIC_URL", "http://127.0.0.1")
+            .env("KEYWARD_RATE_LIMITS", "off")
+            .env("KEYWARD_DRAIN_SECONDS", "1")
+            .env("KEYWARD_ACCESS_TOKEN_SECONDS", "3600")
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        let instance = Self {
+            data_dir: data_dir.to_owned(),
+            port,
+            process,
+        };
+        instance.wait_until_ready();
+        instance
+    }
+
+    pub fn url(&self, path: &str) -> String {
+        url(self.port, path)
+    }
+
+    /// Makes the one person there is.
+    pub fn create_user(&self) {
+        let mut process = keyward(&self.data_dir)
+            .args(["user", "create", "--email", "ada@example.com", "--username", USERNAME])
+            .args(["--verified", "--password-stdin"])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        writeln!(process.stdin.take().unwrap(), "{PASSWORD}").unwrap();
+        assert!(process.wait().unwrap().success());
+    }
+
+    /// Kills it, on request with its PostgreSQL, and starts it again.
+    pub fn kill_and_start(mut self, with_postgres: bool) -> Self {
+        if with_postgres {
+            let pid_file = self.data_dir.join("postgres/postmaster.pid");
+            let text = std::fs::read_to_string(pid_file).unwrap();
+            let pid: i32 = text.lines().next().unwrap().parse().unwrap();
+            kill(Pid::from_raw(pid), Signal::SIGKILL).unwrap();
+        }
+        self.process.kill().unwrap();
+        self.process.wait().unwrap();
+        Self::start(&self.data_dir, self.port)
+    }
+
+    /// Stops it as a service manager does, and starts it again.
+    pub fn stop_and_start(self) -> Self {
+        let (data_dir, port) = (self.data_dir.clone(), self.port);
+        self.stop();
+        Self::start(&data_dir, port)
+    }
+
+    pub fn stop(mut self) {
+        let pid = i32::try_from(self.process.id()).unwrap();
+        kill(Pid::from_raw(pid), Signal::SIGTERM).unwrap();
+        assert!(self.process.wait().unwrap().success());
+    }
+
+    fn wait_until_ready(&self) {
+        use std::io::Read as _;
+        let until = Instant::now() + Duration::from_secs(30);
+        loop {
+            assert!(Instant::now() < until, "the service does not become ready");
+            if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) {
+                let mut answer = String::new();
+                let asked = stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+                if asked.is_ok() && stream.read_to_string(&mut answer).is_ok() && answer.starts_with("HTTP/1.1 200") {
+                    return;
+                }
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
