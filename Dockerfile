@@ -7,9 +7,9 @@
 ARG RUST_VERSION=1.95.0
 
 FROM rust:${RUST_VERSION}-slim-bookworm AS build
-# The image has a C compiler and make already, for aws-lc and jemalloc.
+# The image has a C compiler already, for aws-lc; jemalloc is built by make.
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends libpq-dev pkg-config \
+    && apt-get install -y --no-install-recommends libpq-dev make pkg-config \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 

@@ -17,7 +17,7 @@ use crate::log;
 
 type Work = Box<dyn FnOnce() + Send>;
 
-/// The crew. Dropping it ends its threads, once they have finished what they do.
+/// The crew. Dropping it sends its threads away, once they have finished what they do; nobody waits for them.
 pub struct Crew {
     name: &'static str,
     size: usize,
@@ -54,7 +54,7 @@ impl Crew {
     }
 
     /// Has `work` done. If the caller goes away before it is begun, it never is; what is begun is finished, whoever still
-    /// waits for it.
+    /// waits for it, unless the program ends.
     ///
     /// # Errors
     /// `unavailable` when it was not begun in time, `internal_error` when it panicked, and what it fails with.

@@ -22,7 +22,8 @@
 //! | [`auth`], [`mail`], [`picture`] | identities, permissions, passwords, access tokens; messages, outbox, transports; scaling |
 //! | [`http`] | problem+json, extractors, paging, idempotency |
 //! | [`db`] | pool, transactions, migrations, the private PostgreSQL |
-//! | [`error`], [`ids`], [`locale`], [`clock`], [`secret`], [`config`], [`log`], [`crew`] | the foundations |
+//! | [`crew`], [`log`], [`telemetry`] | threads for work that blocks; log lines; metrics |
+//! | [`error`], [`ids`], [`locale`], [`clock`], [`secret`], [`config`] | the foundations |
 //!
 //! Inside a slice the same few files: `routes` (request and response types, handlers) → `operations` (a function per use
 //! case, in one transaction) → `store` (every query on the slice's tables) → `model` (domain types and pure rules).
@@ -32,6 +33,7 @@
 
 /// A request makes and drops many small things, on threads that come and go in turn: this allocator is fast at it, and gives
 /// back what it does not need (`.cargo/config.toml` says how soon).
+#[cfg(not(target_env = "musl"))]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

@@ -11,7 +11,8 @@ use actix_web::http::Method;
 use serde_json::{Map, Value, json};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Subscriber};
-use tracing_subscriber::filter::Targets;
+use tracing_log::NormalizeEvent as _;
+use tracing_subscriber::filter::{ParseError, Targets};
 use tracing_subscriber::fmt::format::{Format, Full, Writer};
 use tracing_subscriber::fmt::time::{FormatTime as _, SystemTime};
 use tracing_subscriber::fmt::{FmtContext, FormatEvent, FormatFields};
@@ -55,9 +56,7 @@ pub fn carried<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T {
 /// # Errors
 /// The filter cannot be read; one line that names the setting.
 pub fn start(config: &Config) -> Result<(), String> {
-    // What strangers send that is not HTTP is no error of ours.
-    let directives = format!("actix_http=off,{}", config.log);
-    let filter: Targets = directives.parse().map_err(|error| format!("KEYWARD_LOG: {error}"))?;
+    let filter = filter(&config.log).map_err(|error| format!("KEYWARD_LOG: {error}"))?;
     let is_json = match config.log_format {
         LogFormat::Pretty => false,
         LogFormat::Json => true,
@@ -84,6 +83,14 @@ pub fn start(config: &Config) -> Result<(), String> {
     Ok(())
 }
 
+/// What is logged, by directives such as `info, keyward=debug`.
+fn filter(directives: &str) -> Result<Targets, ParseError> {
+    let directives = directives.split(',').map(str::trim).filter(|part| !part.is_empty());
+    // What strangers send that is not HTTP is no error of ours.
+    let all: Vec<&str> = std::iter::once("actix_http=off").chain(directives).collect();
+    all.join(",").parse()
+}
+
 /// One JSON object a line.
 struct Json;
 
@@ -95,7 +102,9 @@ where
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let mut timestamp = String::new();
         SystemTime.format_time(&mut Writer::new(&mut timestamp))?;
-        let metadata = event.metadata();
+        // Libraries that know of no tracing say where a line is from in its fields.
+        let normalized = event.normalized_metadata();
+        let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
         let mut line = Members(Map::new());
         line.put("timestamp", timestamp);
         line.put("level", metadata.level().as_str());
@@ -113,8 +122,11 @@ where
 struct Members(Map<String, Value>);
 
 impl Members {
+    /// Adds a member that is not there yet.
     fn put(&mut self, name: &str, value: impl Into<Value>) {
-        self.0.insert(name.to_owned(), value.into());
+        if !name.starts_with("log.") {
+            self.0.entry(name).or_insert_with(|| value.into());
+        }
     }
 }
 
@@ -219,6 +231,19 @@ mod tests {
             .lines()
             .map(ToOwned::to_owned)
             .collect()
+    }
+
+    #[test]
+    fn directives_are_separated_by_commas_and_perhaps_spaces() {
+        use tracing::Level;
+        for text in ["info,keyward=debug", " keyward=debug , info,", "info,,keyward=debug,"] {
+            let filter = filter(text).unwrap();
+            assert!(filter.would_enable("keyward::http", &Level::DEBUG), "{text}");
+            assert!(filter.would_enable("rustls", &Level::INFO), "{text}");
+            assert!(!filter.would_enable("rustls", &Level::DEBUG), "{text}");
+            assert!(!filter.would_enable("actix_http", &Level::ERROR), "{text}");
+        }
+        assert!(filter("keyward=loud").is_err());
     }
 
     #[tokio::test]

@@ -114,7 +114,7 @@ async fn kill(kills: usize, writes: usize) -> bool {
         "{killed} kills, {} writes, {repeated} repeated, {took} s",
         acknowledged.len()
     );
-    judge(folder.path(), &acknowledged)
+    judge(folder.path(), &acknowledged) && killed == kills
 }
 
 /// Makes an organisation, and asks again with the same key until there is an answer.
@@ -230,15 +230,14 @@ async fn restart(restarts: usize, requests: usize) -> bool {
     failed == 0
 }
 
-/// As a proxy would: who takes no connection, or drops one, is passed over for the other, once.
+/// As a proxy would: who takes no connection, drops one, or says that it cannot serve is passed over for the other, once.
 async fn ask(client: &reqwest::Client, urls: &[String; 2], first: usize, token: &str) -> bool {
     for place in [first, 1 - first] {
         let answer = client.get(&urls[place]).bearer_auth(token).send().await;
-        if let Ok(answer) = answer
-            && answer.status().as_u16() == 200
-            && answer.bytes().await.is_ok()
-        {
-            return true;
+        let Ok(answer) = answer else { continue };
+        let status = answer.status().as_u16();
+        if answer.bytes().await.is_ok() && status != 503 {
+            return status == 200;
         }
     }
     false

@@ -154,7 +154,14 @@ pub async fn look_up(
     }
     let hash = TokenHash::of(secret.as_bytes());
     let standing = match state.memory.key(&hash) {
-        Some(standing) => Some(standing),
+        Some(standing) => {
+            if state.memory.should_renew(&standing) {
+                let state = state.clone();
+                // Who cannot read it in time will be told so when they need it.
+                tokio::spawn(async move { read(&state, hash).await.is_ok() });
+            }
+            Some(standing)
+        }
         // Apart: those that are remembered are spared the room of it.
         None => Box::pin(read(state, hash)).await?,
     };

@@ -6,6 +6,7 @@
 
 use std::ops::Deref;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
@@ -16,18 +17,20 @@ use super::standing::{KeyStanding, SessionStanding};
 use crate::db::{Changes, Reading};
 use crate::secret::TokenHash;
 
-/// How many bytes the standings of each kind may take, by a rough measure.
-const ROOM: u64 = 12 * 1024 * 1024;
-/// What the smallest standing takes.
-const LEAST: u64 = 1024;
-/// How many of the smallest there is room for.
+/// How many of the smallest standings of each kind there is room for.
 const MOST: usize = 12 * 1024;
+/// What the smallest takes, in bytes, by a rough measure.
+const LEAST: u64 = 1024;
+/// How many bytes the standings of each kind may take.
+const ROOM: u64 = MOST as u64 * LEAST;
 
 /// A standing, and when it was read.
 pub struct Remembered<T> {
     value: T,
     reading: Reading,
     depends_on: [Option<Uuid>; 4],
+    /// Whether somebody is reading it again.
+    renewing: AtomicBool,
 }
 
 impl<T> Deref for Remembered<T> {
@@ -39,6 +42,15 @@ impl<T> Deref for Remembered<T> {
 }
 
 impl<T> Remembered<T> {
+    const fn new(value: T, reading: Reading, depends_on: [Option<Uuid>; 4]) -> Self {
+        Self {
+            value,
+            reading,
+            depends_on,
+            renewing: AtomicBool::new(false),
+        }
+    }
+
     fn counts(&self, changes: &Changes) -> bool {
         changes.is_current(self.reading, self.depends_on.into_iter().flatten())
     }
@@ -90,6 +102,12 @@ impl Memory {
         self.changes.reading()
     }
 
+    /// Whether the one who asks should read it again, beside their own work: it still counts, but not for long. Only one of
+    /// those who ask is told so.
+    pub fn should_renew<T>(&self, remembered: &Remembered<T>) -> bool {
+        self.changes.is_aging(remembered.reading) && !remembered.renewing.swap(true, Ordering::Relaxed)
+    }
+
     /// How the key with this secret stands, if that is known.
     pub fn key(&self, hash: &TokenHash) -> Option<Arc<Remembered<KeyStanding>>> {
         self.keys.get(hash).filter(|key| key.counts(&self.changes))
@@ -108,11 +126,7 @@ impl Memory {
             standing.org_id.map(crate::ids::OrgId::uuid),
             standing.membership_id.map(crate::ids::MembershipId::uuid),
         ];
-        let remembered = Arc::new(Remembered {
-            value: standing,
-            reading,
-            depends_on,
-        });
+        let remembered = Arc::new(Remembered::new(standing, reading, depends_on));
         self.keys.insert(hash, Arc::clone(&remembered));
         remembered
     }
@@ -139,11 +153,7 @@ impl Memory {
             standing.membership_id.map(crate::ids::MembershipId::uuid),
             None,
         ];
-        let standing = Remembered {
-            value: standing,
-            reading,
-            depends_on,
-        };
+        let standing = Remembered::new(standing, reading, depends_on);
         let known = Arc::new(KnownToken { claims, standing });
         self.tokens.insert(hash, Arc::clone(&known));
         known

@@ -112,6 +112,13 @@ impl Changes {
             })
     }
 
+    /// Whether what was read then had better be read again soon. Who does so in time spares everybody the wait: under load
+    /// a read takes longer than a thousand looks at what is remembered.
+    pub fn is_aging(&self, reading: Reading) -> bool {
+        let lifetime = u64::try_from(LIFETIME.as_millis()).unwrap_or_default();
+        self.millis().saturating_sub(reading.at) > lifetime / 2
+    }
+
     /// Something was changed.
     pub fn happened(&self, id: Uuid) {
         let number = self.number.fetch_add(1, Ordering::SeqCst) + 1;
@@ -203,6 +210,21 @@ mod tests {
         let reading = changes.reading();
         changes.happened(id(1));
         assert!(!changes.is_current(reading, [id(1)]));
+    }
+
+    #[test]
+    fn what_was_read_ages_before_it_counts_no_more() {
+        let mut changes = Changes::default();
+        let Some(earlier) = changes.started.checked_sub(LIFETIME / 2 + Duration::from_millis(1)) else {
+            // The machine has not run for as long.
+            return;
+        };
+        let reading = changes.reading();
+        assert!(!changes.is_aging(reading));
+        changes.started = earlier;
+        heard(&changes);
+        assert!(changes.is_aging(reading) && changes.is_current(reading, []));
+        assert!(!changes.is_aging(changes.reading()));
     }
 
     #[test]

@@ -79,7 +79,9 @@ impl Db {
         }
     }
 
-    /// Runs `work` with a connection, off the async threads, outside a transaction: for reads of one statement.
+    /// Runs `work` with a connection, off the async threads, outside a transaction: for reads of one statement. What it
+    /// changes is forgotten by memory a moment later only, so whatever credentials depend on is changed in
+    /// [`Db::transaction`].
     ///
     /// # Errors
     /// [`Code::Unavailable`](crate::error::Code::Unavailable) without a database, and what `work` fails with.

@@ -13,7 +13,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 /// A black hole must not hold a connection for ever: libpq's own limits, in seconds and milliseconds.
 const CONNECT_OPTIONS: [(&str, &str); 6] = [
     ("connect_timeout", "2"),
-    ("tcp_user_timeout", "5000"),
+    ("tcp_user_timeout", "2500"),
     ("keepalives_idle", "5"),
     ("keepalives_interval", "2"),
     ("keepalives_count", "2"),

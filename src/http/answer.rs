@@ -100,11 +100,9 @@ impl Answer {
         let headers: Vec<(String, String)> = serde_json::from_value(headers).map_err(Error::internal)?;
         let named = |(name, value): (String, String)| Some((HeaderName::try_from(name).ok()?, value));
         let body = body.map(|body| serde_json::to_vec(&body)).transpose();
+        let status = u16::try_from(status).map_err(Error::internal)?;
         Ok(Self {
-            status: u16::try_from(status)
-                .ok()
-                .and_then(|status| StatusCode::from_u16(status).ok())
-                .unwrap_or(StatusCode::OK),
+            status: StatusCode::from_u16(status).map_err(Error::internal)?,
             headers: headers.into_iter().filter_map(named).collect(),
             body: body.map_err(Error::internal)?,
             secret: None,
