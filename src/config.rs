@@ -191,7 +191,7 @@ pub struct Config {
     /// Where clients reach the API, base path included; unset: http:// and the bind address
     #[arg(long, global = true, value_name = "URL")]
     pub public_url: Option<BaseUrl>,
-    /// Where mailed links point; unset: the public URL
+    /// Where mailed links point, usually the frontend; not set: plain pages at the public URL
     #[arg(long, global = true, value_name = "URL")]
     pub app_url: Option<BaseUrl>,
     /// Path under which everything but the probes and .well-known is mounted

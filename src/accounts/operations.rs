@@ -10,7 +10,7 @@ use crate::auth::{Account, Caller, OfSession, Password, PlatformRole};
 use crate::db::violated_constraint;
 use crate::error::{Code, Error, FieldCode, Invalid};
 use crate::http::{Change, Client, Precondition};
-use crate::ids::UserId;
+use crate::ids::{RegistrationId, UserId};
 use crate::locale::Locale;
 use crate::mail::{EmailAddress, MailLimit, Message, outbox};
 use crate::one_time_tokens::{self, Target};
@@ -53,20 +53,8 @@ pub fn register(
             lifetime: REGISTRATION_LIFETIME,
         },
     )?;
-    let target = Target::Registration(registration_id);
-    let token_id = one_time_tokens::issue(
-        connection,
-        secret,
-        now,
-        Purpose::VerifyEmail,
-        target,
-        REGISTRATION_LIFETIME,
-    )?;
-    let message = if taken {
-        Message::AlreadyRegistered
-    } else {
-        Message::VerifyEmail { token_id }
-    };
+    let link = verification(connection, secret, now, registration_id)?;
+    let message = if taken { Message::AlreadyRegistered } else { link };
     if limit.allows(connection, now, email.as_str())? {
         outbox::enqueue(connection, now, email.as_str(), registrant.locale, &message)?;
     }
@@ -74,6 +62,18 @@ pub fn register(
         connection,
         Entry::by_anybody(client, "account.registered").object("email", None, email.to_string()),
     )
+}
+
+/// The mail with the link that makes a registration an account.
+fn verification(
+    connection: &mut PgConnection,
+    secret: &ServerSecret,
+    now: DateTime<Utc>,
+    id: RegistrationId,
+) -> Result<Message, Error> {
+    let (purpose, target) = (Purpose::VerifyEmail, Target::Registration(id));
+    let token_id = one_time_tokens::issue(connection, secret, now, purpose, target, REGISTRATION_LIFETIME)?;
+    Ok(Message::VerifyEmail { token_id })
 }
 
 /// Mails a new link for the newest registration of an address; the earlier one dies. That it was asked for is on record
@@ -91,22 +91,9 @@ pub fn resend(
     if let Some(registration) = registration.filter(|_| !taken && may_send) {
         let target = Target::Registration(registration.id);
         one_time_tokens::void(connection, now, Purpose::VerifyEmail, target)?;
-        let token_id = one_time_tokens::issue(
-            connection,
-            secret,
-            now,
-            Purpose::VerifyEmail,
-            target,
-            REGISTRATION_LIFETIME,
-        )?;
+        let link = verification(connection, secret, now, registration.id)?;
         let locale = Locale::stored(&registration.locale);
-        outbox::enqueue(
-            connection,
-            now,
-            email.as_str(),
-            locale,
-            &Message::VerifyEmail { token_id },
-        )?;
+        outbox::enqueue(connection, now, email.as_str(), locale, &link)?;
     }
     let entry = Entry::by_anybody(client, "account.verification_resent").object("email", None, email.to_string());
     audit::record(connection, entry)
@@ -341,22 +328,9 @@ pub fn create_user(
             locale: Locale::default(),
             lifetime: REGISTRATION_LIFETIME,
         };
-        let target = Target::Registration(store::insert_registration(connection, now, &registration)?);
-        let token_id = one_time_tokens::issue(
-            connection,
-            secret,
-            now,
-            Purpose::VerifyEmail,
-            target,
-            REGISTRATION_LIFETIME,
-        )?;
-        outbox::enqueue(
-            connection,
-            now,
-            new.email.as_str(),
-            Locale::default(),
-            &Message::VerifyEmail { token_id },
-        )?;
+        let registration_id = store::insert_registration(connection, now, &registration)?;
+        let link = verification(connection, secret, now, registration_id)?;
+        outbox::enqueue(connection, now, new.email.as_str(), Locale::default(), &link)?;
     }
     let entry = Entry::by_system(now, "account.created")
         .object("user", id.uuid(), new.username.to_string())

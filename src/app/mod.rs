@@ -7,6 +7,7 @@
 mod authenticate;
 mod capabilities;
 mod docs;
+mod link_pages;
 mod material;
 mod openapi;
 mod routes;

@@ -18,7 +18,7 @@ use utoipa_actix_web::AppExt as _;
 use super::authenticate::authenticate;
 use super::docs::{self, Document};
 use super::material::Material;
-use super::{openapi, routes};
+use super::{link_pages, openapi, routes};
 use crate::auth::{Catalogue, Hasher, Memory, Policy, Throttle};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -82,7 +82,7 @@ pub struct Running {
 pub fn start(listener: TcpListener, state: State) -> std::io::Result<Running> {
     let config = Arc::clone(&state.config);
     let document = openapi::document(&config);
-    let table = web::Data::new(route_table(&document, &config.base_path));
+    let table = web::Data::new(route_table(&document, &config));
     let document = web::Data::new(Document(document.to_json().unwrap_or_default().into()));
     let edge_data = web::Data::new(Edge {
         clock: state.clock.clone(),
@@ -103,7 +103,11 @@ pub fn start(listener: TcpListener, state: State) -> std::io::Result<Running> {
         let api = utoipa_actix_web::scope(config.base_path.as_str())
             .configure(|api| routes::api(api, &config))
             .map(|scope| {
-                scope
+                link_pages::paths(&config)
+                    .iter()
+                    .fold(scope, |scope, path| {
+                        scope.route(path, web::get().to(link_pages::get_page))
+                    })
                     .route("/docs", web::get().to(docs::redirect_to_docs))
                     .route("/docs/{file:.*}", web::get().to(docs::get_docs))
                     .wrap(from_fn(remember_answers))
@@ -179,7 +183,8 @@ fn cors(config: &Config) -> Cors {
 }
 
 /// Which methods each path has, those outside of the document included.
-fn route_table(document: &utoipa::openapi::OpenApi, base_path: &str) -> RouteTable {
+fn route_table(document: &utoipa::openapi::OpenApi, config: &Config) -> RouteTable {
+    let base_path = &config.base_path;
     let at_root = |path: &str| path.starts_with("/.well-known/") || matches!(path, "/livez" | "/readyz");
     let mut paths: Vec<(String, Vec<String>)> = document
         .paths
@@ -194,7 +199,8 @@ fn route_table(document: &utoipa::openapi::OpenApi, base_path: &str) -> RouteTab
             (path, methods(item))
         })
         .collect();
-    for path in ["/docs", "/docs/{file:.*}"] {
+    let pages = link_pages::paths(config);
+    for path in pages.iter().map(String::as_str).chain(["/docs", "/docs/{file:.*}"]) {
         paths.push((format!("{base_path}{path}"), vec!["GET".to_owned()]));
     }
     RouteTable::new(paths.iter().map(|(path, methods)| (path.as_str(), methods.clone())))

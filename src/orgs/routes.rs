@@ -284,18 +284,15 @@ async fn delete_org(
 async fn switch_org(
     caller: Caller<Session>,
     Path(org_id): Path<OrgId>,
-    idempotent: Idempotent,
     input: Input,
     state: web::Data<State>,
-) -> Result<HttpResponse, Error> {
+) -> Result<Answer, Error> {
     OrgCaller::check(&state, &caller, org_id, OrgAct::SwitchOrg).await?;
     input.none().await?;
     let (id, now) = (caller.session_id()?, caller.now());
-    let (tokens, secret) = (state.tokens.clone(), state.secret.clone());
-    idempotent
-        .transaction(&state.db, move |connection| {
-            let grant = sessions::switch_org(connection, &caller, id, org_id)?;
-            Answer::ok(&grant.tokens(now, &tokens, &secret)?)
-        })
-        .await
+    let grant = state
+        .db
+        .transaction(move |connection| sessions::switch_org(connection, &caller, id, org_id))
+        .await?;
+    Answer::ok(&grant.tokens(now, &state.tokens, &state.secret)?)
 }

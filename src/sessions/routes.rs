@@ -13,7 +13,7 @@ use super::operations::{self, Login, Refreshed};
 use crate::accounts;
 use crate::auth::{Caller, Password, Session};
 use crate::error::{Code, Error};
-use crate::http::{Answer, Client, Idempotent, Input, Path, Reference, Timestamp, one_of};
+use crate::http::{Answer, Client, Input, Path, Reference, Timestamp, one_of};
 use crate::ids::{OrgId, SessionId};
 use crate::mail::EmailAddress;
 use crate::request_type;
@@ -270,22 +270,15 @@ request_type! {
     responses((status = 200, description = "The session, with a fresh `auth_time`", body = TokensResponse)),
 )]
 #[post("/auth/reauthenticate")]
-async fn reauthenticate(
-    caller: Caller<Session>,
-    idempotent: Idempotent,
-    input: Input,
-    state: web::Data<State>,
-) -> Result<HttpResponse, Error> {
+async fn reauthenticate(caller: Caller<Session>, input: Input, state: web::Data<State>) -> Result<Answer, Error> {
     let request: ReauthenticateRequest = input.json().await?;
     accounts::check_password(&state, &caller, request.current_password, "#/current_password").await?;
     let (id, now) = (caller.session_id()?, caller.now());
-    let (tokens, secret) = (state.tokens.clone(), state.secret.clone());
-    idempotent
-        .transaction(&state.db, move |connection| {
-            let grant = operations::reauthenticate(connection, &caller, id)?;
-            Answer::ok(&grant.tokens(now, &tokens, &secret)?)
-        })
-        .await
+    let grant = state
+        .db
+        .transaction(move |connection| operations::reauthenticate(connection, &caller, id))
+        .await?;
+    Answer::ok(&grant.tokens(now, &state.tokens, &state.secret)?)
 }
 
 /// A log-in that is good still.
