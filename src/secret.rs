@@ -127,10 +127,12 @@ pub fn equal(a: &[u8], b: &[u8]) -> bool {
     constant_time::verify_slices_are_equal(a, b).is_ok()
 }
 
-/// Fills `bytes` from the operating system's generator.
+/// Bytes from the operating system's generator.
 ///
 /// # Errors
 /// When the system has no randomness to give.
-pub fn fill_random(bytes: &mut [u8]) -> Result<(), aws_lc_rs::error::Unspecified> {
-    aws_lc_rs::rand::fill(bytes)
+pub fn random<const N: usize>() -> Result<[u8; N], aws_lc_rs::error::Unspecified> {
+    let mut bytes = [0; N];
+    aws_lc_rs::rand::fill(&mut bytes)?;
+    Ok(bytes)
 }

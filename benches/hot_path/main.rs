@@ -26,6 +26,7 @@ use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::r2d2::ConnectionManager;
 use keyward::accounts::{NewUser, Username, create_user};
+use keyward::api_keys::generate;
 use keyward::app::{self, Material};
 use keyward::auth::{Password, PlatformRole};
 use keyward::clock::Clock;
@@ -34,7 +35,7 @@ use keyward::db::embedded::{EmbeddedPostgres, Options};
 use keyward::db::migrations;
 use keyward::ids::UserId;
 use keyward::mail::EmailAddress;
-use keyward::secret::{TokenHash, fill_random};
+use keyward::secret::TokenHash;
 use keyward::state::State;
 use load::{Figures, Load, request};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -154,21 +155,8 @@ struct Case {
     load: Load,
 }
 
-/// A key that is as good as an issued one.
 fn key() -> String {
-    const ALPHABET: &[u8] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    let mut bytes = [0; 32];
-    fill_random(&mut bytes).unwrap();
-    let mut text = "kw_".to_owned();
-    text.extend(bytes.iter().map(|byte| char::from(ALPHABET[usize::from(*byte) % 62])));
-    let mut number = crc32fast::hash(text.as_bytes()) as usize;
-    let mut checksum = Vec::new();
-    for _ in 0..6 {
-        checksum.push(char::from(ALPHABET[number % 62]));
-        number /= 62;
-    }
-    text.extend(checksum.iter().rev());
-    text
+    generate("kw").unwrap().expose().to_owned()
 }
 
 /// Inserts keys of a person past the API.

@@ -12,13 +12,13 @@ use crate::error::{Code, Error, FieldCode, Invalid};
 use crate::http::{Change, Client, Precondition};
 use crate::ids::{RegistrationId, UserId};
 use crate::locale::Locale;
-use crate::mail::{EmailAddress, MailLimit, Message, outbox};
+use crate::mail::{EmailAddress, Link, MailLimit, Message, outbox};
 use crate::one_time_tokens::{self, Target};
 use crate::secret::{Purpose, ServerSecret, Token};
 use crate::state::State;
 
 /// How long a registration and its link are good for.
-const REGISTRATION_LIFETIME: TimeDelta = TimeDelta::hours(24);
+const REGISTRATION_LIFETIME: TimeDelta = Link::VerifyEmail.lifetime();
 
 /// Somebody who wants an account.
 pub struct Registrant {

@@ -3,7 +3,7 @@
 //! Issued keys are out there for years: whatever changes here must keep every one of them good. A test holds some.
 
 use crate::error::Error;
-use crate::secret::{Token, fill_random};
+use crate::secret::{Token, random};
 
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 /// Random characters: 190 bits.
@@ -21,10 +21,9 @@ pub fn generate(prefix: &str) -> Result<Token, Error> {
     let mut text = String::with_capacity(prefix.len() + 1 + RANDOM + CHECKSUM);
     text.push_str(prefix);
     text.push('_');
-    let mut bytes = [0_u8; 2 * RANDOM];
     let mut wanted = RANDOM;
     while wanted > 0 {
-        fill_random(&mut bytes).map_err(|_| Error::internal("no randomness"))?;
+        let bytes: [u8; 2 * RANDOM] = random().map_err(|_| Error::internal("no randomness"))?;
         // Bytes beyond the last whole multiple of 62 would favour the first characters.
         for byte in bytes.iter().filter(|byte| **byte < 248).take(wanted) {
             text.push(digit(u32::from(*byte)));

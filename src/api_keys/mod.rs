@@ -26,7 +26,7 @@ mod usage;
 mod usage_routes;
 mod verify_routes;
 
-pub use format::has_prefix;
+pub use format::{generate, has_prefix};
 pub use model::Address;
 pub use operations::disable_made_since;
 pub use reminders::remind;

@@ -155,11 +155,10 @@ pub async fn look_up(
     let hash = TokenHash::of(secret.as_bytes());
     let standing = match state.memory.key(&hash) {
         Some(standing) => {
-            if state.memory.should_renew(&standing) {
+            state.memory.renew(&standing, || {
                 let state = state.clone();
-                // Who cannot read it in time will be told so when they need it.
-                tokio::spawn(async move { read(&state, hash).await.is_ok() });
-            }
+                async move { read(&state, hash).await }
+            });
             Some(standing)
         }
         // Apart: those that are remembered are spared the room of it.

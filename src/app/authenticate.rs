@@ -14,7 +14,7 @@ use chrono::{DateTime, Utc};
 use crate::api_keys;
 use crate::auth::{Credential, Identity, KeyStatus};
 use crate::error::{Code, Error};
-use crate::http::{Client, Owner};
+use crate::http::{Client, Owner, wants_memory};
 use crate::sessions;
 use crate::state::State;
 
@@ -48,8 +48,7 @@ pub async fn authenticate(
         let base_path = context
             .as_ref()
             .map_or("", |(state, _)| state.config.base_path.as_str());
-        let path = request.path().strip_prefix(base_path).unwrap_or_default();
-        if !MOMENTARY.iter().any(|momentary| path.starts_with(momentary)) && !path.ends_with("/switch") {
+        if wants_memory(&request) && !is_momentary(request.path(), base_path) {
             request.extensions_mut().insert(Owner {
                 user_id: authenticated.user_id,
                 credential: id.map_or_else(|| "session".to_owned(), |id| id.to_string()),
@@ -136,6 +135,11 @@ const MOMENTARY: [&str; 4] = [
     "/api-keys/verify",
     "/auth/reauthenticate",
 ];
+
+fn is_momentary(path: &str, base_path: &str) -> bool {
+    let path = path.strip_prefix(base_path).unwrap_or_default();
+    MOMENTARY.iter().any(|momentary| path.starts_with(momentary)) || path.ends_with("/switch")
+}
 
 /// Without a database nobody can be told apart: that is 503, never a wrong 401.
 fn unavailable(error: &Error) -> Identity {

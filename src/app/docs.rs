@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use actix_web::http::header;
+use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse, get, web};
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -18,8 +18,10 @@ pub struct Document(pub Bytes);
 const INITIALIZER: &str = include_str!("swagger-initializer.js");
 
 /// Swagger UI styles its elements one by one; scripts come from here alone.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
-                      connect-src 'self'; font-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'";
+const POLICY: HeaderValue = HeaderValue::from_static(
+    "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
+                      connect-src 'self'; font-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+);
 
 /// The routes of this module; only the document itself is an operation of the API.
 pub fn router(routes: &mut ServiceConfig) {
@@ -50,24 +52,27 @@ pub async fn redirect_to_docs() -> HttpResponse {
 /// `not_found`.
 pub async fn get_docs(request: HttpRequest, file: web::Path<String>) -> Result<HttpResponse, Error> {
     if file.as_str() == "swagger-initializer.js" {
-        return Ok(dressed(cacheable(
+        let script = cacheable(
             &request,
             INITIALIZER.into(),
             "text/javascript; charset=utf-8",
             "no-cache",
-        )));
+        );
+        return Ok(dressed(script, &POLICY));
     }
     let served = utoipa_swagger_ui::serve(&file, Arc::new(utoipa_swagger_ui::Config::from("openapi.json")))
         .map_err(|error| Error::internal(error.to_string()))?
         .ok_or_else(Error::not_found)?;
     let content = Bytes::copy_from_slice(&served.bytes);
-    Ok(dressed(cacheable(&request, content, &served.content_type, "no-cache")))
+    Ok(dressed(
+        cacheable(&request, content, &served.content_type, "no-cache"),
+        &POLICY,
+    ))
 }
 
-fn dressed(mut response: HttpResponse) -> HttpResponse {
-    response.headers_mut().insert(
-        header::CONTENT_SECURITY_POLICY,
-        header::HeaderValue::from_static(POLICY),
-    );
+/// An answer for browsers, with a policy of its own in place of the API's.
+pub(super) fn dressed(mut response: HttpResponse, policy: &HeaderValue) -> HttpResponse {
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, policy.clone());
     response
 }

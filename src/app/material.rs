@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::auth::{AccessTokens, generate_signing_key};
 use crate::config::Config;
-use crate::secret::{ServerSecret, fill_random};
+use crate::secret::{ServerSecret, random};
 
 /// What tokens are made with.
 pub struct Material {
@@ -73,9 +73,10 @@ impl Material {
         let bytes = match &config.secret_file {
             Some(path) => read(SECRET_FILE, path)?,
             None => kept(SECRET_FILE, &data_dir.join("secret"), || {
-                let mut bytes = [0; ServerSecret::BYTES];
-                fill_random(&mut bytes).map_err(|_| "the system has no randomness to give".to_owned())?;
-                Ok(bytes.to_vec())
+                let bytes = random::<{ ServerSecret::BYTES }>();
+                bytes
+                    .map(Vec::from)
+                    .map_err(|_| "the system has no randomness to give".to_owned())
             })?,
         };
         let bytes: [u8; ServerSecret::BYTES] = bytes

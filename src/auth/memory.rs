@@ -8,6 +8,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use futures_util::FutureExt as _;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use uuid::Uuid;
@@ -102,10 +103,15 @@ impl Memory {
         self.changes.reading()
     }
 
-    /// Whether the one who asks should read it again, beside their own work: it still counts, but not for long. Only one of
-    /// those who ask is told so.
-    pub fn should_renew<T>(&self, remembered: &Remembered<T>) -> bool {
-        self.changes.is_aging(remembered.reading) && !remembered.renewing.swap(true, Ordering::Relaxed)
+    /// Has something read again, beside the work of the one who asks for it, when it still counts but not for long; by one
+    /// of those who ask, and not by all. If that fails, whoever needs it later is told so.
+    pub fn renew<T, F>(&self, remembered: &Remembered<T>, read: impl FnOnce() -> F)
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        if self.changes.is_aging(remembered.reading) && !remembered.renewing.swap(true, Ordering::Relaxed) {
+            tokio::spawn(read().map(drop));
+        }
     }
 
     /// How the key with this secret stands, if that is known.

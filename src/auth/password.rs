@@ -164,9 +164,7 @@ fn digest(argon2: &Argon2<'_>, password: &[u8], salt: &[u8], out: &mut [u8], mem
 }
 
 fn random<const N: usize>() -> Result<[u8; N], Error> {
-    let mut bytes = [0; N];
-    crate::secret::fill_random(&mut bytes).map_err(|_| Error::internal("no randomness"))?;
-    Ok(bytes)
+    crate::secret::random().map_err(|_| Error::internal("no randomness"))
 }
 
 /// Hashes a password under a new salt.

@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use keyward::config::{Config, DEFAULT_ADMIN_BIND};
 use keyward::mail::Mailer;
-use keyward::secret::fill_random;
+use keyward::secret::random;
 use keyward::{app, telemetry, worker};
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -64,8 +64,7 @@ pub fn run(place: &Place, listeners: Listeners) -> Result<(), Failure> {
 
 /// Tells whoever started it what to try first; the password is another each time, for it may be kept.
 fn greet(config: &Config) -> Result<(), Failure> {
-    let mut password = [0_u8; 12];
-    fill_random(&mut password).map_err(|_| "the system has no randomness to give")?;
+    let password: [u8; 12] = random().map_err(|_| "the system has no randomness to give")?;
     let password = URL_SAFE_NO_PAD.encode(password);
     let url = config.public_url();
     let url = url.as_str();

@@ -52,6 +52,10 @@ pub struct Reading {
     at: u64,
 }
 
+fn whole_millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
 impl Default for Changes {
     fn default() -> Self {
         Self {
@@ -70,7 +74,7 @@ impl Changes {
     }
 
     fn millis_at(&self, instant: Instant) -> u64 {
-        u64::try_from(instant.duration_since(self.started).as_millis()).unwrap_or(u64::MAX) + 1
+        whole_millis(instant.duration_since(self.started)) + 1
     }
 
     /// The listening connection worked then.
@@ -100,11 +104,9 @@ impl Changes {
     /// Whether what was read then, of these things, may still be relied upon.
     pub fn is_current(&self, reading: Reading, of: impl IntoIterator<Item = Uuid>) -> bool {
         let (now, heard) = (self.millis(), self.heard.load(Ordering::SeqCst));
-        let lifetime = u64::try_from(LIFETIME.as_millis()).unwrap_or_default();
-        let silence = u64::try_from(SILENCE.as_millis()).unwrap_or_default();
         heard != 0
-            && now.saturating_sub(heard) <= silence
-            && now.saturating_sub(reading.at) <= lifetime
+            && now.saturating_sub(heard) <= whole_millis(SILENCE)
+            && now.saturating_sub(reading.at) <= whole_millis(LIFETIME)
             && reading.number >= self.floor.load(Ordering::SeqCst)
             && of.into_iter().all(|id| {
                 self.place(id)
@@ -115,8 +117,7 @@ impl Changes {
     /// Whether what was read then had better be read again soon. Who does so in time spares everybody the wait: under load
     /// a read takes longer than a thousand looks at what is remembered.
     pub fn is_aging(&self, reading: Reading) -> bool {
-        let lifetime = u64::try_from(LIFETIME.as_millis()).unwrap_or_default();
-        self.millis().saturating_sub(reading.at) > lifetime / 2
+        self.millis().saturating_sub(reading.at) > whole_millis(LIFETIME) / 2
     }
 
     /// Something was changed.

@@ -4,11 +4,12 @@ use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 
 use crate::ids::{EmailChangeId, UserId};
+use crate::mail::Link;
 
 /// How long the new address has to prove itself.
-pub const LIFETIME: TimeDelta = TimeDelta::hours(24);
+pub const LIFETIME: TimeDelta = Link::ConfirmEmail.lifetime();
 /// How long the old address can undo a change that took effect.
-pub const REVERT_WINDOW: TimeDelta = TimeDelta::days(7);
+pub const REVERT_WINDOW: TimeDelta = Link::RevertEmail.lifetime();
 
 /// A change of address, as stored.
 #[derive(Clone, Debug, Queryable, Selectable)]

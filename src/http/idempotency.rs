@@ -56,7 +56,7 @@ pub async fn remember_answers(
     mut request: ServiceRequest,
     next: Next<impl MessageBody>,
 ) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, actix_web::Error> {
-    if request.method() == Method::POST && request.headers().contains_key(&IDEMPOTENCY_KEY) {
+    if wants_memory(&request) {
         // Apart: all others are spared the room of it.
         match Box::pin(remembered_or_ticket(&mut request)).await {
             Ok(None) => {}
@@ -65,6 +65,11 @@ pub async fn remember_answers(
         }
     }
     next.call(request).await.map(ServiceResponse::map_into_left_body)
+}
+
+/// Whether a request asks for its answer to be remembered.
+pub fn wants_memory(request: &ServiceRequest) -> bool {
+    request.method() == Method::POST && request.headers().contains_key(&IDEMPOTENCY_KEY)
 }
 
 /// The answer of a request that was answered before; the others get their ticket, if they may have one.

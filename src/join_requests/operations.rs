@@ -14,7 +14,7 @@ use crate::ids::{JoinRequestId, OrgId};
 use crate::mail::{Message, outbox};
 use crate::members::{self, admit};
 use crate::memberships;
-use crate::notifications::{self, Notice, Recipient, Subject, tell};
+use crate::notifications::{self, Notice, Subject, tell};
 use crate::orgs::{self, JoinPolicy, Org, OrgAct, OrgCaller, Slug};
 use crate::secret::ServerSecret;
 use crate::state::State;
@@ -256,10 +256,5 @@ fn tell_decision<P>(
         approved,
         reason,
     };
-    let recipient = Recipient {
-        user_id: user.id,
-        email: &user.email,
-        locale: user.locale(),
-    };
-    tell(connection, caller.now(), recipient, (&notice, None), &message)
+    tell(connection, caller.now(), user.into(), (&notice, None), &message)
 }

@@ -49,11 +49,6 @@ crate::text_type! {
 }
 
 impl EmailAddress {
-    /// The part before the `@`.
-    pub fn local_part(&self) -> &str {
-        self.as_str().split('@').next().unwrap_or_default()
-    }
-
     /// Takes one that was stored, which was canonical when it was.
     pub fn stored(text: String) -> Self {
         Self(text)

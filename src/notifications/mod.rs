@@ -79,11 +79,3 @@ pub fn wants_mail(connection: &mut PgConnection, user_id: UserId, kind: Notifica
 pub fn resolve(connection: &mut PgConnection, now: DateTime<Utc>, about: Subject) -> Result<(), Error> {
     store::resolve(connection, now, about)
 }
-
-/// How many a person has not read.
-///
-/// # Errors
-/// When the database fails.
-pub fn count_unread(connection: &mut PgConnection, user_id: UserId) -> Result<i64, Error> {
-    store::count_unread(connection, user_id)
-}

@@ -17,6 +17,6 @@ mod routes;
 mod store;
 
 pub use model::{JoinPolicy, Org, OrgBriefResponse, Slug};
-pub use operations::{OrgView, find_by_slug, find_org, view};
+pub use operations::{OrgView, end, find_by_slug, find_org, view};
 pub use permissions::{OrgAct, OrgCaller, bound_to, lock, may_decide_about};
 pub use routes::{OrgResponse, router};

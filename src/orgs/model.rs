@@ -163,15 +163,6 @@ impl Org {
     pub fn join_policy(&self) -> JoinPolicy {
         JoinPolicy::stored(&self.join_policy)
     }
-
-    /// In passing.
-    pub fn brief(&self) -> OrgBriefResponse {
-        OrgBriefResponse {
-            id: self.id,
-            name: self.name.clone(),
-            slug: self.slug.clone(),
-        }
-    }
 }
 
 /// An organisation, in passing.

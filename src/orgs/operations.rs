@@ -211,6 +211,18 @@ pub fn update<P>(
     view(connection, &member, org)
 }
 
+/// Ends an organisation, locked before, with its logo and all else that hangs on it. Whether it may end, who is told, and
+/// the record are the caller's affair.
+///
+/// # Errors
+/// When the database fails.
+pub fn end(connection: &mut PgConnection, id: OrgId) -> Result<(), Error> {
+    match store::delete(connection, id)? {
+        Some(logo) => images::delete(connection, logo),
+        None => Ok(()),
+    }
+}
+
 /// Ends an organisation, and all that hangs on it; its members are told.
 pub fn delete<P>(
     connection: &mut PgConnection,
@@ -227,10 +239,7 @@ pub fn delete<P>(
         connection,
         about(caller, "org.deleted", &org).detail("members", others.len() + 1),
     )?;
-    store::delete(connection, id)?;
-    if let Some(logo) = org.logo_id {
-        images::delete(connection, logo)?;
-    }
+    end(connection, id)?;
     for (user_id, email, locale) in others {
         let notice = Notice::MemberRemoved {
             org_id: id,

@@ -113,18 +113,19 @@ pub fn set_logo(
     Ok(())
 }
 
-/// Ends an organisation, locked before, and all that hangs on it. Sessions and people let go of it first, while it can
+/// Ends an organisation, locked before, and all that hangs on it; gives its logo, which nothing shows any more. Sessions and people let go of it first, while it can
 /// still be referred to: a log-in holds its person and then refers to the organisation, and must not wait for one who
 /// waits for that person.
-pub fn delete(connection: &mut PgConnection, id: OrgId) -> Result<(), Error> {
+pub fn delete(connection: &mut PgConnection, id: OrgId) -> Result<Option<ImageId>, Error> {
     diesel::update(sessions::table.filter(sessions::org_id.eq(id)))
         .set(sessions::org_id.eq(None::<OrgId>))
         .execute(connection)?;
     diesel::update(users::table.filter(users::last_org_id.eq(id)))
         .set(users::last_org_id.eq(None::<OrgId>))
         .execute(connection)?;
-    diesel::delete(orgs::table.find(id)).execute(connection)?;
-    Ok(())
+    Ok(diesel::delete(orgs::table.find(id))
+        .returning(orgs::logo_id)
+        .get_result(connection)?)
 }
 
 /// An organisation of somebody's: it, their role in it, and since when.

@@ -10,14 +10,14 @@ use crate::email;
 use crate::error::{Code, Error, FieldCode, Invalid};
 use crate::http::Client;
 use crate::ids::{SessionId, UserId};
-use crate::mail::{EmailAddress, MailLimit, Message, outbox};
+use crate::mail::{EmailAddress, Link, MailLimit, Message, outbox};
 use crate::notifications::{self, Notice};
 use crate::one_time_tokens::{self, Target};
 use crate::secret::{Purpose, ServerSecret, Token};
 use crate::sessions::{self, EndReason};
 
 /// How long a link to set the password anew is good.
-const RESET_LIFETIME: TimeDelta = TimeDelta::minutes(60);
+const RESET_LIFETIME: TimeDelta = Link::ResetPassword.lifetime();
 
 /// Ends what is under way with an account whose password is another now, and tells its owner.
 fn settle(connection: &mut PgConnection, now: DateTime<Utc>, user: &User, message: &Message) -> Result<(), Error> {

@@ -11,6 +11,7 @@ use crate::auth::{Caller, Session};
 use crate::error::{Code, Error};
 use crate::ids::UserId;
 use crate::images;
+use crate::orgs;
 
 /// Everything held about a person.
 pub fn export(connection: &mut PgConnection, now: DateTime<Utc>, user_id: UserId) -> Result<Value, Error> {
@@ -29,9 +30,7 @@ pub fn delete_account(connection: &mut PgConnection, caller: &Caller<Session>) -
         match store::others(connection, org_id, caller.user_id)? {
             (true, false) => return Err(Error::new(Code::LastOwner)),
             (false, _) => {
-                if let Some(logo_id) = store::delete_org(connection, org_id)? {
-                    images::delete(connection, logo_id)?;
-                }
+                orgs::end(connection, org_id)?;
                 let entry = Entry::by(caller, "org.deleted").org(org_id);
                 audit::record(connection, entry.object("org", org_id.uuid(), None))?;
             }

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::db::schema::{memberships, orgs, users};
 use crate::error::Error;
-use crate::ids::{ImageId, OrgId, UserId};
+use crate::ids::{OrgId, UserId};
 
 #[derive(QueryableByName)]
 struct Gathered {
@@ -49,13 +49,6 @@ pub fn others(connection: &mut PgConnection, org_id: OrgId, user_id: UserId) -> 
         diesel::select((exists(members), exists(members.filter(memberships::role.eq("owner")))))
             .get_result(connection)?,
     )
-}
-
-/// Deletes an organisation, and gives its logo, which nothing shows any more.
-pub fn delete_org(connection: &mut PgConnection, id: OrgId) -> Result<Option<ImageId>, Error> {
-    Ok(diesel::delete(orgs::table.find(id))
-        .returning(orgs::logo_id)
-        .get_result(connection)?)
 }
 
 pub fn delete_user(connection: &mut PgConnection, id: UserId) -> Result<(), Error> {

@@ -18,11 +18,10 @@ pub async fn look_up(state: &State, now: DateTime<Utc>, token: &str) -> Result<O
     let hash = TokenHash::of(token.as_bytes());
     let claims = match state.memory.token(&hash) {
         Some((known, true)) => {
-            if state.memory.should_renew(&known.standing) {
+            state.memory.renew(&known.standing, || {
                 let (state, claims) = (state.clone(), known.claims.clone());
-                // Who cannot read it in time will be told so when they need it.
-                tokio::spawn(async move { read(&state, hash, claims).await.is_ok() });
-            }
+                async move { read(&state, hash, claims).await }
+            });
             return Ok(Some(known).filter(|known| is_good(state, now, known)));
         }
         // The signature was checked before, and stays right.

@@ -3,12 +3,13 @@
 
 use std::sync::LazyLock;
 
-use actix_web::http::header::{CONTENT_SECURITY_POLICY, HeaderValue};
+use actix_web::http::header::HeaderValue;
 use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use super::docs::dressed;
 use crate::config::Config;
 use crate::http::cacheable;
 use crate::mail::Link;
@@ -23,14 +24,15 @@ static PAGE: LazyLock<Bytes> = LazyLock::new(|| {
 });
 
 /// Nothing but this very script and style (CSP Level 3 §2.3.1), and no request to elsewhere.
-static POLICY: LazyLock<String> = LazyLock::new(|| {
+static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     let hash = |text: &str| STANDARD.encode(TokenHash::of(text.as_bytes()).as_bytes());
-    format!(
+    let policy = format!(
         "default-src 'none'; script-src 'sha256-{}'; style-src 'sha256-{}'; connect-src 'self'; frame-ancestors 'none'; \
          base-uri 'none'; form-action 'none'",
         hash(SCRIPT),
         hash(STYLE)
-    )
+    );
+    HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 });
 
 /// The paths of the pages, below the base path; none where a frontend has its own.
@@ -43,9 +45,6 @@ pub fn paths(config: &Config) -> Vec<String> {
 
 /// The page; which one it is, its script sees by the path.
 pub async fn get_page(request: HttpRequest) -> HttpResponse {
-    let mut response = cacheable(&request, PAGE.clone(), "text/html; charset=utf-8", "no-cache");
-    if let Ok(policy) = HeaderValue::from_str(&POLICY) {
-        response.headers_mut().insert(CONTENT_SECURITY_POLICY, policy);
-    }
-    response
+    let page = cacheable(&request, PAGE.clone(), "text/html; charset=utf-8", "no-cache");
+    dressed(page, &POLICY)
 }

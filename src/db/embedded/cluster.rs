@@ -158,8 +158,7 @@ pub(super) fn set_password(
 }
 
 fn random_hex<const BYTES: usize>() -> Result<String, EmbeddedError> {
-    let mut bytes = [0; BYTES];
-    crate::secret::fill_random(&mut bytes).map_err(|_| EmbeddedError::NoRandomness)?;
+    let bytes: [u8; BYTES] = crate::secret::random().map_err(|_| EmbeddedError::NoRandomness)?;
     let digit = |value: u8| char::from_digit(u32::from(value), 16).unwrap_or_default();
     Ok(bytes
         .iter()

@@ -199,11 +199,7 @@ async fn one_taken_back_is_good_for_nothing() {
 #[actix_web::test]
 async fn who_loses_the_right_to_invite_takes_their_invitations_along() {
     let app = TestApp::start();
-    let [ada, bob, eve] = [
-        app.person("ada").await,
-        app.person("bob").await,
-        app.person("eve").await,
-    ];
+    let [ada, bob, eve] = app.people(["ada", "bob", "eve"]).await;
     for road in ["demoted", "removed", "left", "stepped down", "disabled"] {
         let org = app.org(&ada, road).await;
         let role = if road == "stepped down" {

@@ -45,12 +45,7 @@ async fn only_organisations_that_take_requests_are_found() {
 #[actix_web::test]
 async fn who_runs_the_organisation_is_told_until_one_of_them_decides() {
     let app = TestApp::start();
-    let [ada, bob, eve, kim] = [
-        app.person("ada").await,
-        app.person("bob").await,
-        app.person("eve").await,
-        app.person("kim").await,
-    ];
+    let [ada, bob, eve, kim] = app.people(["ada", "bob", "eve", "kim"]).await;
     let org = open_org(&app, &ada, "Acme").await;
     app.join(&org, &bob, OrgRole::Admin).await;
     app.join(&org, &eve, OrgRole::Member).await;
@@ -155,12 +150,7 @@ async fn a_rejection_says_why_and_leaves_the_person_outside() {
 #[actix_web::test]
 async fn only_who_asked_withdraws() {
     let app = TestApp::start();
-    let [ada, bob, eve, kim] = [
-        app.person("ada").await,
-        app.person("bob").await,
-        app.person("eve").await,
-        app.person("kim").await,
-    ];
+    let [ada, bob, eve, kim] = app.people(["ada", "bob", "eve", "kim"]).await;
     let org = open_org(&app, &ada, "Acme").await;
     app.join(&org, &kim, OrgRole::Member).await;
     let id = app.ask(&org, &bob).await;

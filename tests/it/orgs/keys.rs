@@ -72,13 +72,7 @@ async fn tried(app: &TestApp, org: &str, person: &Person, secret: &str) -> Vec<(
 #[actix_web::test]
 async fn of_all_acts_keys_may_only_see_the_members_whoever_they_are_of() {
     let app = TestApp::start();
-    let [ada, bob, eve, kim, max] = [
-        app.person("ada").await,
-        app.person("bob").await,
-        app.person("eve").await,
-        app.person("kim").await,
-        app.person("max").await,
-    ];
+    let [ada, bob, eve, kim, max] = app.people(["ada", "bob", "eve", "kim", "max"]).await;
     let org = app.org(&ada, "Acme").await;
     let others = app.org(&max, "Other").await;
     for (person, role) in [(&bob, OrgRole::Admin), (&eve, OrgRole::Member), (&kim, OrgRole::Admin)] {

@@ -242,13 +242,7 @@ async fn every_route_below_an_organisation_stands_in_the_table() {
 #[actix_web::test]
 async fn only_owners_make_and_unmake_owners_and_admins_by_whatever_road() {
     let app = TestApp::start();
-    let [ada, bob, eve, kim, max] = [
-        app.person("ada").await,
-        app.person("bob").await,
-        app.person("eve").await,
-        app.person("kim").await,
-        app.person("max").await,
-    ];
+    let [ada, bob, eve, kim, max] = app.people(["ada", "bob", "eve", "kim", "max"]).await;
     let body = json!({"name": "Acme", "join_policy": "request"});
     let org = app.org_with(&ada, &body).await["id"].as_str().unwrap().to_owned();
     for (person, role) in [(&bob, OrgRole::Admin), (&eve, OrgRole::Admin), (&kim, OrgRole::Member)] {

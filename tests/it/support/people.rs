@@ -28,6 +28,15 @@ impl TestApp {
         self.person_with_role(username, PlatformRole::User).await
     }
 
+    /// An account for each name, as by [`TestApp::person`].
+    pub async fn people<const N: usize>(&self, usernames: [&str; N]) -> [Person; N] {
+        let mut people = Vec::with_capacity(N);
+        for username in usernames {
+            people.push(self.person(username).await);
+        }
+        people.try_into().ok().unwrap()
+    }
+
     /// An administrator of the platform, logged in.
     pub async fn admin(&self, username: &str) -> Person {
         self.person_with_role(username, PlatformRole::Admin).await
