@@ -26,12 +26,12 @@ pub fn generate(prefix: &str) -> Result<Token, Error> {
         let bytes: [u8; 2 * RANDOM] = random().map_err(|_| Error::internal("no randomness"))?;
         // Bytes beyond the last whole multiple of 62 would favour the first characters.
         for byte in bytes.iter().filter(|byte| **byte < 248).take(wanted) {
-            text.push(digit(u32::from(*byte)));
+            text.push(char::from(digit(u32::from(*byte))));
             wanted -= 1;
         }
     }
     let checksum = checksum(&text);
-    text.push_str(&checksum);
+    text.extend(checksum.map(char::from));
     Ok(Token::presented(text))
 }
 
@@ -51,23 +51,23 @@ pub fn is_well_formed(prefix: &str, text: &str) -> bool {
     body.is_some_and(|body| body.len() == RANDOM + CHECKSUM && body.bytes().all(|byte| byte.is_ascii_alphanumeric()))
         && text
             .split_at_checked(text.len() - CHECKSUM)
-            .is_some_and(|(head, tail)| checksum(head) == tail)
+            .is_some_and(|(head, tail)| checksum(head) == *tail.as_bytes())
 }
 
 /// CRC-32/ISO-HDLC in base 62, left-padded with `0`.
-fn checksum(text: &str) -> String {
+fn checksum(text: &str) -> [u8; CHECKSUM] {
     let mut number = crc32fast::hash(text.as_bytes());
-    let mut digits = ['0'; CHECKSUM];
+    let mut digits = [b'0'; CHECKSUM];
     for place in digits.iter_mut().rev() {
         *place = digit(number);
         number /= 62;
     }
-    digits.iter().collect()
+    digits
 }
 
-fn digit(number: u32) -> char {
+fn digit(number: u32) -> u8 {
     let index = (number % 62) as usize;
-    ALPHABET.get(index).copied().map_or('0', char::from)
+    ALPHABET.get(index).copied().unwrap_or(b'0')
 }
 
 #[cfg(test)]

@@ -31,6 +31,6 @@ pub use model::Address;
 pub use operations::disable_made_since;
 pub use reminders::remind;
 pub use routes::router;
-pub use standing::look_up;
+pub use standing::{LookUp, look_up};
 pub use usage::{flush as flush_usage, sweep as sweep_usage};
 pub use verify_routes::router as verification_router;

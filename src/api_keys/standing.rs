@@ -140,31 +140,38 @@ impl Found {
     }
 }
 
-/// The key with this secret, whatever its status; remembered for moments. One with a wrong checksum costs nothing.
+/// What is known of what was presented as a key.
+pub enum LookUp {
+    /// It has not the form of one; to find that out costs nothing.
+    Malformed,
+    /// There is none with this secret, or none any more.
+    Unknown,
+    /// The key, whatever its status.
+    Known(Arc<Remembered<KeyStanding>>),
+}
+
+/// The key with this secret; remembered for moments.
 ///
 /// # Errors
 /// When the database is needed and fails.
-pub async fn look_up(
-    state: &State,
-    now: DateTime<Utc>,
-    secret: &str,
-) -> Result<Option<Arc<Remembered<KeyStanding>>>, Error> {
+pub async fn look_up(state: &State, now: DateTime<Utc>, secret: &str) -> Result<LookUp, Error> {
     if !format::is_well_formed(&state.config.key_prefix, secret) {
-        return Ok(None);
+        return Ok(LookUp::Malformed);
     }
     let hash = TokenHash::of(secret.as_bytes());
-    let standing = match state.memory.key(&hash) {
-        Some(standing) => {
-            state.memory.renew(&standing, || {
-                let state = state.clone();
-                async move { read(&state, hash).await }
-            });
-            Some(standing)
-        }
+    let read_again = || {
+        let state = state.clone();
+        async move { read(&state, hash).await }
+    };
+    let standing = match state.memory.key(&hash, read_again) {
+        Some(standing) => Some(standing),
         // Apart: those that are remembered are spared the room of it.
         None => Box::pin(read(state, hash)).await?,
     };
-    Ok(standing.filter(|standing| standing.is_secret_live(now)))
+    Ok(match standing {
+        Some(standing) if standing.is_secret_live(now) => LookUp::Known(standing),
+        _ => LookUp::Unknown,
+    })
 }
 
 async fn read(state: &State, hash: TokenHash) -> Result<Option<Arc<Remembered<KeyStanding>>>, Error> {

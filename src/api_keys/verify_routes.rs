@@ -5,9 +5,8 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::format;
 use super::model::{Address, Scopes};
-use super::standing::look_up;
+use super::standing::{LookUp, look_up};
 use crate::auth::{Caller, KeyStanding, KeyStatus, KeysVerify, OrgRole};
 use crate::error::Error;
 use crate::http::{Answer, Input, Timestamp, one_of};
@@ -154,11 +153,10 @@ impl<'a> VerificationResponse<'a> {
 async fn verify_api_key(caller: Caller<KeysVerify>, input: Input, state: web::Data<State>) -> Result<Answer, Error> {
     let request: VerifyApiKeyRequest = input.json().await?;
     let now = caller.now();
-    if !format::is_well_formed(&state.config.key_prefix, &request.key) {
-        return Answer::ok(&VerificationResponse::nothing(VerificationCode::Malformed));
-    }
-    let Some(standing) = look_up(&state, now, &request.key).await? else {
-        return Answer::ok(&VerificationResponse::nothing(VerificationCode::Unknown));
+    let standing = match look_up(&state, now, &request.key).await? {
+        LookUp::Known(standing) => standing,
+        LookUp::Unknown => return Answer::ok(&VerificationResponse::nothing(VerificationCode::Unknown)),
+        LookUp::Malformed => return Answer::ok(&VerificationResponse::nothing(VerificationCode::Malformed)),
     };
     let ip = request.ip.map(|Address(ip)| ip);
     let has = |scope: &String| standing.scopes().contains(scope);

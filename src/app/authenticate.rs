@@ -1,28 +1,38 @@
-//! Who is it? Turns the credential of a request into an [`Identity`], and never answers: whether a credential is needed,
-//! and of which kind, is for the handler's guard to say.
+//! Who is it, and was it answered before?
+//!
+//! Turns the credential of a request into an [`Identity`], and refuses nobody: whether a credential is needed, and of which
+//! kind, is for the handler's guard to say. Of somebody who asks for that (`Idempotency-Key`), a request that was answered
+//! before gets the same answer again.
 
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use actix_web::body::MessageBody;
+use actix_web::body::BoxBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 use actix_web::middleware::Next;
-use actix_web::{HttpMessage as _, web};
+use actix_web::{HttpMessage as _, HttpResponse, web};
 use chrono::{DateTime, Utc};
 
-use crate::api_keys;
+use super::routes::is_at_root;
+use crate::api_keys::{self, LookUp};
 use crate::auth::{Credential, Identity, KeyStatus};
 use crate::error::{Code, Error};
-use crate::http::{Client, Owner, wants_memory};
+use crate::http::{Client, Owner, answered_before, wants_memory};
 use crate::sessions;
 use crate::state::State;
 
 /// The middleware.
+///
+/// # Errors
+/// None of its own: refusals are answers.
 pub async fn authenticate(
-    request: ServiceRequest,
-    next: Next<impl MessageBody>,
-) -> Result<ServiceResponse<impl MessageBody>, actix_web::Error> {
+    mut request: ServiceRequest,
+    next: Next<BoxBody>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    if is_at_root(request.path()) {
+        return next.call(request).await;
+    }
     let context = request.app_data::<web::Data<State>>().cloned().zip(
         request
             .extensions()
@@ -38,7 +48,7 @@ pub async fn authenticate(
         (Presented::Bearer(credential), Some((state, (now, ip)))) => identify(state, *now, *ip, credential).await,
         (Presented::Bearer(_), None) => refused(Code::InternalError),
     };
-    let mut key = None;
+    let (mut key, mut owner) = (None, None);
     if let Identity::Authenticated(authenticated) = &identity {
         let id = match &authenticated.credential {
             Credential::Session { .. } => None,
@@ -49,14 +59,25 @@ pub async fn authenticate(
             .as_ref()
             .map_or("", |(state, _)| state.config.base_path.as_str());
         if wants_memory(&request) && !is_momentary(request.path(), base_path) {
-            request.extensions_mut().insert(Owner {
+            owner = Some(Owner {
                 user_id: authenticated.user_id,
                 credential: id.map_or_else(|| "session".to_owned(), |id| id.to_string()),
             });
         }
     }
     request.extensions_mut().insert(identity);
-    let response = next.call(request).await;
+    // Apart: those that ask for nothing of the kind are spared the room of it.
+    let repeated = match owner {
+        Some(owner) => Box::pin(answered_before(&mut request, owner))
+            .await
+            .unwrap_or_else(|error| Some(HttpResponse::from_error(error))),
+        None => None,
+    };
+    let response = match repeated {
+        // Not `into_response`, which forgets the error that the edge writes out.
+        Some(answer) => Ok(ServiceResponse::new(request.into_parts().0, answer)),
+        None => next.call(request).await,
+    };
     if let (Some(id), Some((state, (now, ip)))) = (key, context) {
         let denied = response.as_ref().is_ok_and(is_denied);
         state.usage.record(id, now, Some(ip), denied);
@@ -105,8 +126,8 @@ async fn identify(state: &State, now: DateTime<Utc>, ip: IpAddr, credential: &st
 
 async fn identify_key(state: &State, now: DateTime<Utc>, ip: IpAddr, secret: &str) -> Identity {
     let standing = match api_keys::look_up(state, now, secret).await {
-        Ok(Some(standing)) => standing,
-        Ok(None) => return refused(Code::InvalidToken),
+        Ok(LookUp::Known(standing)) => standing,
+        Ok(LookUp::Unknown | LookUp::Malformed) => return refused(Code::InvalidToken),
         Err(error) => return unavailable(&error),
     };
     let code = match standing.state.status(now).0 {

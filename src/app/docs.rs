@@ -25,8 +25,14 @@ const POLICY: HeaderValue = HeaderValue::from_static(
 
 /// The routes of this module; only the document itself is an operation of the API.
 pub fn router(routes: &mut ServiceConfig) {
-    routes.service(get_openapi);
+    routes
+        .service(get_openapi)
+        .route(PATHS[0], web::get().to(redirect_to_docs))
+        .route(PATHS[1], web::get().to(get_docs));
 }
+
+/// The paths of Swagger UI, below the base path.
+pub const PATHS: [&str; 2] = ["/docs", "/docs/{file:.*}"];
 
 /// This document
 #[utoipa::path(
@@ -40,17 +46,14 @@ async fn get_openapi(request: HttpRequest, input: Input, document: web::Data<Doc
 }
 
 /// `/docs`, for who leaves the slash out.
-pub async fn redirect_to_docs() -> HttpResponse {
+async fn redirect_to_docs() -> HttpResponse {
     HttpResponse::PermanentRedirect()
         .insert_header((header::LOCATION, "docs/"))
         .finish()
 }
 
 /// A file of Swagger UI.
-///
-/// # Errors
-/// `not_found`.
-pub async fn get_docs(request: HttpRequest, file: web::Path<String>) -> Result<HttpResponse, Error> {
+async fn get_docs(request: HttpRequest, file: web::Path<String>) -> Result<HttpResponse, Error> {
     if file.as_str() == "swagger-initializer.js" {
         let script = cacheable(
             &request,

@@ -1,7 +1,7 @@
 //! The service as a whole: the only place that knows every slice.
 //!
 //! A request passes, from the outside in: [`http::edge`](crate::http::edge) (request id, deadline, refusals), CORS,
-//! [`authenticate`] (who is it), [`http::remember_answers`](crate::http::remember_answers) (was it answered before), and
+//! [`authenticate`] (who is it, and was it answered before), and
 //! then the route's handler.
 
 mod authenticate;

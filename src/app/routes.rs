@@ -2,14 +2,19 @@
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::{capabilities, docs};
+use super::{capabilities, docs, link_pages};
 use crate::config::{Config, Feature};
 use crate::{
     accounts, admin, api_keys, audit, email, gateway, health, http, images, invitations, join_requests, members,
     notifications, orgs, password, personal_data, sessions,
 };
 
-/// What stays at the root, whatever the base path.
+/// Whether a path is one of those that stay at the root, whatever the base path. They are open to everybody.
+pub fn is_at_root(path: &str) -> bool {
+    path.starts_with("/.well-known/") || matches!(path, "/livez" | "/readyz")
+}
+
+/// What stays at the root.
 pub fn root(routes: &mut ServiceConfig) {
     health::root_router(routes);
     gateway::root_router(routes);
@@ -45,5 +50,6 @@ pub fn api(routes: &mut ServiceConfig, config: &Config) {
     }
     routes.service(capabilities::get_capabilities);
     docs::router(routes);
+    link_pages::router(routes, config);
     http::router(routes);
 }

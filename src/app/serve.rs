@@ -13,7 +13,8 @@ use actix_web::{App, HttpServer, web};
 use secrecy::SecretString;
 use tokio::sync::Notify;
 use utoipa::openapi::PathItem;
-use utoipa_actix_web::AppExt as _;
+use utoipa_actix_web::service_config::ServiceConfig;
+use utoipa_actix_web::{AppExt as _, scope};
 
 use super::authenticate::authenticate;
 use super::docs::{self, Document};
@@ -24,7 +25,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
 use crate::error::Error;
-use crate::http::{Challenge, Edge, MAX_BODY_BYTES, RateLimit, RouteTable, edge, fallback, remember_answers};
+use crate::http::{Challenge, Edge, MAX_BODY_BYTES, RateLimit, RouteTable, edge, fallback};
 use crate::mail::MailLimit;
 use crate::picture::Painter;
 use crate::state::State;
@@ -84,51 +85,44 @@ pub fn start(listener: TcpListener, state: State) -> std::io::Result<Running> {
     let document = openapi::document(&config);
     let table = web::Data::new(route_table(&document, &config));
     let document = web::Data::new(Document(document.to_json().unwrap_or_default().into()));
-    let edge_data = web::Data::new(Edge {
+    let edge_data = Edge {
         clock: state.clock.clone(),
         trusted_proxies: config.trusted_proxies.clone(),
         challenge: Challenge::new(&config.public_url()),
         https: config.public_url().is_https(),
-    });
+    };
     state.db.follow_changes();
     let (db, secret) = (web::Data::new(state.db.clone()), web::Data::new(state.secret.clone()));
     let centre = notifications::Centre::new(state.clone(), sessions::live_among).map_err(std::io::Error::other)?;
     let centre = web::Data::new(centre);
-    let state = web::Data::new(state);
     let workers = match config.workers {
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         workers => workers.into(),
     };
     let server = HttpServer::new(move || {
-        let api = utoipa_actix_web::scope(config.base_path.as_str())
-            .configure(|api| routes::api(api, &config))
-            .map(|scope| {
-                link_pages::paths(&config)
-                    .iter()
-                    .fold(scope, |scope, path| {
-                        scope.route(path, web::get().to(link_pages::get_page))
-                    })
-                    .route("/docs", web::get().to(docs::redirect_to_docs))
-                    .route("/docs/{file:.*}", web::get().to(docs::get_docs))
-                    .wrap(from_fn(remember_answers))
-                    .wrap(from_fn(authenticate))
-            });
-        App::new()
-            .app_data(state.clone())
+        let app = App::new()
+            // Of what every request holds each worker has one of its own: its count of holders would go back and forth
+            // between the cores.
+            .app_data(web::Data::new(state.clone()))
+            .app_data(web::Data::new(edge_data.clone()))
             .app_data(centre.clone())
             .app_data(db.clone())
             .app_data(secret.clone())
-            .app_data(edge_data.clone())
             .app_data(table.clone())
             .app_data(document.clone())
             .app_data(web::PayloadConfig::new(MAX_BODY_BYTES))
+            .wrap(from_fn(authenticate))
             .wrap(Condition::new(!config.cors_origins.is_empty(), cors(&config)))
             .wrap(from_fn(edge))
             .into_utoipa_app()
-            .configure(routes::root)
-            .service(api)
-            .into_app()
-            .default_service(web::to(fallback))
+            .configure(routes::root);
+        let api = |api: &mut ServiceConfig| routes::api(api, &config);
+        // A scope is one more layer for a request to pass.
+        let app = match config.base_path.as_str() {
+            "" => app.configure(api),
+            base_path => app.service(scope(base_path).configure(api)),
+        };
+        app.into_app().default_service(web::to(fallback))
     })
     .workers(workers)
     .client_request_timeout(HEADERS_DEADLINE)
@@ -185,13 +179,12 @@ fn cors(config: &Config) -> Cors {
 /// Which methods each path has, those outside of the document included.
 fn route_table(document: &utoipa::openapi::OpenApi, config: &Config) -> RouteTable {
     let base_path = &config.base_path;
-    let at_root = |path: &str| path.starts_with("/.well-known/") || matches!(path, "/livez" | "/readyz");
     let mut paths: Vec<(String, Vec<String>)> = document
         .paths
         .paths
         .iter()
         .map(|(path, item)| {
-            let path = if at_root(path) {
+            let path = if routes::is_at_root(path) {
                 path.clone()
             } else {
                 format!("{base_path}{path}")
@@ -200,7 +193,7 @@ fn route_table(document: &utoipa::openapi::OpenApi, config: &Config) -> RouteTab
         })
         .collect();
     let pages = link_pages::paths(config);
-    for path in pages.iter().map(String::as_str).chain(["/docs", "/docs/{file:.*}"]) {
+    for path in pages.iter().map(String::as_str).chain(docs::PATHS) {
         paths.push((format!("{base_path}{path}"), vec!["GET".to_owned()]));
     }
     RouteTable::new(paths.iter().map(|(path, methods)| (path.as_str(), methods.clone())))

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::jwt::Claims;
 use super::standing::{KeyStanding, SessionStanding};
-use crate::db::{Changes, Reading};
+use crate::db::{Changes, Freshness, Reading};
 use crate::secret::TokenHash;
 
 /// How many of the smallest standings of each kind there is room for.
@@ -52,8 +52,8 @@ impl<T> Remembered<T> {
         }
     }
 
-    fn counts(&self, changes: &Changes) -> bool {
-        changes.is_current(self.reading, self.depends_on.into_iter().flatten())
+    fn freshness(&self, changes: &Changes) -> Freshness {
+        changes.freshness(self.reading, self.depends_on.into_iter().flatten())
     }
 }
 
@@ -103,20 +103,26 @@ impl Memory {
         self.changes.reading()
     }
 
-    /// Has something read again, beside the work of the one who asks for it, when it still counts but not for long; by one
-    /// of those who ask, and not by all. If that fails, whoever needs it later is told so.
-    pub fn renew<T, F>(&self, remembered: &Remembered<T>, read: impl FnOnce() -> F)
+    /// How the key with this secret stands, if that is known and still counts. It is read again, by `read`, in time.
+    pub fn key<F>(&self, hash: &TokenHash, read: impl FnOnce() -> F) -> Option<Arc<Remembered<KeyStanding>>>
     where
         F: Future<Output: Send> + Send + 'static,
     {
-        if self.changes.is_aging(remembered.reading) && !remembered.renewing.swap(true, Ordering::Relaxed) {
-            tokio::spawn(read().map(drop));
-        }
+        let key = self.keys.get(hash)?;
+        self.counts(&key, read).then_some(key)
     }
 
-    /// How the key with this secret stands, if that is known.
-    pub fn key(&self, hash: &TokenHash) -> Option<Arc<Remembered<KeyStanding>>> {
-        self.keys.get(hash).filter(|key| key.counts(&self.changes))
+    /// Whether something still counts. If it does, but not for long, it is read again beside the work of the one who asks;
+    /// by one of those who ask, and not by all. If that fails, whoever needs it later is told so.
+    fn counts<T, F>(&self, remembered: &Remembered<T>, read: impl FnOnce() -> F) -> bool
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        let freshness = remembered.freshness(&self.changes);
+        if freshness == Freshness::Aging && !remembered.renewing.swap(true, Ordering::Relaxed) {
+            tokio::spawn(read().map(drop));
+        }
+        freshness != Freshness::Stale
     }
 
     /// Remembers how a key stands.
@@ -137,12 +143,15 @@ impl Memory {
         remembered
     }
 
-    /// The access token, if it is known: what it says, and whether what is known of its session still counts.
-    pub fn token(&self, hash: &TokenHash) -> Option<(Arc<KnownToken>, bool)> {
-        self.tokens.get(hash).map(|token| {
-            let counts = token.standing.counts(&self.changes);
-            (token, counts)
-        })
+    /// The access token, if it is known: what it says, and whether what is known of its session still counts. That is read
+    /// again, by `read`, in time.
+    pub fn token<F>(&self, hash: &TokenHash, read: impl FnOnce(Claims) -> F) -> Option<(Arc<KnownToken>, bool)>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        let token = self.tokens.get(hash)?;
+        let counts = self.counts(&token.standing, || read(token.claims.clone()));
+        Some((token, counts))
     }
 
     /// Remembers an access token and how its session stands.

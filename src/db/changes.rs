@@ -28,6 +28,9 @@ use super::pool::Suspicion;
 const PLACES: usize = 1 << 16;
 /// How long something that was read may be remembered at most.
 const LIFETIME: Duration = Duration::from_secs(5);
+/// When it is read again, if it is asked for then: early enough that it is there in time even under load, and not earlier,
+/// for thousands of keys that are in use make as many reads.
+const AGING: Duration = Duration::from_secs(4);
 /// When the server's last sign of life (there is one every 400 ms) is older than this, the listening connection counts as
 /// lost, whatever it says itself: this bounds how long a change can go unnoticed.
 const SILENCE: Duration = Duration::from_millis(900);
@@ -43,6 +46,18 @@ pub struct Changes {
     places: Box<[AtomicU64]>,
     /// When the listening connection was last known to work, in milliseconds since `started`; 0: it does not.
     heard: AtomicU64,
+}
+
+/// How far what was read may still be relied upon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// Fully.
+    Fresh,
+    /// Fully, but not for long. Who reads it again in time spares everybody the wait: under load a read takes longer than a
+    /// thousand looks at what is remembered.
+    Aging,
+    /// Not at all.
+    Stale,
 }
 
 /// When something was read: to be taken before the reading begins.
@@ -101,23 +116,25 @@ impl Changes {
         }
     }
 
-    /// Whether what was read then, of these things, may still be relied upon.
-    pub fn is_current(&self, reading: Reading, of: impl IntoIterator<Item = Uuid>) -> bool {
+    /// How far what was read then, of these things, may still be relied upon.
+    pub fn freshness(&self, reading: Reading, of: impl IntoIterator<Item = Uuid>) -> Freshness {
         let (now, heard) = (self.millis(), self.heard.load(Ordering::SeqCst));
-        heard != 0
+        let age = now.saturating_sub(reading.at);
+        let counts = heard != 0
             && now.saturating_sub(heard) <= whole_millis(SILENCE)
-            && now.saturating_sub(reading.at) <= whole_millis(LIFETIME)
+            && age <= whole_millis(LIFETIME)
             && reading.number >= self.floor.load(Ordering::SeqCst)
             && of.into_iter().all(|id| {
                 self.place(id)
                     .is_some_and(|place| place.load(Ordering::SeqCst) <= reading.number)
-            })
-    }
-
-    /// Whether what was read then had better be read again soon. Who does so in time spares everybody the wait: under load
-    /// a read takes longer than a thousand looks at what is remembered.
-    pub fn is_aging(&self, reading: Reading) -> bool {
-        self.millis().saturating_sub(reading.at) > whole_millis(LIFETIME) / 2
+            });
+        if !counts {
+            Freshness::Stale
+        } else if age > whole_millis(AGING) {
+            Freshness::Aging
+        } else {
+            Freshness::Fresh
+        }
     }
 
     /// Something was changed.
@@ -193,15 +210,15 @@ mod tests {
         let changes = Changes::default();
         heard(&changes);
         let reading = changes.reading();
-        assert!(changes.is_current(reading, [id(1), id(2)]));
+        assert_eq!(changes.freshness(reading, [id(1), id(2)]), Freshness::Fresh);
         changes.happened(id(3));
-        assert!(changes.is_current(reading, [id(1), id(2)]));
+        assert_eq!(changes.freshness(reading, [id(1), id(2)]), Freshness::Fresh);
         changes.happened(id(2));
-        assert!(!changes.is_current(reading, [id(1), id(2)]));
-        assert!(changes.is_current(reading, [id(1)]));
-        assert!(changes.is_current(changes.reading(), [id(1), id(2)]));
+        assert_eq!(changes.freshness(reading, [id(1), id(2)]), Freshness::Stale);
+        assert_eq!(changes.freshness(reading, [id(1)]), Freshness::Fresh);
+        assert_eq!(changes.freshness(changes.reading(), [id(1), id(2)]), Freshness::Fresh);
         changes.take_in_payload("nonsense");
-        assert!(!changes.is_current(reading, [id(1)]));
+        assert_eq!(changes.freshness(reading, [id(1)]), Freshness::Stale);
     }
 
     #[test]
@@ -210,32 +227,33 @@ mod tests {
         heard(&changes);
         let reading = changes.reading();
         changes.happened(id(1));
-        assert!(!changes.is_current(reading, [id(1)]));
+        assert_eq!(changes.freshness(reading, [id(1)]), Freshness::Stale);
     }
 
     #[test]
     fn what_was_read_ages_before_it_counts_no_more() {
         let mut changes = Changes::default();
-        let Some(earlier) = changes.started.checked_sub(LIFETIME / 2 + Duration::from_millis(1)) else {
+        let Some(earlier) = changes.started.checked_sub(AGING + Duration::from_millis(1)) else {
             // The machine has not run for as long.
             return;
         };
         let reading = changes.reading();
-        assert!(!changes.is_aging(reading));
+        heard(&changes);
+        assert_eq!(changes.freshness(reading, []), Freshness::Fresh);
         changes.started = earlier;
         heard(&changes);
-        assert!(changes.is_aging(reading) && changes.is_current(reading, []));
-        assert!(!changes.is_aging(changes.reading()));
+        assert_eq!(changes.freshness(reading, []), Freshness::Aging);
+        assert_eq!(changes.freshness(changes.reading(), []), Freshness::Fresh);
     }
 
     #[test]
     fn nothing_counts_while_nobody_listens() {
         let changes = Changes::default();
         let reading = changes.reading();
-        assert!(!changes.is_current(reading, []));
+        assert_eq!(changes.freshness(reading, []), Freshness::Stale);
         heard(&changes);
-        assert!(changes.is_current(reading, []));
+        assert_eq!(changes.freshness(reading, []), Freshness::Fresh);
         changes.deaf();
-        assert!(!changes.is_current(reading, []));
+        assert_eq!(changes.freshness(reading, []), Freshness::Stale);
     }
 }

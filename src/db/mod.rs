@@ -24,7 +24,7 @@ use crate::error::Error;
 use listen::{Event, Listener};
 use pool::{Connections, Suspicion};
 
-pub use changes::{Changes, Reading};
+pub use changes::{Changes, Freshness, Reading};
 
 /// Longest wait for a turn, and then for a connection.
 const PATIENCE: Duration = Duration::from_secs(2);

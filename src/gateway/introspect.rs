@@ -7,7 +7,7 @@ use serde_json::json;
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use crate::api_keys::{self, Address};
+use crate::api_keys::{self, Address, LookUp};
 use crate::auth::{Caller, KeyStatus, OrgRole, TokensIntrospect};
 use crate::error::Error;
 use crate::http::{Answer, Input};
@@ -99,7 +99,7 @@ async fn of_key(
     now: DateTime<Utc>,
     request: &IntrospectTokenRequest,
 ) -> Result<Option<IntrospectionResponse>, Error> {
-    let Some(key) = api_keys::look_up(state, now, &request.token).await? else {
+    let LookUp::Known(key) = api_keys::look_up(state, now, &request.token).await? else {
         return Ok(None);
     };
     let ip = request.ip.map(|Address(ip)| ip);

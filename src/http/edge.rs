@@ -13,6 +13,7 @@ use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, web};
 use futures_util::FutureExt as _;
 use ipnet::IpNet;
 
+use super::deadline::within;
 use super::meters;
 use super::problem::{Challenge, of_status};
 use super::{Client, RequestId};
@@ -80,8 +81,8 @@ impl Edge {
         }
         let started = std::time::Instant::now();
         let handled = AssertUnwindSafe(next.call(request)).catch_unwind();
-        let failure = match tokio::time::timeout(REQUEST_DEADLINE, handled).await {
-            Ok(Ok(Ok(response))) => {
+        let failure = match within(REQUEST_DEADLINE, handled).await {
+            Some(Ok(Ok(response))) => {
                 let mut response = self.finish(response.map_into_boxed_body(), &request_id);
                 self.seal(response.headers_mut(), &request_id);
                 // A body that streams would be read to its end, and thrown away.
@@ -91,10 +92,10 @@ impl Edge {
                 record(response.request(), &method, response.status(), started.elapsed());
                 return Ok(response);
             }
-            Ok(Ok(Err(error))) => return Err(self.ready_made(&as_ours(&error), &request_id)),
+            Some(Ok(Err(error))) => return Err(self.ready_made(&as_ours(&error), &request_id)),
             // The panic hook has logged message and place already.
-            Ok(Err(_)) => Error::internal("a handler panicked"),
-            Err(_) => Error::with_detail(Code::Unavailable, "The request took too long.").retry_after(1),
+            Some(Err(_)) => Error::internal("a handler panicked"),
+            None => Error::with_detail(Code::Unavailable, "The request took too long.").retry_after(1),
         };
         log_failure(&failure);
         Err(self.ready_made(&failure, &request_id))
@@ -195,11 +196,16 @@ fn record(request: &HttpRequest, method: &Method, status: StatusCode, took: Dura
     } else {
         tracing::debug!(status = status.as_u16(), millis, "answered");
     }
+    // Most routes have no variable part, and are found by the path itself.
+    let path = request.path();
+    if meters::count_known(method, path, status, took) {
+        return;
+    }
     let table = request.app_data::<web::Data<RouteTable>>();
-    // Most routes have no variable part, and are spared the search for their pattern.
-    match table.and_then(|table| table.fixed.get(request.path())) {
-        Some(route) => meters::count(method, route, status, took),
-        None => meters::count(method, &request.match_pattern().unwrap_or_default(), status, took),
+    if table.is_some_and(|table| table.fixed.contains(path)) {
+        meters::count(method, path, status, took);
+    } else {
+        meters::count(method, &request.match_pattern().unwrap_or_default(), status, took);
     }
 }
 

@@ -6,11 +6,9 @@
 
 use std::future::{Ready, ready};
 
-use actix_web::body::{EitherBody, MessageBody};
-use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
+use actix_web::dev::{Payload, ServiceRequest};
 use actix_web::http::Method;
 use actix_web::http::header::{HeaderName, HeaderValue};
-use actix_web::middleware::Next;
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest, HttpResponse, web};
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::pg::PgConnection;
@@ -29,7 +27,7 @@ const MEMORY: TimeDelta = TimeDelta::hours(24);
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// Whose request it is; set by who authenticates.
+/// Whose request it is.
 #[derive(Clone, Debug)]
 pub struct Owner {
     /// The person.
@@ -48,41 +46,23 @@ struct Ticket {
     secret: ServerSecret,
 }
 
-/// The middleware: repeats the answer of a request that was answered before, and gives the others their ticket.
+/// The answer of a request that was answered before; the others get their ticket, if they may have one.
 ///
 /// # Errors
-/// None of its own: refusals are answers.
-pub async fn remember_answers(
-    mut request: ServiceRequest,
-    next: Next<impl MessageBody>,
-) -> Result<ServiceResponse<EitherBody<impl MessageBody>>, actix_web::Error> {
-    if wants_memory(&request) {
-        // Apart: all others are spared the room of it.
-        match Box::pin(remembered_or_ticket(&mut request)).await {
-            Ok(None) => {}
-            Ok(Some(answer)) => return Ok(request.into_response(replayed(answer)).map_into_right_body()),
-            Err(error) => return Ok(request.error_response(error).map_into_right_body()),
-        }
-    }
-    next.call(request).await.map(ServiceResponse::map_into_left_body)
-}
-
-/// Whether a request asks for its answer to be remembered.
-pub fn wants_memory(request: &ServiceRequest) -> bool {
-    request.method() == Method::POST && request.headers().contains_key(&IDEMPOTENCY_KEY)
-}
-
-/// The answer of a request that was answered before; the others get their ticket, if they may have one.
-async fn remembered_or_ticket(request: &mut ServiceRequest) -> Result<Option<Answer>, Error> {
-    let Some((ticket, db)) = ticket_of(request).await? else {
-        return Ok(None);
-    };
+/// `malformed_request` for a name that is none; as [`Input::json`](super::Input::json) for the body; `idempotency_key_reused`.
+pub async fn answered_before(request: &mut ServiceRequest, owner: Owner) -> Result<Option<HttpResponse>, Error> {
+    let (ticket, db) = ticket_of(request, owner).await?;
     let wanted = ticket.clone();
     let answer = db.run(move |connection| wanted.remembered(connection)).await?;
     if answer.is_none() {
         request.extensions_mut().insert(ticket);
     }
-    Ok(answer)
+    Ok(answer.map(replayed))
+}
+
+/// Whether a request asks for its answer to be remembered.
+pub fn wants_memory(request: &ServiceRequest) -> bool {
+    request.method() == Method::POST && request.headers().contains_key(&IDEMPOTENCY_KEY)
 }
 
 fn replayed(answer: Answer) -> HttpResponse {
@@ -92,16 +72,13 @@ fn replayed(answer: Answer) -> HttpResponse {
     response
 }
 
-async fn ticket_of(request: &mut ServiceRequest) -> Result<Option<(Ticket, Db)>, Error> {
-    let Some(value) = request.headers().get(&IDEMPOTENCY_KEY) else {
-        return Ok(None);
-    };
-    let key = value.as_bytes();
+async fn ticket_of(request: &mut ServiceRequest, owner: Owner) -> Result<(Ticket, Db), Error> {
+    let key = request
+        .headers()
+        .get(&IDEMPOTENCY_KEY)
+        .map_or(&[][..], HeaderValue::as_bytes);
     let fits = (1..=255).contains(&key.len()) && key.iter().all(u8::is_ascii_graphic);
     let key = String::from_utf8_lossy(key).into_owned();
-    let Some(owner) = request.extensions().get::<Owner>().cloned() else {
-        return Ok(None);
-    };
     if !fits {
         let detail = "Idempotency-Key must be 1 to 255 visible ASCII characters.";
         return Err(Error::with_detail(Code::MalformedRequest, detail));
@@ -134,16 +111,14 @@ async fn ticket_of(request: &mut ServiceRequest) -> Result<Option<(Ticket, Db)>,
     ];
     let request_mac = secret.mac(Purpose::Idempotency, &parts);
     request.extensions_mut().insert(ReadBody(body));
-    Ok(Some((
-        Ticket {
-            user_id: owner.user_id,
-            key,
-            request_mac,
-            now,
-            secret,
-        },
-        db,
-    )))
+    let ticket = Ticket {
+        user_id: owner.user_id,
+        key,
+        request_mac,
+        now,
+        secret,
+    };
+    Ok((ticket, db))
 }
 
 impl Ticket {

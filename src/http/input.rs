@@ -1,5 +1,6 @@
 //! The part of a request that comes after permission: its query and its body.
 
+use std::collections::BTreeMap;
 use std::future::{Ready, ready};
 use std::time::Duration;
 
@@ -9,8 +10,8 @@ use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, He
 use actix_web::web::{Bytes, BytesMut};
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
 use futures_util::StreamExt as _;
-use serde_json::{Map, Value};
 
+use super::deadline::within;
 use super::json;
 use super::members::{FromMembers, Members};
 use crate::error::{Code, Error, FieldCode, Invalid};
@@ -122,7 +123,7 @@ impl Input {
         check_media_type(self.request.headers(), media_types)?;
         let request = self.request.clone();
         let body = self.read(limit).await?;
-        let mut members = Members::of_body(Map::new());
+        let mut members = Members::of_body(BTreeMap::new());
         refuse_query(&request, &mut members);
         members.finish(Some(body))
     }
@@ -146,7 +147,7 @@ impl Input {
                 body
             }
         };
-        let Value::Object(values) = json::parse(&body)? else {
+        let Some(values) = json::parse_object(&body)? else {
             return Err(Error::field(
                 "#",
                 Invalid::new(FieldCode::InvalidType, "The body must be a JSON object."),
@@ -196,9 +197,9 @@ pub(super) async fn read(headers: &HeaderMap, payload: &mut Payload, limit: usiz
         }
         Ok(body)
     };
-    tokio::time::timeout(BODY_DEADLINE, body)
+    within(BODY_DEADLINE, body)
         .await
-        .map_err(|_| Error::new(Code::RequestTimeout))?
+        .unwrap_or_else(|| Err(Error::new(Code::RequestTimeout)))
 }
 
 /// A body has one of the given types, in UTF-8, and no content coding: what inflates is not bounded by its length.

@@ -1,28 +1,64 @@
 //! JSON (RFC 8259), strictly: a member given twice is an error, where most parsers silently take the last.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
-use serde_json::{Map, Number, Value};
+use serde_json::{Number, Value};
 
 use crate::error::{Code, Error};
 
-/// Reads one JSON text.
+/// Reads one JSON text, which is to be an object; `None` when it is something else.
 ///
 /// # Errors
 /// `malformed_json`; the detail says where, without repeating what was sent.
-pub fn parse(bytes: &[u8]) -> Result<Value, Error> {
-    serde_json::from_slice::<Strict>(bytes)
-        .map(|strict| strict.0)
-        .map_err(|error| {
+pub fn parse_object(bytes: &[u8]) -> Result<Option<BTreeMap<String, Value>>, Error> {
+    if let Ok(StrictObject(members)) = serde_json::from_slice(bytes) {
+        return Ok(Some(members));
+    }
+    match serde_json::from_slice::<Strict>(bytes) {
+        Ok(_) => Ok(None),
+        Err(error) => {
             let detail = format!(
                 "The body is not well-formed JSON at line {}, column {}.",
                 error.line(),
                 error.column()
             );
-            Error::with_detail(Code::MalformedJson, detail)
-        })
+            Err(Error::with_detail(Code::MalformedJson, detail))
+        }
+    }
 }
+
+/// The few members of a request, which are taken out by their names: no hash is needed to find one.
+struct StrictObject(BTreeMap<String, Value>);
+
+impl<'de> Deserialize<'de> for StrictObject {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(ObjectVisitor).map(Self)
+    }
+}
+
+struct ObjectVisitor;
+
+impl<'de> Visitor<'de> for ObjectVisitor {
+    type Value = BTreeMap<String, Value>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a JSON object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
+        let mut members = BTreeMap::new();
+        while let Some((name, Strict(value))) = entries.next_entry::<String, Strict>()? {
+            if members.insert(name, value).is_some() {
+                return Err(A::Error::custom(GIVEN_TWICE));
+            }
+        }
+        Ok(members)
+    }
+}
+
+const GIVEN_TWICE: &str = "a member is given twice";
 
 struct Strict(Value);
 
@@ -79,27 +115,38 @@ impl<'de> Visitor<'de> for StrictVisitor {
         Ok(Value::Array(values))
     }
 
-    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Value, A::Error> {
-        let mut members = Map::new();
-        while let Some((name, Strict(value))) = entries.next_entry::<String, Strict>()? {
-            if members.insert(name, value).is_some() {
-                return Err(A::Error::custom("a member is given twice"));
-            }
-        }
-        Ok(Value::Object(members))
+    fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<Value, A::Error> {
+        let members = ObjectVisitor.visit_map(entries)?;
+        Ok(Value::Object(members.into_iter().collect()))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::parse;
+    use serde_json::json;
+
+    use super::parse_object;
 
     #[test]
     fn a_member_given_twice_is_refused_at_any_depth() {
-        assert!(parse(br#"{"a": 1, "b": {"c": [1, 2.5, "x", null, true]}}"#).is_ok());
-        assert!(parse(br#"{"a": 1, "a": 1}"#).is_err());
-        assert!(parse(br#"{"a": [{"b": 1, "b": 2}]}"#).is_err());
-        assert!(parse(br#"{"a": 1, "\u0061": 1}"#).is_err());
+        let members = parse_object(br#"{"b": {"c": [1, 2.5, "x", null, true]}, "a": 1}"#);
+        let expected = [("a", json!(1)), ("b", json!({"c": [1, 2.5, "x", null, true]}))];
+        let expected = expected.map(|(name, value)| (name.to_owned(), value)).into();
+        assert_eq!(members.unwrap(), Some(expected));
+        assert!(parse_object(br#"{"a": 1, "a": 1}"#).is_err());
+        assert!(parse_object(br#"{"a": [{"b": 1, "b": 2}]}"#).is_err());
+        assert!(parse_object(br#"{"a": 1, "\u0061": 1}"#).is_err());
+        assert!(parse_object(br#"[{"a": 1, "a": 1}]"#).is_err());
+    }
+
+    #[test]
+    fn what_is_no_object_is_told_apart_from_what_is_not_json() {
+        for text in ["null", "true", "-1", "1.5e3", "\"a\"", "[]", "[{}, [1]]", " [1] "] {
+            assert_eq!(parse_object(text.as_bytes()).unwrap(), None, "{text}");
+        }
+        for text in ["[1", "nul", "\"a", "1 2", "[] {}"] {
+            assert!(parse_object(text.as_bytes()).is_err(), "{text}");
+        }
     }
 
     #[test]
@@ -112,9 +159,9 @@ mod tests {
             "{'a': 1}",
             "\u{feff}{}",
         ] {
-            assert!(parse(text.as_bytes()).is_err(), "{text}");
+            assert!(parse_object(text.as_bytes()).is_err(), "{text}");
         }
-        assert!(parse("[".repeat(10_000).as_bytes()).is_err());
-        assert!(parse(b"{\"a\": \"\xff\"}").is_err());
+        assert!(parse_object("[".repeat(10_000).as_bytes()).is_err());
+        assert!(parse_object(b"{\"a\": \"\xff\"}").is_err());
     }
 }

@@ -4,7 +4,9 @@
 //! rule of its member. `Option<T>` may be absent or null; [`Change<T>`] is a member of a merge patch (RFC 7396), where
 //! absence means "keep".
 
-use serde_json::{Map, Value};
+use std::collections::BTreeMap;
+
+use serde_json::Value;
 
 use crate::error::{Error, FieldCode, FieldError, Invalid};
 use crate::ids::Id;
@@ -59,14 +61,14 @@ pub trait Member: Sized {
 
 /// The members of one request, taken out one by one.
 pub struct Members {
-    values: Map<String, Value>,
+    values: BTreeMap<String, Value>,
     of_query: bool,
     errors: Vec<FieldError>,
 }
 
 impl Members {
     /// Of a JSON object.
-    pub fn of_body(values: Map<String, Value>) -> Self {
+    pub fn of_body(values: BTreeMap<String, Value>) -> Self {
         Self {
             values,
             of_query: false,
@@ -77,7 +79,7 @@ impl Members {
     /// Of a query string or a form (`application/x-www-form-urlencoded`).
     pub fn of_query(query: &str) -> Self {
         let mut members = Self {
-            values: Map::new(),
+            values: BTreeMap::new(),
             of_query: true,
             errors: Vec::new(),
         };
@@ -370,7 +372,7 @@ mod tests {
         let Value::Object(values) = body else {
             panic!("not an object")
         };
-        let mut members = Members::of_body(values);
+        let mut members = Members::of_body(values.into_iter().collect());
         let sample = Sample::from_members(&mut members);
         members.finish(sample)
     }

@@ -21,22 +21,24 @@ thread_local! {
 
 /// Counts a request. `route` is a pattern, of which there are few, never a path.
 pub fn count(method: &Method, route: &str, status: StatusCode, took: Duration) {
+    if !count_known(method, route, status, took) {
+        let durations = metrics::histogram!("keyward_http_request_duration_seconds", "route" => route.to_owned());
+        let counters = Vec::new();
+        METERS.with_borrow_mut(|all| all.insert(route.to_owned(), Meters { durations, counters }));
+        count_known(method, route, status, took);
+    }
+}
+
+/// Counts a request, unless it is the first of its route on this thread; whether it did.
+pub fn count_known(method: &Method, route: &str, status: StatusCode, took: Duration) -> bool {
     METERS.with_borrow_mut(|all| {
-        if !all.contains_key(route) {
-            let durations = metrics::histogram!("keyward_http_request_duration_seconds", "route" => route.to_owned());
-            all.insert(
-                route.to_owned(),
-                Meters {
-                    durations,
-                    counters: Vec::new(),
-                },
-            );
-        }
-        if let Some(meters) = all.get_mut(route) {
-            meters.durations.record(took.as_secs_f64());
-            meters.counter(word_of(method), route, status).increment(1);
-        }
-    });
+        let Some(meters) = all.get_mut(route) else {
+            return false;
+        };
+        meters.durations.record(took.as_secs_f64());
+        meters.count(word_of(method), route, status);
+        true
+    })
 }
 
 /// Clients may make up methods; their names must not.
@@ -54,13 +56,14 @@ fn word_of(method: &Method) -> &'static str {
 }
 
 impl Meters {
-    fn counter(&mut self, method: &'static str, route: &str, status: StatusCode) -> Counter {
+    fn count(&mut self, method: &'static str, route: &str, status: StatusCode) {
         let known = self
             .counters
             .iter()
             .find(|known| known.0 == method && known.1 == status);
         if let Some((_, _, counter)) = known {
-            return counter.clone();
+            counter.increment(1);
+            return;
         }
         let labels = [
             ("method", method.to_owned()),
@@ -68,7 +71,7 @@ impl Meters {
             ("status", status.as_str().to_owned()),
         ];
         let counter = metrics::counter!("keyward_http_requests_total", &labels);
-        self.counters.push((method, status, counter.clone()));
-        counter
+        counter.increment(1);
+        self.counters.push((method, status, counter));
     }
 }

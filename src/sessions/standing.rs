@@ -16,14 +16,12 @@ use crate::state::State;
 /// When the database is needed and fails.
 pub async fn look_up(state: &State, now: DateTime<Utc>, token: &str) -> Result<Option<Arc<KnownToken>>, Error> {
     let hash = TokenHash::of(token.as_bytes());
-    let claims = match state.memory.token(&hash) {
-        Some((known, true)) => {
-            state.memory.renew(&known.standing, || {
-                let (state, claims) = (state.clone(), known.claims.clone());
-                async move { read(&state, hash, claims).await }
-            });
-            return Ok(Some(known).filter(|known| is_good(state, now, known)));
-        }
+    let read_again = |claims| {
+        let state = state.clone();
+        async move { read(&state, hash, claims).await }
+    };
+    let claims = match state.memory.token(&hash, read_again) {
+        Some((known, true)) => return Ok(Some(known).filter(|known| is_good(state, now, known))),
         // The signature was checked before, and stays right.
         Some((known, false)) => known.claims.clone(),
         None => match state.tokens.verify(now, token) {

@@ -5,9 +5,10 @@ use std::sync::LazyLock;
 
 use actix_web::http::header::HeaderValue;
 use actix_web::web::Bytes;
-use actix_web::{HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse, web};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::docs::dressed;
 use crate::config::Config;
@@ -43,8 +44,15 @@ pub fn paths(config: &Config) -> Vec<String> {
     Link::ALL.iter().map(|link| format!("/{}", link.page())).collect()
 }
 
+/// The pages are no operations of the API.
+pub fn router(routes: &mut ServiceConfig, config: &Config) {
+    for path in paths(config) {
+        routes.route(&path, web::get().to(get_page));
+    }
+}
+
 /// The page; which one it is, its script sees by the path.
-pub async fn get_page(request: HttpRequest) -> HttpResponse {
+async fn get_page(request: HttpRequest) -> HttpResponse {
     let page = cacheable(&request, PAGE.clone(), "text/html; charset=utf-8", "no-cache");
     dressed(page, &POLICY)
 }

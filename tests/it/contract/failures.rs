@@ -1,6 +1,6 @@
 //! Trouble underneath: no database, a database that comes back, instances that start at once.
 
-use keyward::db::migrations;
+use keyward::db::{Freshness, migrations};
 use serde_json::json;
 
 use crate::support::{PASSWORD, TestApp};
@@ -67,7 +67,8 @@ async fn once_the_listener_has_noticed_that_the_database_was_lost_no_request_doe
     app.database()
         .run_outside("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '$DATABASE'");
     // What was read before the loss does not count any more, and what is read now does.
-    while changes.is_current(before, []) || !changes.is_current(changes.reading(), []) {
+    let is_stale = |reading| changes.freshness(reading, []) == Freshness::Stale;
+    while !is_stale(before) || is_stale(changes.reading()) {
         tokio::task::yield_now().await;
     }
     let replies = futures_util::future::join_all(calls()).await;
