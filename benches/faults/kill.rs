@@ -1,0 +1,134 @@
+//! The service is killed, and PostgreSQL with it.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use diesel::pg::PgConnection;
+use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Text};
+use keyward::db::embedded::{EmbeddedPostgres, Options};
+use secrecy::ExposeSecret as _;
+use serde_json::{Value, json};
+
+use crate::instance::{self, Instance};
+use crate::{CLIENTS, PAUSE, client, log_in};
+
+/// What was acknowledged survives; nothing is done by halves, or twice.
+pub async fn run(kills: usize, writes: usize) -> bool {
+    let folder = tempfile::Builder::new().prefix("keyward-kill-").tempdir().unwrap();
+    let mut instance = Instance::start(folder.path(), instance::free_port());
+    let token: Arc<str> = log_in(&instance).await.into();
+    let (written, repeated) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let started = Instant::now();
+    let writers: Vec<_> = (0..CLIENTS)
+        .map(|writer| {
+            let (token, url) = (Arc::clone(&token), instance.url("/orgs"));
+            let (written, repeated) = (Arc::clone(&written), Arc::clone(&repeated));
+            tokio::spawn(async move {
+                let client = client();
+                let mut acknowledged = Vec::new();
+                for number in (writer..writes).step_by(CLIENTS) {
+                    let name = format!("org {number}");
+                    let id = write(&client, &url, &token, &name, &repeated).await;
+                    acknowledged.push((name, id));
+                    written.fetch_add(1, Ordering::Relaxed);
+                }
+                acknowledged
+            })
+        })
+        .collect();
+    let mut killed = 0;
+    while killed < kills && writers.iter().any(|writer| !writer.is_finished()) {
+        // Spread over the whole run, so that there is always something under way.
+        if written.load(Ordering::Relaxed) * kills < killed * writes {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            continue;
+        }
+        let with_postgres = killed % 4 == 3;
+        instance = tokio::task::spawn_blocking(move || instance.kill_and_start(with_postgres))
+            .await
+            .unwrap();
+        killed += 1;
+    }
+    let mut acknowledged = Vec::new();
+    for writer in writers {
+        acknowledged.extend(writer.await.unwrap());
+    }
+    instance.stop();
+    let took = started.elapsed().as_secs();
+    let repeated = repeated.load(Ordering::Relaxed);
+    println!(
+        "{killed} kills, {} writes, {repeated} repeated, {took} s",
+        acknowledged.len()
+    );
+    judge(folder.path(), &acknowledged) && killed == kills
+}
+
+/// Makes an organisation, and asks again with the same key until there is an answer.
+async fn write(client: &reqwest::Client, url: &str, token: &str, name: &str, repeated: &AtomicUsize) -> String {
+    loop {
+        let request = client
+            .post(url)
+            .bearer_auth(token)
+            .header("idempotency-key", name.replace(' ', "-"))
+            .json(&json!({"name": name}));
+        if let Ok(answer) = request.send().await {
+            let status = answer.status().as_u16();
+            if let Ok(body) = answer.json::<Value>().await {
+                if status == 201 {
+                    return body["id"].as_str().unwrap().to_owned();
+                }
+                assert!(matches!(status, 409 | 503), "{status}: {body}");
+            }
+        }
+        repeated.fetch_add(1, Ordering::Relaxed);
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+#[derive(QueryableByName)]
+struct Made {
+    #[diesel(sql_type = Text)]
+    name: String,
+    #[diesel(sql_type = Text)]
+    id: String,
+    #[diesel(sql_type = BigInt)]
+    owners: i64,
+    #[diesel(sql_type = BigInt)]
+    records: i64,
+}
+
+/// Compares what was acknowledged with what is there.
+fn judge(data_dir: &Path, acknowledged: &[(String, String)]) -> bool {
+    let postgres = EmbeddedPostgres::start(&Options {
+        data_dir,
+        search_path: std::env::var_os("PATH"),
+        settings: &[],
+    })
+    .unwrap();
+    let mut connection = PgConnection::establish(postgres.database_url().expose_secret()).unwrap();
+    let made: Vec<Made> = diesel::sql_query(
+        "SELECT name, id::text, \
+         (SELECT count(*) FROM memberships WHERE org_id = orgs.id AND role = 'owner') AS owners, \
+         (SELECT count(*) FROM audit_log WHERE object_id = orgs.id AND action = 'org.created') AS records FROM orgs",
+    )
+    .load(&mut connection)
+    .unwrap();
+    drop(connection);
+    postgres.stop().unwrap();
+    let halves = made.iter().filter(|org| (org.owners, org.records) != (1, 1)).count();
+    let mut by_name: HashMap<&str, Vec<&str>> = HashMap::new();
+    for org in &made {
+        by_name.entry(&org.name).or_default().push(&org.id);
+    }
+    let twice = by_name.values().filter(|ids| ids.len() > 1).count();
+    let lost = acknowledged
+        .iter()
+        .filter(|(name, id)| by_name.get(name.as_str()).is_none_or(|ids| ids != &[id.as_str()]))
+        .count();
+    println!("lost {lost}, done by halves {halves}, done twice {twice} (promised: 0, 0, 0)");
+    (lost, halves, twice) == (0, 0, 0)
+}
