@@ -1,17 +1,6 @@
-use std::io::Cursor;
-
-use image::{DynamicImage, ImageFormat};
 use serde_json::Value;
 
-use crate::support::TestApp;
-
-fn png(width: u32, height: u32) -> Vec<u8> {
-    let mut bytes = Vec::new();
-    DynamicImage::new_rgb8(width, height)
-        .write_to(&mut Cursor::new(&mut bytes), ImageFormat::Png)
-        .unwrap();
-    bytes
-}
+use crate::support::{TestApp, png};
 
 #[actix_web::test]
 async fn a_picture_becomes_a_small_webp_that_may_be_cached_for_ever() {
@@ -39,7 +28,7 @@ async fn a_picture_becomes_a_small_webp_that_may_be_cached_for_ever() {
         picture.header("cache-control"),
         Some("public, max-age=31536000, immutable")
     );
-    let decoded = image::load_from_memory_with_format(&picture.bytes, ImageFormat::WebP).unwrap();
+    let decoded = image::load_from_memory_with_format(&picture.bytes, image::ImageFormat::WebP).unwrap();
     assert_eq!((decoded.width(), decoded.height()), (256, 256));
     let again = app
         .get(&path)

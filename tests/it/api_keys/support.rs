@@ -104,20 +104,6 @@ impl TestApp {
         ));
     }
 
-    /// The one number a query gives.
-    pub fn number(&self, query: &str) -> i64 {
-        use diesel::RunQueryDsl as _;
-        #[derive(diesel::QueryableByName)]
-        struct Row {
-            #[diesel(sql_type = diesel::sql_types::BigInt)]
-            number: i64,
-        }
-        let row: Row = diesel::sql_query(format!("SELECT ({query})::bigint AS number"))
-            .get_result(&mut self.connect())
-            .unwrap();
-        row.number
-    }
-
     /// How many records of an act there are.
     pub fn records_of(&self, action: &str) -> i64 {
         self.number(&format!("SELECT count(*) FROM audit_log WHERE action = '{action}'"))

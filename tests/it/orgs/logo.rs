@@ -3,15 +3,7 @@
 use keyward::auth::OrgRole;
 use serde_json::Value;
 
-use crate::support::TestApp;
-
-fn png() -> Vec<u8> {
-    let mut bytes = std::io::Cursor::new(Vec::new());
-    image::RgbImage::from_pixel(8, 6, image::Rgb([200, 30, 30]))
-        .write_to(&mut bytes, image::ImageFormat::Png)
-        .unwrap();
-    bytes.into_inner()
-}
+use crate::support::{TestApp, png};
 
 #[actix_web::test]
 async fn a_logo_is_shown_replaced_and_removed() {
@@ -20,7 +12,7 @@ async fn a_logo_is_shown_replaced_and_removed() {
     let org = app.org(&ada, "Acme").await;
     app.join(&org, &bob, OrgRole::Member).await;
     let path = format!("/orgs/{org}/logo");
-    let put = |token: &str| app.request("PUT", &path).body("image/png", png()).bearer(token);
+    let put = |token: &str| app.request("PUT", &path).body("image/png", png(8, 6)).bearer(token);
     put(&bob.access_token).await.refused(403, "forbidden_role");
     let first = put(&ada.access_token).await.expect(200)["logo_url"]
         .as_str()
@@ -48,7 +40,7 @@ async fn a_logo_is_shown_replaced_and_removed() {
         .expect(200);
     assert_eq!(shown["logo_url"], Value::Null);
     app.request("PUT", &path)
-        .body("image/gif", png())
+        .body("image/gif", png(8, 6))
         .bearer(&ada.access_token)
         .await
         .refused(415, "unsupported_media_type");

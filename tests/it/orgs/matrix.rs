@@ -5,7 +5,7 @@ use keyward::orgs::OrgAct;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{Call, PASSWORD, Person, Reply, TestApp};
+use crate::support::{Call, PASSWORD, Person, Reply, TestApp, png};
 
 /// Everybody there is, seen from one organisation.
 struct Cast {
@@ -98,7 +98,7 @@ impl Stage {
             .replace("{api_key_id}", &Uuid::now_v7().to_string());
         let call = app.request(method, &path).bearer(&caller.access_token);
         match act {
-            OrgAct::ReplaceLogo => call.body("image/png", png()),
+            OrgAct::ReplaceLogo => call.body("image/png", png(4, 4)),
             _ => match body(act, target) {
                 Some(body) => call.json(&body),
                 None => call,
@@ -115,14 +115,6 @@ fn body(act: OrgAct, target: &Person) -> Option<Value> {
         OrgAct::CreateInvitation => Some(json!({"email": "new@example.com", "role": "member"})),
         _ => None,
     }
-}
-
-fn png() -> Vec<u8> {
-    let mut bytes = std::io::Cursor::new(Vec::new());
-    image::RgbImage::new(4, 4)
-        .write_to(&mut bytes, image::ImageFormat::Png)
-        .unwrap();
-    bytes.into_inner()
 }
 
 /// What anybody could see of what happened.

@@ -1,7 +1,7 @@
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use crate::support::{PASSWORD, Person, TestApp};
+use crate::support::{PASSWORD, Person, TestApp, png};
 
 async fn org(app: &TestApp, person: &Person, name: &str) -> Value {
     app.post("/orgs", &json!({"name": name}))
@@ -80,6 +80,36 @@ async fn a_deleted_account_is_gone_and_its_address_free() {
         .bearer(access)
         .await
         .refused(409, "username_taken");
+}
+
+#[actix_web::test]
+async fn a_deleted_account_and_its_organisations_wait_for_each_other_in_one_order() {
+    let app = TestApp::start();
+    let people = app.people(["ada", "bob", "eve", "dan"]).await;
+    let rounds = people.iter().map(async |person| {
+        let orgs = [app.org(person, "One").await, app.org(person, "Two").await];
+        for org in &orgs {
+            let logo = app.request("PUT", &format!("/orgs/{org}/logo"));
+            let reply = logo.body("image/png", png(4, 4)).bearer(&person.access_token).await;
+            reply.expect_status(200);
+        }
+        let call = |method, path: &str| app.request(method, path).bearer(&person.access_token).send();
+        let changes = orgs.iter().flat_map(|org| {
+            let path = format!("/orgs/{org}");
+            [call("DELETE", &format!("{path}/logo")), call("DELETE", &path)]
+        });
+        let all = changes.chain([call("DELETE", "/me")]);
+        let replies = futures_util::future::join_all(all).await;
+        for reply in &replies {
+            // Whoever comes second finds the organisation gone, or the session.
+            assert!(matches!(reply.status, 204 | 401 | 404), "{}", reply.text());
+        }
+        assert_eq!(replies.last().unwrap().status, 204);
+    });
+    futures_util::future::join_all(rounds).await;
+    for table in ["users", "orgs", "memberships", "images"] {
+        assert_eq!(app.number(&format!("SELECT count(*) FROM {table}")), 0, "{table}");
+    }
 }
 
 #[actix_web::test]

@@ -164,6 +164,20 @@ impl TestApp {
         self.database.connect()
     }
 
+    /// The one number a query gives.
+    pub fn number(&self, query: &str) -> i64 {
+        use diesel::RunQueryDsl as _;
+        #[derive(diesel::QueryableByName)]
+        struct Row {
+            #[diesel(sql_type = diesel::sql_types::BigInt)]
+            number: i64,
+        }
+        let row: Row = diesel::sql_query(format!("SELECT ({query})::bigint AS number"))
+            .get_result(&mut self.connect())
+            .unwrap();
+        row.number
+    }
+
     /// The database itself, for tests that take it away.
     pub fn database(&self) -> &Database {
         &self.database

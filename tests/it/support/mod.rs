@@ -4,9 +4,11 @@ mod app;
 mod mailbox;
 mod orgs;
 mod people;
+mod picture;
 mod postgres;
 mod reply;
 
 pub use app::{TestApp, config_with};
 pub use people::{PASSWORD, Person};
+pub use picture::png;
 pub use reply::{Call, Reply};
