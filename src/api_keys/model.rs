@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::auth::{Catalogue, Holder, KeyState, KeyStatus, OrgRole, Place, PlatformRole, SuspensionReason};
 use crate::error::{FieldCode, Invalid};
 use crate::http::{Invalids, Member, clean_line, clean_text, one_of};
-use crate::ids::{ApiKeyId, OrgId, UserId};
+use crate::ids::{ApiKeyId, MembershipId, OrgId, UserId};
 
 /// Most keys of a person.
 pub const MAX_KEYS: i64 = 100;
@@ -174,6 +174,8 @@ pub struct ApiKey {
     pub id: ApiKeyId,
     pub user_id: UserId,
     pub org_id: Option<OrgId>,
+    /// The membership it hangs on; null where that is lost.
+    pub membership_id: Option<MembershipId>,
     pub name: String,
     pub remark: Option<String>,
     pub hint: String,
@@ -198,7 +200,7 @@ pub struct KeyOwner {
 }
 
 /// A key with all that its status and its scopes depend on.
-#[derive(Clone, Debug, Queryable)]
+#[derive(Clone, Debug)]
 pub struct KeyRecord {
     pub key: ApiKey,
     pub owner: KeyOwner,

@@ -1,4 +1,6 @@
-//! Every statement that changes keys and their secrets, and the one that reads them.
+//! Every statement that changes keys and their secrets, and those that read them.
+
+use std::collections::HashMap;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::connection::DefaultLoadingMode;
@@ -8,7 +10,7 @@ use diesel::sql_types::Text;
 use ipnet::IpNet;
 
 use super::list::{After, Selection, Tenant};
-use super::model::{ApiKey, KeyRecord, Sort};
+use super::model::{ApiKey, KeyOwner, KeyRecord, Sort};
 use crate::auth::KeyStatus;
 use crate::db::schema::{api_key_reminders, api_key_secrets, api_keys, memberships, orgs, users};
 use crate::error::Error;
@@ -215,12 +217,59 @@ pub fn disable_made_since(
         .get_results(connection)?)
 }
 
+/// Reads keys, with all that their status and scopes depend on.
+pub fn select(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    selection: &Selection<'_>,
+) -> Result<Vec<KeyRecord>, Error> {
+    let mut records = select_by_themselves(connection, now, selection)?;
+    // Personal keys are spared it: most are that, and to join what they do not have costs as much as all the rest.
+    if records.iter().any(|record| record.key.org_id.is_some()) {
+        add_orgs(connection, &mut records)?;
+    }
+    Ok(records)
+}
+
+/// Puts to keys the organisations they act in, and the memberships they hang on.
+fn add_orgs(connection: &mut PgConnection, records: &mut [KeyRecord]) -> Result<(), Error> {
+    type Org = (String, String);
+    type Membership = (MembershipId, String, Vec<String>);
+    let keys = || records.iter().map(|record| &record.key);
+    let org_ids: Vec<OrgId> = keys().filter_map(|key| key.org_id).collect();
+    let membership_ids: Vec<MembershipId> = keys().filter_map(|key| key.membership_id).collect();
+    let stays: Vec<(OrgId, Org, Option<Membership>)> = orgs::table
+        .left_join(
+            memberships::table.on(memberships::org_id
+                .eq(orgs::id)
+                .and(memberships::id.eq_any(membership_ids))),
+        )
+        .filter(orgs::id.eq_any(org_ids))
+        .select((
+            orgs::id,
+            (orgs::name, orgs::slug),
+            (memberships::id, memberships::role, memberships::disabled_services).nullable(),
+        ))
+        .load(connection)?;
+    let (mut named, mut members) = (HashMap::new(), HashMap::new());
+    for (org_id, org, membership) in stays {
+        named.insert(org_id, org);
+        if let Some((id, role, disabled_services)) = membership {
+            members.insert(id, (role, disabled_services));
+        }
+    }
+    for record in records {
+        record.org = record.key.org_id.and_then(|id| named.get(&id).cloned());
+        record.membership = record.key.membership_id.and_then(|id| members.get(&id).cloned());
+    }
+    Ok(())
+}
+
 #[expect(
     clippy::too_many_lines,
     reason = "one query: the type of its parts cannot be named, so they cannot be functions"
 )]
-/// The one query that reads keys, with all that their status and scopes depend on.
-pub fn select(
+fn select_by_themselves(
     connection: &mut PgConnection,
     now: DateTime<Utc>,
     selection: &Selection<'_>,
@@ -230,14 +279,10 @@ pub fn select(
         .and(api_key_secrets::ends_at.gt(now));
     let mut query = api_keys::table
         .inner_join(users::table.on(users::id.eq(api_keys::user_id)))
-        .left_join(orgs::table.on(orgs::id.nullable().eq(api_keys::org_id)))
-        .left_join(memberships::table.on(memberships::id.nullable().eq(api_keys::membership_id)))
         .left_join(api_key_secrets::table.on(previous))
         .select((
             ApiKey::as_select(),
             (users::username, users::nickname, users::role, users::disabled_at),
-            (orgs::name, orgs::slug).nullable(),
-            (memberships::role, memberships::disabled_services).nullable(),
             api_key_secrets::ends_at.nullable(),
         ))
         .limit(selection.limit)
@@ -265,11 +310,11 @@ pub fn select(
     }
     if let Some(status) = selection.status {
         let owner_works = users::disabled_at.is_null();
-        let stays = api_keys::org_id.is_null().or(memberships::id.nullable().is_not_null());
+        let stays = api_keys::org_id.is_null().or(api_keys::membership_id.is_not_null());
         let works = owner_works.and(stays);
         let lost = users::disabled_at
             .is_not_null()
-            .or(api_keys::org_id.is_not_null().and(memberships::id.nullable().is_null()));
+            .or(api_keys::org_id.is_not_null().and(api_keys::membership_id.is_null()));
         let expired = api_keys::expires_at.le(now);
         let lasts = api_keys::expires_at.is_null().or(api_keys::expires_at.gt(now));
         query = match status {
@@ -340,8 +385,15 @@ pub fn select(
     };
     // The rows are large: that they find their room at once saves more than it looks.
     let mut records = Vec::with_capacity(usize::try_from(selection.limit).unwrap_or_default());
-    for record in query.load_iter::<KeyRecord, DefaultLoadingMode>(connection)? {
-        records.push(record?);
+    for row in query.load_iter::<(ApiKey, KeyOwner, Option<DateTime<Utc>>), DefaultLoadingMode>(connection)? {
+        let (key, owner, previous_secret_ends_at) = row?;
+        records.push(KeyRecord {
+            key,
+            owner,
+            org: None,
+            membership: None,
+            previous_secret_ends_at,
+        });
     }
     Ok(records)
 }
