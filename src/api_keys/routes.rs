@@ -13,8 +13,8 @@ use crate::accounts;
 use crate::auth::{AnyApiKey, Caller, Credential, KeyStatus, KeysRead, OrgRole, Password, Session, SuspensionReason};
 use crate::error::Error;
 use crate::http::{
-    Answer, Change, Cursors, FromMembers, Idempotent, Input, Int, Members, Page, PageQuery, Path, Precondition,
-    Reference, Timestamp,
+    Answer, Change, Cursors, FromMembers, Idempotent, Input, Members, Page, PageQuery, Path, Precondition, Reference,
+    Timestamp,
 };
 use crate::ids::{ApiKeyId, Id as _, OrgId};
 use crate::memberships;
@@ -376,17 +376,13 @@ async fn update_api_key(
     let (now, user_id) = (caller.now(), caller.user_id);
     let find = move |connection: &mut diesel::pg::PgConnection| operations::find(connection, now, user_id, id);
     let present = state.db.run(find).await?;
-    let request: UpdateApiKeyRequest = input.merge_patch().await?;
-    let widens = match &request.scopes {
-        Change::Set(Scopes(scopes)) => {
-            let refused = operations::additions_not_allowed(&state.scopes, &present, scopes);
-            if !refused.is_empty() {
-                return Err(Error::validation(refused));
-            }
-            operations::widens(&present, scopes)
-        }
-        Change::Keep => false,
-    };
+    let mut members = input.merge_patch_members().await?;
+    let scopes = members.look_at::<Change<Scopes>>("scopes").and_then(Change::set);
+    let Scopes(scopes) = scopes.unwrap_or_default();
+    members.refuse_all(operations::additions_not_allowed(&state.scopes, &present, &scopes));
+    let request = UpdateApiKeyRequest::from_members(&mut members);
+    let request = members.finish(request)?;
+    let widens = operations::widens(&present, &scopes);
     let confirmed = widens || request.current_password.is_some();
     if confirmed {
         accounts::require_fresh(&state, &caller, request.current_password).await?;
@@ -506,6 +502,3 @@ async fn delete_api_keys(
         })
         .await
 }
-
-/// A whole number of days, for the endpoints that take some.
-pub type Days = Int<1, 3650>;

@@ -9,11 +9,11 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::model::{AllowedIps, KeyName, Remark, Scopes};
 use super::operations::{self, Issued, Wish};
-use super::routes::{ApiKeyResponse, Days};
+use super::routes::ApiKeyResponse;
 use crate::accounts;
 use crate::auth::{Caller, Password, Session};
 use crate::error::{Error, FieldCode, FieldError, Invalid};
-use crate::http::{Answer, Idempotent, Input, Int, Path, Reference, Timestamp};
+use crate::http::{Answer, FromMembers as _, Idempotent, Input, Int, Members, Path, Reference, Timestamp};
 use crate::ids::{ApiKeyId, OrgId};
 use crate::memberships;
 use crate::request_type;
@@ -50,6 +50,9 @@ fn issued(issued: Issued, now: DateTime<Utc>, state: &State) -> Result<Answer, E
         .secret("secret"))
 }
 
+/// How many there may be is a matter of configuration.
+type WholeDays = Int<{ i64::MIN }, { i64::MAX }>;
+
 request_type! {
     /// What the key is to be.
     #[derive(ToSchema)]
@@ -58,15 +61,18 @@ request_type! {
         pub name: KeyName,
         /// The organisation it acts in; absent: a personal key.
         #[schema(value_type = Option<OrgId>, nullable = false)]
+        #[expect(dead_code, reason = "looked at before")]
         pub org_id: Option<Reference<OrgId>>,
         /// What it may do, see `GET /scopes`; absent: nothing.
         #[schema(value_type = Vec<String>, required = false, max_items = 100)]
         pub scopes: Option<Scopes>,
         /// When it expires; absent, like `expires_in_days`: never.
+        #[expect(dead_code, reason = "looked at before")]
         pub expires_at: Option<Timestamp>,
         /// In how many days it expires, instead of `expires_at`.
         #[schema(value_type = Option<i64>, minimum = 1, maximum = 36500)]
-        pub expires_in_days: Option<Int<1, 36_500>>,
+        #[expect(dead_code, reason = "looked at before")]
+        pub expires_in_days: Option<WholeDays>,
         /// A note.
         pub remark: Option<Remark>,
         /// Networks it may be used from, in CIDR notation; absent or empty: all.
@@ -79,38 +85,32 @@ request_type! {
 
 /// When the key is to expire, if that is an instant a key may expire at.
 fn expiry(
-    request: &CreateApiKeyRequest,
+    members: &Members,
     now: DateTime<Utc>,
     latest: DateTime<Utc>,
 ) -> Result<Option<DateTime<Utc>>, Box<FieldError>> {
-    match (request.expires_at, request.expires_in_days) {
+    let at = members.look_at::<Option<Timestamp>>("expires_at").flatten();
+    let days = members.look_at::<Option<WholeDays>>("expires_in_days").flatten();
+    match (at, days) {
         (None, None) => Ok(None),
-        (Some(_), Some(_)) => Err(
-            Invalid::new(FieldCode::NotAllowed, "Give expires_at or expires_in_days, not both.")
-                .at("#/expires_in_days")
-                .into(),
-        ),
+        (Some(_), Some(_)) => {
+            let both = Invalid::new(FieldCode::NotAllowed, "Give expires_at or expires_in_days, not both.");
+            Err(both.at("#/expires_in_days").into())
+        }
         (Some(Timestamp(at)), None) if now < at && at <= latest => Ok(Some(at)),
-        (Some(_), None) => Err(Invalid::new(
-            FieldCode::OutOfRange,
-            format!("Must lie in the future, and not after {}.", Timestamp(latest)),
-        )
-        .with("max", Timestamp(latest).to_string())
-        .at("#/expires_at")
-        .into()),
+        (Some(_), None) => {
+            let detail = format!("Must lie in the future, and not after {}.", Timestamp(latest));
+            let invalid = Invalid::new(FieldCode::OutOfRange, detail).with("max", Timestamp(latest).to_string());
+            Err(invalid.at("#/expires_at").into())
+        }
         (None, Some(days)) => {
-            let at = now + TimeDelta::days(days.get());
-            if at <= latest {
-                return Ok(Some(at));
-            }
-            let max = (latest - now).num_days();
-            Err(
-                Invalid::new(FieldCode::OutOfRange, format!("Must be between 1 and {max}."))
-                    .with("min", 1)
-                    .with("max", max)
-                    .at("#/expires_in_days")
-                    .into(),
-            )
+            let at = TimeDelta::try_days(days.get()).and_then(|days| now.checked_add_signed(days));
+            let at = at.filter(|at| now < *at && *at <= latest);
+            at.map(Some).ok_or_else(|| {
+                let max = (latest - now).num_days();
+                let invalid = Invalid::new(FieldCode::OutOfRange, format!("Must be between 1 and {max}."));
+                invalid.with("min", 1).with("max", max).at("#/expires_in_days").into()
+            })
         }
     }
 }
@@ -130,9 +130,10 @@ async fn create_api_key(
     input: Input,
     state: web::Data<State>,
 ) -> Result<HttpResponse, Error> {
-    let request: CreateApiKeyRequest = input.json().await?;
+    let mut members = input.members().await?;
     let (now, user_id) = (caller.now(), caller.user_id);
-    let org_id = request.org_id.map(Reference::id).transpose()?;
+    let org_id = members.look_at::<Option<Reference<OrgId>>>("org_id").flatten();
+    let org_id = org_id.map(Reference::id).transpose()?;
     let stay = match org_id {
         Some(org_id) => {
             let require = move |connection: &mut _| memberships::require(connection, org_id, user_id);
@@ -140,25 +141,24 @@ async fn create_api_key(
         }
         None => None,
     };
-    let expires_at = expiry(&request, now, operations::latest_expiry(&state.config, now));
-    let scopes = request.scopes.unwrap_or_default();
+    let scopes = members
+        .look_at::<Option<Scopes>>("scopes")
+        .flatten()
+        .unwrap_or_default();
     let holder = operations::holder_of(&caller, stay.as_ref());
-    let mut refused = operations::scopes_not_allowed(&state.scopes, &holder, &scopes.0);
-    let expires_at = match expires_at {
-        Ok(expires_at) => expires_at,
-        Err(invalid) => {
-            refused.push(*invalid);
-            None
-        }
-    };
-    if !refused.is_empty() {
-        return Err(Error::validation(refused));
-    }
+    members.refuse_all(operations::scopes_not_allowed(&state.scopes, &holder, &scopes.0));
+    let expires_at = expiry(&members, now, operations::latest_expiry(&state.config, now));
+    let expires_at = expires_at.unwrap_or_else(|invalid| {
+        members.refuse_all([*invalid]);
+        None
+    });
+    let request = CreateApiKeyRequest::from_members(&mut members);
+    let request = members.finish(request)?;
     accounts::check_password(&state, &caller, request.current_password, "#/current_password").await?;
     let wish = Wish {
         name: request.name,
         org_id,
-        scopes: scopes.deduplicated(),
+        scopes: request.scopes.unwrap_or_default().deduplicated(),
         expires_at,
         remark: request.remark,
         allowed_ips: request.allowed_ips.unwrap_or_default().0,
@@ -173,6 +173,9 @@ async fn create_api_key(
     state.mail_waiting.notify_one();
     Ok(response)
 }
+
+/// By how many days a key can be extended at once.
+type Days = Int<1, 3650>;
 
 request_type! {
     /// By how much to extend.

@@ -1,8 +1,5 @@
-//! Who is it, and was it answered before?
-//!
-//! Turns the credential of a request into an [`Identity`], and refuses nobody: whether a credential is needed, and of which
-//! kind, is for the handler's guard to say. Of somebody who asks for that (`Idempotency-Key`), a request that was answered
-//! before gets the same answer again.
+//! Who is it? Turns the credential of a request into an [`Identity`], and never answers: whether a credential is needed,
+//! and of which kind, is for the handler's guard to say.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -11,23 +8,20 @@ use actix_web::body::BoxBody;
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{AUTHORIZATION, HeaderMap};
 use actix_web::middleware::Next;
-use actix_web::{HttpMessage as _, HttpResponse, web};
+use actix_web::{HttpMessage as _, web};
 use chrono::{DateTime, Utc};
 
 use super::routes::is_at_root;
 use crate::api_keys::{self, LookUp};
 use crate::auth::{Credential, Identity, KeyStatus};
 use crate::error::{Code, Error};
-use crate::http::{Client, Owner, answered_before, wants_memory};
+use crate::http::{Client, Owner, wants_memory};
 use crate::sessions;
 use crate::state::State;
 
 /// The middleware.
-///
-/// # Errors
-/// None of its own: refusals are answers.
 pub async fn authenticate(
-    mut request: ServiceRequest,
+    request: ServiceRequest,
     next: Next<BoxBody>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     if is_at_root(request.path()) {
@@ -48,36 +42,18 @@ pub async fn authenticate(
         (Presented::Bearer(credential), Some((state, (now, ip)))) => identify(state, *now, *ip, credential).await,
         (Presented::Bearer(_), None) => refused(Code::InternalError),
     };
-    let (mut key, mut owner) = (None, None);
+    let mut key = None;
     if let Identity::Authenticated(authenticated) = &identity {
-        let id = match &authenticated.credential {
-            Credential::Session { .. } => None,
-            Credential::ApiKey { id, .. } => Some(*id),
-        };
-        key = id;
-        let base_path = context
-            .as_ref()
-            .map_or("", |(state, _)| state.config.base_path.as_str());
-        if wants_memory(&request) && !is_momentary(request.path(), base_path) {
-            owner = Some(Owner {
-                user_id: authenticated.user_id,
-                credential: id.map_or_else(|| "session".to_owned(), |id| id.to_string()),
-            });
+        match &authenticated.credential {
+            Credential::Session { .. } if wants_memory(&request) => {
+                request.extensions_mut().insert(Owner(authenticated.user_id));
+            }
+            Credential::Session { .. } => {}
+            Credential::ApiKey { id, .. } => key = Some(*id),
         }
     }
     request.extensions_mut().insert(identity);
-    // Apart: those that ask for nothing of the kind are spared the room of it.
-    let repeated = match owner {
-        Some(owner) => Box::pin(answered_before(&mut request, owner))
-            .await
-            .unwrap_or_else(|error| Some(HttpResponse::from_error(error))),
-        None => None,
-    };
-    let response = match repeated {
-        // Not `into_response`, which forgets the error that the edge writes out.
-        Some(answer) => Ok(ServiceResponse::new(request.into_parts().0, answer)),
-        None => next.call(request).await,
-    };
+    let response = next.call(request).await;
     if let (Some(id), Some((state, (now, ip)))) = (key, context) {
         let denied = response.as_ref().is_ok_and(is_denied);
         state.usage.record(id, now, Some(ip), denied);
@@ -146,20 +122,6 @@ async fn identify_key(state: &State, now: DateTime<Utc>, ip: IpAddr, secret: &st
 fn is_denied<B>(response: &ServiceResponse<B>) -> bool {
     let error = response.response().error().and_then(|error| error.as_error::<Error>());
     error.is_some_and(|error| matches!(error.code(), Code::InsufficientScope | Code::SessionRequired))
-}
-
-/// Where (and at `/orgs/{org_id}/switch`) a repetition is not answered from memory: the answer is good for the moment only,
-/// or is a token, which is made anew; and before `/auth/forward` the key is meant for somebody else.
-const MOMENTARY: [&str; 4] = [
-    "/auth/forward",
-    "/auth/introspect",
-    "/api-keys/verify",
-    "/auth/reauthenticate",
-];
-
-fn is_momentary(path: &str, base_path: &str) -> bool {
-    let path = path.strip_prefix(base_path).unwrap_or_default();
-    MOMENTARY.iter().any(|momentary| path.starts_with(momentary)) || path.ends_with("/switch")
 }
 
 /// Without a database nobody can be told apart: that is 503, never a wrong 401.

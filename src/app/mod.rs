@@ -1,8 +1,7 @@
 //! The service as a whole: the only place that knows every slice.
 //!
 //! A request passes, from the outside in: [`http::edge`](crate::http::edge) (request id, deadline, refusals), CORS,
-//! [`authenticate`] (who is it, and was it answered before), and
-//! then the route's handler.
+//! [`authenticate`] (who is it), and then the route's handler.
 
 mod authenticate;
 mod capabilities;

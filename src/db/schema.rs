@@ -92,6 +92,7 @@ diesel::table! {
         headers -> Json,
         body -> Nullable<Json>,
         created_at -> Timestamptz,
+        mismatches -> SmallInt,
     }
 }
 

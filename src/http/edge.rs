@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use actix_web::body::{self, BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ResourceDef, ServiceRequest, ServiceResponse};
+use actix_web::error::InternalError;
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
@@ -14,6 +15,7 @@ use futures_util::FutureExt as _;
 use ipnet::IpNet;
 
 use super::deadline::within;
+use super::idempotency::AnsweredBefore;
 use super::meters;
 use super::problem::{Challenge, of_status};
 use super::{Client, RequestId};
@@ -114,6 +116,9 @@ impl Edge {
                 response
             };
         };
+        if error.as_error::<InternalError<AnsweredBefore>>().is_some() {
+            return response;
+        }
         let problem = match error.as_error::<Error>() {
             Some(error) => {
                 log_failure(error);
@@ -150,7 +155,7 @@ impl Edge {
     fn ready_made(&self, error: &Error, request_id: &RequestId) -> actix_web::Error {
         let mut response = self.challenge.render(error, request_id);
         self.seal(response.headers_mut(), request_id);
-        actix_web::error::InternalError::from_response(ReadyMade, response).into()
+        InternalError::from_response(ReadyMade, response).into()
     }
 }
 

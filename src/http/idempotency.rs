@@ -7,12 +7,15 @@
 use std::future::{Ready, ready};
 
 use actix_web::dev::{Payload, ServiceRequest};
+use actix_web::error::InternalError;
 use actix_web::http::Method;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest, HttpResponse, web};
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
+use futures_util::FutureExt as _;
+use futures_util::future::{Either, LocalBoxFuture};
 
 use super::input::{MAX_BODY_BYTES, ReadBody, read};
 use super::{Answer, Client};
@@ -27,14 +30,13 @@ const MEMORY: TimeDelta = TimeDelta::hours(24);
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// Whose request it is.
-#[derive(Clone, Debug)]
-pub struct Owner {
-    /// The person.
-    pub user_id: UserId,
-    /// What tells the person's credentials apart: `session`, or the id of an API key.
-    pub credential: String,
-}
+/// How many other requests may come under the key of one that was answered, until its answer is repeated only behind all
+/// checks of the handler: whoever knows all of a request but the password in it could find that out otherwise.
+const MISMATCHES: i16 = 5;
+
+/// Whose request it is; set by who authenticates, for sessions that ask for a memory. API keys do nothing that is remembered.
+#[derive(Clone, Copy, Debug)]
+pub struct Owner(pub UserId);
 
 /// A request that wants to be remembered.
 #[derive(Clone)]
@@ -44,20 +46,6 @@ struct Ticket {
     request_mac: [u8; 32],
     now: DateTime<Utc>,
     secret: ServerSecret,
-}
-
-/// The answer of a request that was answered before; the others get their ticket, if they may have one.
-///
-/// # Errors
-/// `malformed_request` for a name that is none; as [`Input::json`](super::Input::json) for the body; `idempotency_key_reused`.
-pub async fn answered_before(request: &mut ServiceRequest, owner: Owner) -> Result<Option<HttpResponse>, Error> {
-    let (ticket, db) = ticket_of(request, owner).await?;
-    let wanted = ticket.clone();
-    let answer = db.run(move |connection| wanted.remembered(connection)).await?;
-    if answer.is_none() {
-        request.extensions_mut().insert(ticket);
-    }
-    Ok(answer.map(replayed))
 }
 
 /// Whether a request asks for its answer to be remembered.
@@ -72,77 +60,94 @@ fn replayed(answer: Answer) -> HttpResponse {
     response
 }
 
-async fn ticket_of(request: &mut ServiceRequest, owner: Owner) -> Result<(Ticket, Db), Error> {
-    let key = request
-        .headers()
-        .get(&IDEMPOTENCY_KEY)
-        .map_or(&[][..], HeaderValue::as_bytes);
-    let fits = (1..=255).contains(&key.len()) && key.iter().all(u8::is_ascii_graphic);
-    let key = String::from_utf8_lossy(key).into_owned();
-    if !fits {
-        let detail = "Idempotency-Key must be 1 to 255 visible ASCII characters.";
-        return Err(Error::with_detail(Code::MalformedRequest, detail));
+/// The name a client gave its request: one, of 1 to 255 visible ASCII characters.
+fn key_of(request: &HttpRequest) -> Result<String, Error> {
+    let mut keys = request.headers().get_all(&IDEMPOTENCY_KEY).map(HeaderValue::as_bytes);
+    let key = keys.next().filter(|_| keys.next().is_none()).unwrap_or_default();
+    if (1..=255).contains(&key.len()) && key.iter().all(u8::is_ascii_graphic) {
+        Ok(String::from_utf8_lossy(key).into_owned())
+    } else {
+        let detail = "Send one Idempotency-Key, of 1 to 255 visible ASCII characters.";
+        Err(Error::with_detail(Code::MalformedRequest, detail))
     }
-    let missing = || Error::internal("idempotency is not configured");
-    let secret = request
-        .app_data::<web::Data<ServerSecret>>()
-        .ok_or_else(missing)?
-        .as_ref()
-        .clone();
-    let db = request
-        .app_data::<web::Data<Db>>()
-        .ok_or_else(missing)?
-        .as_ref()
-        .clone();
-    let now = request.extensions().get::<Client>().ok_or_else(missing)?.now;
-    let headers = request.headers().clone();
-    let body = read(&headers, &mut request.take_payload(), MAX_BODY_BYTES).await?;
-    let user = owner.user_id.uuid();
-    let parts: [&[u8]; 5] = [
-        user.as_bytes(),
-        owner.credential.as_bytes(),
-        request.method().as_str().as_bytes(),
-        request
-            .uri()
-            .path_and_query()
-            .map_or("", |path| path.as_str())
-            .as_bytes(),
-        &body,
-    ];
-    let request_mac = secret.mac(Purpose::Idempotency, &parts);
-    request.extensions_mut().insert(ReadBody(body));
-    let ticket = Ticket {
-        user_id: owner.user_id,
-        key,
-        request_mac,
-        now,
-        secret,
-    };
-    Ok((ticket, db))
 }
 
 impl Ticket {
+    fn of(request: &HttpRequest, Owner(user_id): Owner, body: &[u8]) -> Result<Self, Error> {
+        let missing = || Error::internal("idempotency is not configured");
+        let secret = request
+            .app_data::<web::Data<ServerSecret>>()
+            .ok_or_else(missing)?
+            .as_ref()
+            .clone();
+        let user = user_id.uuid();
+        let parts: [&[u8]; 4] = [
+            user.as_bytes(),
+            request.method().as_str().as_bytes(),
+            request
+                .uri()
+                .path_and_query()
+                .map_or("", |path| path.as_str())
+                .as_bytes(),
+            body,
+        ];
+        Ok(Self {
+            user_id,
+            key: key_of(request)?,
+            request_mac: secret.mac(Purpose::Idempotency, &parts),
+            now: request.extensions().get::<Client>().ok_or_else(missing)?.now,
+            secret,
+        })
+    }
+
+    /// The answer of the same request, if it was answered before, and if it may be repeated before anything is checked.
+    fn remembered_at_once(&self, connection: &mut PgConnection) -> Result<Option<Answer>, Error> {
+        let Some((mac, mismatches, answer)) = self.find(connection)? else {
+            return Ok(None);
+        };
+        if mismatches >= MISMATCHES {
+            return Ok(None);
+        }
+        if equal(&mac, &self.request_mac) {
+            return answer.map(Some);
+        }
+        // That the key is in use is for the handler's transaction to say.
+        diesel::update(idempotency_keys::table.find((self.user_id.uuid(), &self.key)))
+            .set(idempotency_keys::mismatches.eq(idempotency_keys::mismatches + 1))
+            .execute(connection)?;
+        Ok(None)
+    }
+
     /// The answer of the same request, if it was answered before.
     fn remembered(&self, connection: &mut PgConnection) -> Result<Option<Answer>, Error> {
-        type Row = (Vec<u8>, i16, serde_json::Value, Option<serde_json::Value>);
+        let Some((mac, _, answer)) = self.find(connection)? else {
+            return Ok(None);
+        };
+        if !equal(&mac, &self.request_mac) {
+            return Err(Error::new(Code::IdempotencyKeyReused));
+        }
+        answer.map(Some)
+    }
+
+    /// What is remembered under the key: of which request, how many others there were, and the answer.
+    #[expect(clippy::type_complexity, reason = "read in the two places above, part by part")]
+    fn find(&self, connection: &mut PgConnection) -> Result<Option<(Vec<u8>, i16, Result<Answer, Error>)>, Error> {
+        type Row = (Vec<u8>, i16, i16, serde_json::Value, Option<serde_json::Value>);
         let row: Option<Row> = idempotency_keys::table
             .find((self.user_id.uuid(), &self.key))
             .filter(idempotency_keys::created_at.gt(self.now - MEMORY))
             .select((
                 idempotency_keys::request_mac,
+                idempotency_keys::mismatches,
                 idempotency_keys::status,
                 idempotency_keys::headers,
                 idempotency_keys::body,
             ))
             .first(connection)
             .optional()?;
-        let Some((mac, status, headers, body)) = row else {
-            return Ok(None);
-        };
-        if !equal(&mac, &self.request_mac) {
-            return Err(Error::new(Code::IdempotencyKeyReused));
-        }
-        Answer::remembered(status, headers, body).map(Some)
+        Ok(row.map(|(mac, mismatches, status, headers, body)| {
+            (mac, mismatches, Answer::remembered(status, headers, body))
+        }))
     }
 
     /// Takes the lock under which the act runs; it ends with the transaction.
@@ -169,6 +174,7 @@ impl Ticket {
             idempotency_keys::headers.eq(headers),
             idempotency_keys::body.eq(body),
             idempotency_keys::created_at.eq(self.now),
+            idempotency_keys::mismatches.eq(0),
         );
         // One that is older than its memory may still stand there, waiting to be swept.
         diesel::insert_into(idempotency_keys::table)
@@ -191,33 +197,69 @@ diesel::define_sql_function! {
 }
 
 /// How an authenticated POST does its act: in one transaction with the memory of its answer, where that is asked for.
-pub struct Idempotent(Option<Ticket>);
+///
+/// Stands behind the caller and the path among a handler's arguments. A request that was answered before gets its answer
+/// here, whatever has changed since; whatever else there is to say of it waits for its turn.
+pub struct Idempotent(Result<Option<Ticket>, Error>);
+
+/// Marks the answer of a request that was answered before, which comes about as an extractor's refusal.
+#[derive(Debug)]
+pub(super) struct AnsweredBefore;
+
+impl std::fmt::Display for AnsweredBefore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("answered before")
+    }
+}
 
 impl FromRequest for Idempotent {
-    type Error = Error;
-    type Future = Ready<Result<Self, Error>>;
+    type Error = actix_web::Error;
+    type Future = Either<Ready<Result<Self, Self::Error>>, LocalBoxFuture<'static, Result<Self, Self::Error>>>;
 
-    fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Ok(Self(request.extensions_mut().remove::<Ticket>())))
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        let owner = request.extensions().get::<Owner>().copied();
+        match owner {
+            Some(owner) => Either::Right(begin(request.clone(), payload.take(), owner).boxed_local()),
+            None => Either::Left(ready(Ok(Self(Ok(None))))),
+        }
     }
+}
+
+async fn begin(request: HttpRequest, mut payload: Payload, owner: Owner) -> Result<Idempotent, actix_web::Error> {
+    let body = read(request.headers(), &mut payload, MAX_BODY_BYTES).await;
+    let ticket = match &body {
+        Ok(body) => Ticket::of(&request, owner, body).map(Some),
+        Err(_) => Ok(None),
+    };
+    request.extensions_mut().insert(ReadBody(body));
+    let db = request.app_data::<web::Data<Db>>();
+    if let (Ok(Some(ticket)), Some(db)) = (&ticket, db) {
+        let wanted = ticket.clone();
+        let answer = db.run(move |connection| wanted.remembered_at_once(connection)).await?;
+        if let Some(answer) = answer {
+            return Err(InternalError::from_response(AnsweredBefore, replayed(answer)).into());
+        }
+    }
+    Ok(Idempotent(ticket))
 }
 
 impl Idempotent {
     /// Runs `act` in a transaction and answers what it says.
     ///
     /// # Errors
-    /// What `act` fails with, which is not remembered; `idempotency_in_progress`, `idempotency_key_reused`.
+    /// What `act` fails with, which is not remembered; `malformed_request` for a key that is none;
+    /// `idempotency_in_progress`, `idempotency_key_reused`.
     pub async fn transaction(
         self,
         db: &Db,
         act: impl FnOnce(&mut PgConnection) -> Result<Answer, Error> + Send + 'static,
     ) -> Result<HttpResponse, Error> {
-        let Some(ticket) = self.0 else {
+        let Some(ticket) = self.0? else {
             return db.transaction(act).await.map(HttpResponse::from);
         };
         db.transaction(move |connection| {
             ticket.lock(connection)?;
-            // The one who held the lock may have finished since the middleware looked.
+            // The one who held the lock may have finished since this request began.
             if let Some(answer) = ticket.remembered(connection)? {
                 return Ok((answer, true));
             }

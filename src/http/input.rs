@@ -19,11 +19,14 @@ use crate::error::{Code, Error, FieldCode, Invalid};
 /// Most bytes of a body, unless an endpoint says otherwise.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
 
+/// What a merge patch may call itself (RFC 7396 §4).
+const MERGE_PATCH: [&str; 2] = ["application/json", "application/merge-patch+json"];
+
 /// How long a body may take to arrive.
 const BODY_DEADLINE: Duration = Duration::from_secs(30);
 
-/// A body that was read already, by who needed it before the handler.
-pub(super) struct ReadBody(pub Bytes);
+/// What came of reading the body, for who needed it before the handler.
+pub(super) struct ReadBody(pub Result<Bytes, Error>);
 
 /// Query and body, unread. A handler calls exactly one of its methods, once it knows that the caller may go on: in this
 /// way a stranger gets 404, and not 422, and no request can carry parameters nobody looks at.
@@ -83,6 +86,22 @@ impl Input {
         self.json_of(&["application/json"], false).await
     }
 
+    /// The members of a JSON object as body, for a handler that has rules about more than one of them.
+    ///
+    /// # Errors
+    /// As [`Input::json`], but for what the members are.
+    pub async fn members(self) -> Result<Members, Error> {
+        self.members_of(&["application/json"], false).await
+    }
+
+    /// The members of a merge patch, likewise.
+    ///
+    /// # Errors
+    /// As [`Input::members`].
+    pub async fn merge_patch_members(self) -> Result<Members, Error> {
+        self.members_of(&MERGE_PATCH, false).await
+    }
+
     /// A JSON object as body, or nothing at all, which is read as `{}`.
     ///
     /// # Errors
@@ -96,8 +115,7 @@ impl Input {
     /// # Errors
     /// As [`Input::json`].
     pub async fn merge_patch<T: FromMembers>(self) -> Result<T, Error> {
-        self.json_of(&["application/json", "application/merge-patch+json"], false)
-            .await
+        self.json_of(&MERGE_PATCH, false).await
     }
 
     /// A form (`application/x-www-form-urlencoded`).
@@ -129,6 +147,12 @@ impl Input {
     }
 
     async fn json_of<T: FromMembers>(self, media_types: &[&str], optional: bool) -> Result<T, Error> {
+        let mut members = self.members_of(media_types, optional).await?;
+        let parsed = T::from_members(&mut members);
+        members.finish(parsed)
+    }
+
+    async fn members_of(self, media_types: &[&str], optional: bool) -> Result<Members, Error> {
         let request = self.request.clone();
         let headers = request.headers();
         let body = if optional && !headers.contains_key(CONTENT_TYPE) {
@@ -154,18 +178,20 @@ impl Input {
             ));
         };
         let mut members = Members::of_body(values);
-        let parsed = T::from_members(&mut members);
         refuse_query(&request, &mut members);
-        members.finish(parsed)
+        Ok(members)
     }
 
     async fn read(mut self, limit: usize) -> Result<Bytes, Error> {
-        if let Some(ReadBody(body)) = self.request.extensions_mut().remove::<ReadBody>() {
-            return if body.len() > limit {
-                Err(Error::new(Code::PayloadTooLarge))
-            } else {
-                Ok(body)
-            };
+        let before = self.request.extensions_mut().remove::<ReadBody>();
+        if let Some(ReadBody(body)) = before {
+            return body.and_then(|body| {
+                if body.len() > limit {
+                    Err(Error::new(Code::PayloadTooLarge))
+                } else {
+                    Ok(body)
+                }
+            });
         }
         read(self.request.headers(), &mut self.payload, limit).await
     }

@@ -119,6 +119,19 @@ impl Members {
         }
     }
 
+    /// The member `name` if it is valid, left where it is: for rules about more than one member.
+    pub fn look_at<T: Member>(&self, name: &str) -> Option<T> {
+        self.values
+            .get(name)
+            .map_or_else(T::absent, |value| T::parse(value.clone()))
+            .ok()
+    }
+
+    /// Remembers what such rules refuse.
+    pub fn refuse_all(&mut self, errors: impl IntoIterator<Item = FieldError>) {
+        self.errors.extend(errors);
+    }
+
     /// Remembers that the member `name` is not valid.
     pub fn refuse(&mut self, name: &str, invalid: Invalid) {
         self.push(name, "", invalid);
@@ -317,18 +330,26 @@ impl<const MIN: i64, const MAX: i64> Int<MIN, MAX> {
 impl<const MIN: i64, const MAX: i64> Member for Int<MIN, MAX> {
     fn parse(value: Value) -> Result<Self, Invalids> {
         match value {
+            Value::Number(number) if number.is_i64() => Self::checked(number.as_i64().unwrap_or_default()),
             // A whole number beyond 64 bits is a number all the same: out of range, not of another type.
-            Value::Number(number) if number.is_u64() || number.is_i64() => {
-                Self::checked(number.as_i64().unwrap_or(i64::MAX))
+            Value::Number(number) if number.as_f64().is_some_and(|number| number.fract() == 0.0) => {
+                Self::checked(if number.as_f64() < Some(0.0) {
+                    i64::MIN
+                } else {
+                    i64::MAX
+                })
             }
             _ => Err(wrong_type("Must be a whole number.")),
         }
     }
 
     fn parse_parameter(text: String) -> Result<Self, Invalids> {
-        text.parse::<i64>()
-            .map_err(|_| wrong_type("Must be a whole number."))
-            .and_then(Self::checked)
+        let digits = text.strip_prefix('-').unwrap_or(&text);
+        if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(wrong_type("Must be a whole number."));
+        }
+        let beyond = if digits == text { i64::MAX } else { i64::MIN };
+        Self::checked(text.parse().unwrap_or(beyond))
     }
 }
 
@@ -425,7 +446,27 @@ mod tests {
 
     #[test]
     fn numbers_beyond_64_bits_are_out_of_range() {
-        let error = parse(json!({"name": "a", "days": u64::MAX})).err().unwrap();
-        assert_eq!(places(&error), [("#/days".to_owned(), "out_of_range")]);
+        for (days, code) in [
+            (json!(u64::MAX), "out_of_range"),
+            (json!(1e30), "out_of_range"),
+            (json!(-1e30), "out_of_range"),
+            (json!(1.5), "invalid_type"),
+            (json!("1"), "invalid_type"),
+        ] {
+            let error = parse(json!({"name": "a", "days": days})).err().unwrap();
+            assert_eq!(places(&error), [("#/days".to_owned(), code)], "{days}");
+        }
+        for (query, code) in [
+            ("name=a&days=99999999999999999999", "out_of_range"),
+            ("name=a&days=-99999999999999999999", "out_of_range"),
+            ("name=a&days=%2B5", "invalid_type"),
+            ("name=a&days=-", "invalid_type"),
+            ("name=a&days=", "invalid_type"),
+        ] {
+            let mut members = Members::of_query(query);
+            let sample = Sample::from_members(&mut members);
+            let error = members.finish(sample).err().unwrap();
+            assert_eq!(places(&error), [("days".to_owned(), code)], "{query}");
+        }
     }
 }

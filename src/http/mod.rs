@@ -25,7 +25,7 @@ pub use answer::Answer;
 pub use client::{Client, RequestId};
 pub use edge::{Edge, RouteTable, edge, fallback};
 pub use etag::{Precondition, cacheable, etag};
-pub use idempotency::{Idempotent, Owner, answered_before, sweep as sweep_idempotency_keys, wants_memory};
+pub use idempotency::{Idempotent, Owner, sweep as sweep_idempotency_keys, wants_memory};
 pub use input::{Input, MAX_BODY_BYTES};
 pub use members::{Change, FromMembers, Int, Invalids, Member, Members, Reference};
 pub use page::{Cursors, Page, PageQuery};
