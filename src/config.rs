@@ -110,6 +110,13 @@ impl BaseUrl {
             .unwrap_or_default()
     }
 
+    /// The path, without a slash at its end; mostly empty.
+    pub fn path(&self) -> String {
+        Url::parse(&self.0)
+            .map(|url| url.path().trim_end_matches('/').to_owned())
+            .unwrap_or_default()
+    }
+
     /// The host name.
     pub fn host(&self) -> String {
         Url::parse(&self.0)

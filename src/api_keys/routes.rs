@@ -8,7 +8,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use super::list::{After, Selection, Tenant};
 use super::model::{AllowedIps, KeyIds, KeyName, KeyRecord, Remark, Scopes, Search, Sort};
 use super::operations::{self, Changes};
-use super::{org_routes, secret_routes, store, usage_routes};
+use super::{org_routes, secret_routes, store, usage, usage_routes};
 use crate::accounts;
 use crate::auth::{AnyApiKey, Caller, Credential, KeyStatus, KeysRead, OrgRole, Password, Session, SuspensionReason};
 use crate::error::Error;
@@ -233,6 +233,10 @@ async fn list_api_keys(caller: Caller<KeysRead>, input: Input, state: web::Data<
     let sort = query.sort.unwrap_or(Sort::NewestFirst);
     let list = format!("api_keys {user_id} {sort} {status:?} {org_id:?} {q:?}");
     let after: Option<After> = Cursors::new(&state.secret, list.as_str()).read(query.page.cursor.as_deref())?;
+    if sort == Sort::LastUsedAt {
+        // What is shown and what it is sorted by are then the same.
+        usage::flush_to_read(&state).await;
+    }
     let records = state
         .db
         .run(move |connection| {

@@ -12,6 +12,7 @@ use super::model::holder;
 use crate::auth::{
     Acting, Authenticated, Catalogue, Credential, KeyStanding, KeyState, OrgRole, PlatformRole, Remembered,
 };
+use crate::config::Feature;
 use crate::db::schema::{api_key_secrets, api_keys, memberships, orgs, users};
 use crate::error::Error;
 use crate::ids::{ApiKeyId, MembershipId, OrgId, UserId};
@@ -157,6 +158,10 @@ pub enum LookUp {
 pub async fn look_up(state: &State, now: DateTime<Utc>, secret: &str) -> Result<LookUp, Error> {
     if !format::is_well_formed(&state.config.key_prefix, secret) {
         return Ok(LookUp::Malformed);
+    }
+    // Where nobody can see or revoke their keys, none may be good.
+    if !state.config.offers(Feature::ApiKeys) {
+        return Ok(LookUp::Unknown);
     }
     let hash = TokenHash::of(secret.as_bytes());
     let read_again = || {

@@ -45,6 +45,13 @@ pub async fn flush(state: &State) -> Result<(), Error> {
     outcome
 }
 
+/// Writes it down for somebody who is about to read. Where that cannot be done, what was written before has to do.
+pub async fn flush_to_read(state: &State) {
+    if let Err(error) = flush(state).await {
+        tracing::debug!(%error, "cannot write down the uses of keys");
+    }
+}
+
 /// Keys that are gone meanwhile are left out; an older use does not replace a newer one.
 fn write(connection: &mut PgConnection, batch: &[(ApiKeyId, Uses)]) -> Result<(), Error> {
     let ids: Vec<ApiKeyId> = batch.iter().map(|(id, _)| *id).collect();

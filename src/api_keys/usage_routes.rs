@@ -74,10 +74,7 @@ async fn get_api_key_usage(
         .await?;
     let query: ApiKeyUsageQuery = input.query()?;
     let days = query.days.map_or(DEFAULT_DAYS, Int::get);
-    // Who looks at counts wants the newest; where they cannot be written down, the others are shown.
-    if let Err(error) = usage::flush(&state).await {
-        tracing::debug!(%error, "cannot write down the uses of keys");
-    }
+    usage::flush_to_read(&state).await;
     let days = state
         .db
         .run(move |connection| usage::of_days(connection, now, id, days))

@@ -79,7 +79,12 @@ pub fn document(config: &Config) -> OpenApi {
             complete(operation);
         }
         let is_guarded = |operation: &Operation| operation.security.is_some();
-        if let Some(operation) = path.post.as_mut().filter(|operation| is_guarded(operation)) {
+        let is_momentary = |operation: &Operation| {
+            let id = operation.operation_id.as_deref();
+            id.is_some_and(|id| MOMENTARY.contains(&id))
+        };
+        let is_remembered = |operation: &&mut Operation| is_guarded(operation) && !is_momentary(operation);
+        if let Some(operation) = path.post.as_mut().filter(is_remembered) {
             let text = "A name of your own for this request, 1 to 255 visible ASCII characters: repeated with it within 24 \
                         hours, it gets the first answer again and has no second effect.";
             add_header(operation, "Idempotency-Key", text);
@@ -91,6 +96,15 @@ pub fn document(config: &Config) -> OpenApi {
     }
     document
 }
+
+/// What is answered anew each time: the answer is good for the moment only, or is a token.
+const MOMENTARY: [&str; 5] = [
+    "verifyApiKey",
+    "introspectToken",
+    "reauthenticate",
+    "switchOrg",
+    "logOut",
+];
 
 /// Every member of an answer is always present.
 fn require_all(schema: &mut RefOr<Schema>) {

@@ -90,6 +90,7 @@ pub fn start(listener: TcpListener, state: State) -> std::io::Result<Running> {
         trusted_proxies: config.trusted_proxies.clone(),
         challenge: Challenge::new(&config.public_url()),
         https: config.public_url().is_https(),
+        asked_about: format!("{}/auth/forward", config.base_path),
     };
     state.db.follow_changes();
     let (db, secret) = (web::Data::new(state.db.clone()), web::Data::new(state.secret.clone()));

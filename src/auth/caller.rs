@@ -13,7 +13,7 @@ use super::identity::{Authenticated, Credential, Identity};
 use super::permission::{Admin, Kind, Permission, Session};
 use super::roles::PlatformRole;
 use crate::error::{Code, Error};
-use crate::http::{Client, MAX_AUTH_AGE_SECONDS};
+use crate::http::{Client, MAX_AUTH_AGE_SECONDS, wrong_method};
 use crate::ids::SessionId;
 
 /// Somebody who has the permission `P`. There is no other way to get one than from a request whose credential has it; so a
@@ -107,6 +107,7 @@ impl<P: Permission> FromRequest for Caller<P> {
             }
             _ => Err(Error::new(Code::AuthenticationRequired)),
         };
-        ready(caller)
+        // Whether there is such a method comes before who asks.
+        ready(caller.map_err(|error| wrong_method(request).unwrap_or(error)))
     }
 }

@@ -2,7 +2,7 @@
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::HeaderName;
-use actix_web::{HttpResponse, HttpResponseBuilder, get, web};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, get, web};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::auth::{AnyCredential, Caller, Credential};
@@ -54,8 +54,8 @@ request_type! {
 
 /// Ask for a gateway
 ///
-/// For nginx `auth_request`, Traefik ForwardAuth, Envoy ext_authz and their like, by any method: 204 lets the request
-/// through, and says in `X-Keyward-*` headers who sends it; 401 and 403 carry the challenge for the client. Gateways must
+/// For nginx `auth_request`, Traefik ForwardAuth and their like, by any method; for Envoy ext_authz below
+/// `/auth/forward/`, where the answer is 200 instead, and the query counts for nothing. 204 lets the request through, and says in `X-Keyward-*` headers who sends it; 401 and 403 carry the challenge for the client. Gateways must
 /// strip such headers from what clients send.
 #[utoipa::path(
     operation_id = "forwardAuth", tag = "Verification", security(("session" = []), ("api_key" = [])),
@@ -90,10 +90,28 @@ async fn forward_any(
 }
 
 /// For Envoy, to which every answer but 200 is a refusal. The query is the client's own here, and says nothing about what is
-/// needed: the gateway compares the headers.
-async fn forward_behind_prefix(caller: Caller<AnyCredential>, state: web::Data<State>) -> Result<HttpResponse, Error> {
-    let nothing = ForwardAuthQuery { scope: None, org: None };
-    let mut response = answer(&state, &caller, &nothing)?;
+/// needed: the gateway compares the headers. Right behind the slash it counts all the same, for there it may be the query of
+/// a gateway that was told one slash too many.
+async fn forward_behind_prefix(
+    caller: Caller<AnyCredential>,
+    path: web::Path<String>,
+    request: HttpRequest,
+    state: web::Data<State>,
+) -> Result<HttpResponse, Error> {
+    let mut needed = ForwardAuthQuery { scope: None, org: None };
+    if path.is_empty() {
+        for (name, value) in url::form_urlencoded::parse(request.query_string().as_bytes()) {
+            match &*name {
+                "scope" => {
+                    let scopes = ScopeList::try_from(value.into_owned());
+                    needed.scope = Some(scopes.map_err(|_| Error::new(Code::ForbiddenRole))?);
+                }
+                "org" => needed.org = Some(value.into_owned()),
+                _ => {}
+            }
+        }
+    }
+    let mut response = answer(&state, &caller, &needed)?;
     *response.status_mut() = StatusCode::OK;
     Ok(response)
 }

@@ -6,13 +6,17 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
+use crate::config::BaseUrl;
 use crate::error::Error;
 use crate::http::{Input, cacheable};
 use crate::state::State;
 
 /// The routes that stay at the root, whatever the base path.
 pub fn root_router(routes: &mut ServiceConfig) {
-    routes.service(get_jwks).service(get_protected_resource);
+    routes.service(get_jwks).service(get_protected_resource).route(
+        "/.well-known/oauth-protected-resource/{path:.*}",
+        web::get().to(get_protected_resource_of_path),
+    );
 }
 
 /// Public keys
@@ -58,8 +62,25 @@ pub struct ProtectedResourceResponse {
 #[get("/.well-known/oauth-protected-resource")]
 async fn get_protected_resource(input: Input, state: web::Data<State>) -> Result<HttpResponse, Error> {
     input.none().await?;
+    Ok(describe(&state.config.public_url()))
+}
+
+/// Where RFC 9728 §3.1 looks for it, if the public URL has a path.
+async fn get_protected_resource_of_path(
+    path: web::Path<String>,
+    input: Input,
+    state: web::Data<State>,
+) -> Result<HttpResponse, Error> {
     let url = state.config.public_url();
-    Ok(HttpResponse::Ok()
+    if url.path().strip_prefix('/') != Some(path.as_str()) {
+        return Err(Error::not_found());
+    }
+    input.none().await?;
+    Ok(describe(&url))
+}
+
+fn describe(url: &BaseUrl) -> HttpResponse {
+    HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, "public, max-age=300"))
         .json(ProtectedResourceResponse {
             resource: url.as_str().to_owned(),
@@ -67,5 +88,5 @@ async fn get_protected_resource(input: Input, state: web::Data<State>) -> Result
             bearer_methods_supported: vec!["header"],
             resource_name: "Keyward",
             resource_documentation: format!("{}/docs/", url.as_str()),
-        }))
+        })
 }

@@ -39,6 +39,9 @@ pub struct Edge {
     pub challenge: Challenge,
     /// Whether browsers reach the service by TLS, and should from now on.
     pub https: bool,
+    /// Where, and below which path, gateways ask about requests that they hold. A preflight (Fetch §4.8) among them is not
+    /// ours to answer: whatever CORS said would let it through.
+    pub asked_about: String,
 }
 
 /// The middleware.
@@ -46,7 +49,7 @@ pub struct Edge {
 /// # Errors
 /// A panic and an overrun deadline, as ready-made answers.
 pub async fn edge(
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let Some(edge) = request.app_data::<web::Data<Edge>>().cloned() else {
@@ -61,6 +64,9 @@ pub async fn edge(
         request_id.clone(),
     );
     request.extensions_mut().insert(client);
+    if request.method() == Method::OPTIONS && request.path().starts_with(&edge.asked_about) {
+        request.headers_mut().remove(header::ACCESS_CONTROL_REQUEST_METHOD);
+    }
     let logged = log::Request {
         id: request_id.shared(),
         method: request.method().clone(),
@@ -91,16 +97,18 @@ impl Edge {
                 if method == Method::HEAD && matches!(response.response().body().size(), BodySize::Stream) {
                     response = response.map_body(|_, _| BoxBody::new(body::None::new()));
                 }
-                record(response.request(), &method, response.status(), started.elapsed());
+                record(Some(response.request()), &method, response.status(), started.elapsed());
                 return Ok(response);
             }
-            Some(Ok(Err(error))) => return Err(self.ready_made(&as_ours(&error), &request_id)),
+            Some(Ok(Err(error))) => as_ours(&error),
             // The panic hook has logged message and place already.
             Some(Err(_)) => Error::internal("a handler panicked"),
             None => Error::with_detail(Code::Unavailable, "The request took too long.").retry_after(1),
         };
         log_failure(&failure);
-        Err(self.ready_made(&failure, &request_id))
+        let (error, status) = self.ready_made(&failure, &request_id);
+        record(None, &method, status, started.elapsed());
+        Err(error)
     }
 
     /// Writes a refusal's body, now that the request is known.
@@ -152,10 +160,11 @@ impl Edge {
     }
 
     /// An answer for where there is no request any more to answer to.
-    fn ready_made(&self, error: &Error, request_id: &RequestId) -> actix_web::Error {
+    fn ready_made(&self, error: &Error, request_id: &RequestId) -> (actix_web::Error, StatusCode) {
         let mut response = self.challenge.render(error, request_id);
         self.seal(response.headers_mut(), request_id);
-        InternalError::from_response(ReadyMade, response).into()
+        let status = response.status();
+        (InternalError::from_response(ReadyMade, response).into(), status)
     }
 }
 
@@ -191,8 +200,9 @@ fn log_failure(error: &Error) {
     }
 }
 
-/// Every request counts; those that went well are not worth a line each unless somebody asks for it.
-fn record(request: &HttpRequest, method: &Method, status: StatusCode, took: Duration) {
+/// Every request counts, also one that did not come back; those that went well are not worth a line each unless somebody
+/// asks for it.
+fn record(request: Option<&HttpRequest>, method: &Method, status: StatusCode, took: Duration) {
     let millis = took.as_secs_f64() * 1e3;
     if status.is_server_error() {
         tracing::warn!(status = status.as_u16(), millis, "answered");
@@ -201,6 +211,9 @@ fn record(request: &HttpRequest, method: &Method, status: StatusCode, took: Dura
     } else {
         tracing::debug!(status = status.as_u16(), millis, "answered");
     }
+    let Some(request) = request else {
+        return meters::count(method, "", status, took);
+    };
     // Most routes have no variable part, and are found by the path itself.
     let path = request.path();
     if meters::count_known(method, path, status, took) {

@@ -7,7 +7,7 @@ use actix_web::{FromRequest, HttpRequest, web};
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, LocalBoxFuture};
 
-use super::{MAX_BODY_BYTES, RouteTable};
+use super::RouteTable;
 use crate::error::{Code, Error};
 use crate::ids::Id;
 
@@ -47,14 +47,18 @@ impl<T: FromPath + 'static> FromRequest for Path<T> {
     }
 }
 
-async fn refuse(request: HttpRequest, mut payload: Payload) -> Error {
-    // As where the id is one, but of nothing: a body that nobody has read would close the connection, by which the two
-    // could be told apart. Whether it is a fitting body does not matter.
-    let _ = super::input::read(request.headers(), &mut payload, MAX_BODY_BYTES).await;
-    // `/api-keys/current` is no id, but a path with other methods than this one.
-    let routes = request.app_data::<web::Data<RouteTable>>();
-    match routes.and_then(|routes| routes.allow_literal(request.path())) {
-        Some(methods) => Error::new(Code::MethodNotAllowed).allow(methods),
-        None => Error::not_found(),
-    }
+async fn refuse(request: HttpRequest, payload: Payload) -> Error {
+    // As where the id is one, but of nothing: a body that nobody takes closes the connection, unless it has come with the
+    // head, and is there once the protocol layer had its turn. By that the two could be told apart.
+    tokio::task::yield_now().await;
+    drop(payload);
+    wrong_method(&request).unwrap_or_else(Error::not_found)
+}
+
+/// That a path has other methods than this one: `/api-keys/current` is no id, though it was taken for one.
+pub fn wrong_method(request: &HttpRequest) -> Option<Error> {
+    let routes = request.app_data::<web::Data<RouteTable>>()?;
+    let methods = routes.allow_literal(request.path())?;
+    let is_itself = request.match_pattern().is_some_and(|pattern| pattern == request.path());
+    (!is_itself).then(|| Error::new(Code::MethodNotAllowed).allow(methods))
 }

@@ -93,7 +93,12 @@ impl Challenge {
     pub fn new(public_url: &crate::config::BaseUrl) -> Self {
         Self {
             public_url: public_url.as_str().to_owned(),
-            resource_metadata: format!("{}/.well-known/oauth-protected-resource", public_url.origin()),
+            // RFC 9728 §3.1: the well-known name stands between the host and the path.
+            resource_metadata: format!(
+                "{}/.well-known/oauth-protected-resource{}",
+                public_url.origin(),
+                public_url.path()
+            ),
         }
     }
 
@@ -109,6 +114,8 @@ impl Challenge {
             Code::InvalidToken => "invalid_token",
             Code::ReauthenticationRequired => "insufficient_user_authentication",
             Code::InsufficientScope => "insufficient_scope",
+            // What a gateway hands on is a challenge, whichever of the two it is.
+            Code::ForbiddenRole | Code::IpNotAllowed => return Some(challenge),
             _ if code.status() == 401 => return Some(challenge),
             _ => return None,
         };

@@ -97,9 +97,22 @@ async fn all_that_is_wrong_with_a_wish_is_said() {
         ("#/scopes/2", "not_allowed"),
         ("#/expires_at", "out_of_range"),
     ]);
-    app.create_key(&ada, json!({"expires_in_days": 3651}))
-        .await
-        .invalid(&[("#/expires_in_days", "out_of_range")]);
+    app.create_key(
+        &ada,
+        json!({"name": "", "scopes": ["nope"], "expires_in_days": 0, "x": 1}),
+    )
+    .await
+    .invalid(&[
+        ("#/scopes/0", "not_allowed"),
+        ("#/expires_in_days", "out_of_range"),
+        ("#/name", "too_short"),
+        ("#/x", "unknown_field"),
+    ]);
+    for days in [i64::MIN, -1, 0, 3651, i64::MAX] {
+        let reply = app.create_key(&ada, json!({"expires_in_days": days})).await;
+        reply.invalid(&[("#/expires_in_days", "out_of_range")]);
+        assert_eq!(reply.json()["errors"][0]["params"], json!({"min": 1, "max": 3650}));
+    }
     app.create_key(
         &ada,
         json!({"expires_in_days": 1, "expires_at": "2999-01-01T00:00:00Z"}),

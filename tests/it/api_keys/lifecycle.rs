@@ -99,9 +99,14 @@ async fn more_scopes_take_a_fresh_password_and_fewer_do_not() {
     let mut right = wider;
     right["current_password"] = json!(PASSWORD);
     patch(&app, &ada, &key, right).await.expect(200);
-    patch(&app, &ada, &key, json!({"scopes": ["me:read", "keys:verify"]}))
-        .await
-        .invalid(&[("#/scopes/1", "not_allowed")]);
+    patch(
+        &app,
+        &ada,
+        &key,
+        json!({"scopes": ["me:read", "keys:verify"], "name": ""}),
+    )
+    .await
+    .invalid(&[("#/scopes/1", "not_allowed"), ("#/name", "too_short")]);
 }
 
 #[actix_web::test]
@@ -337,6 +342,23 @@ async fn what_is_not_a_key_of_ours_is_refused_without_the_database() {
     for credential in [wrong.as_str(), "kw_", "kw_short", "nonsense", "a.b.c"] {
         app.get("/me").bearer(credential).await.refused(401, "invalid_token");
     }
+}
+
+#[actix_web::test]
+async fn where_keys_are_switched_off_none_is_good() {
+    let app = TestApp::start();
+    let without = app.another_with(&[("KEYWARD_FEATURES_OFF", "api_keys")]);
+    let ada = app.person("ada").await;
+    let key = app.key(&ada, json!({"scopes": ["me:read"]})).await;
+    assert!(works(&app, &key.secret).await);
+    for path in ["/me", "/auth/forward"] {
+        without
+            .get(path)
+            .bearer(&key.secret)
+            .await
+            .refused(401, "invalid_token");
+    }
+    without.get("/me").bearer(&ada.access_token).await.expect(200);
 }
 
 #[actix_web::test]

@@ -69,6 +69,22 @@ async fn every_order_pages_through_all_keys_once() {
 }
 
 #[actix_web::test]
+async fn the_order_of_use_is_that_of_the_uses_shown() {
+    let app = TestApp::start();
+    let ada = five(&app).await;
+    let mut keys = Vec::new();
+    for name in ["one", "two", "three"] {
+        keys.push(app.key(&ada, json!({"name": name})).await);
+    }
+    for key in keys.iter().rev().chain(&keys[1..2]) {
+        app.advance(chrono::TimeDelta::seconds(1));
+        app.get("/auth/forward").bearer(&key.secret).await.expect(204);
+    }
+    let by_use = names(&app, &ada, "sort=last_used_at").await;
+    assert_eq!(by_use[3..6], ["three", "one", "two"]);
+}
+
+#[actix_web::test]
 async fn a_cursor_belongs_to_its_order_and_its_filters() {
     let app = TestApp::start();
     let ada = five(&app).await;

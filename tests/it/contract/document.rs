@@ -348,6 +348,17 @@ async fn a_base_path_moves_everything_but_probes_and_well_known() {
     app.get("/readyz").await.expect(200);
     let metadata = app.get("/.well-known/oauth-protected-resource").await.expect(200);
     assert_eq!(metadata["resource"], "https://example.com/account");
+    let challenge = app.get("/account/me").await;
+    let named = "https://example.com/.well-known/oauth-protected-resource/account";
+    assert!(challenge.header("www-authenticate").unwrap().contains(named));
+    let there = app
+        .get("/.well-known/oauth-protected-resource/account")
+        .await
+        .expect(200);
+    assert_eq!(there, metadata);
+    app.get("/.well-known/oauth-protected-resource/other")
+        .await
+        .refused(404, "not_found");
     app.request("DELETE", "/account/me/avatar/x")
         .await
         .refused(404, "not_found");

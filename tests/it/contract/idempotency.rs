@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use serde_json::json;
 
-use crate::support::{Person, Reply, TestApp};
+use crate::support::{PASSWORD, Person, Reply, TestApp};
 
 async fn ask(app: &TestApp, person: &Person, key: &str, new_email: &str) -> Reply {
     let body = json!({"new_email": new_email});
@@ -81,7 +81,7 @@ async fn failures_are_not_remembered_and_answers_for_a_day_only() {
     ask(&app, &ada, "key-1", "ada@new.example").await.expect(202);
     app.advance(TimeDelta::hours(24));
     let ada = Person {
-        access_token: app.log_in("ada", crate::support::PASSWORD).await["access_token"]
+        access_token: app.log_in("ada", PASSWORD).await["access_token"]
             .as_str()
             .unwrap()
             .to_owned(),
@@ -89,4 +89,66 @@ async fn failures_are_not_remembered_and_answers_for_a_day_only() {
     };
     let reply = ask(&app, &ada, "key-1", "third@new.example").await;
     assert_eq!((reply.status, reply.header("idempotency-replayed")), (202, None));
+}
+
+#[actix_web::test]
+async fn a_request_passes_route_credential_and_guard_first() {
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    ask(&app, &ada, "used", "ada@new.example").await.expect(202);
+    let key = app.key(&ada, json!({"scopes": ["keys:read"]})).await;
+    for name in ["used", "no name"] {
+        let call = |path: &str, credential: &str| {
+            app.post(path, &json!({"x": "a".repeat(70_000)}))
+                .bearer(credential)
+                .header("idempotency-key", name)
+                .send()
+        };
+        call("/nope", &ada.access_token).await.refused(404, "not_found");
+        call("/me", &ada.access_token).await.refused(405, "method_not_allowed");
+        call("/api-keys", &key.secret).await.refused(403, "session_required");
+        call("/api-keys", "x").await.refused(401, "invalid_token");
+        let unknown = format!("/api-keys/{}/rotate", uuid::Uuid::now_v7());
+        call(&unknown, &ada.access_token).await.refused(404, "not_found");
+        call("/api-keys", &ada.access_token)
+            .await
+            .refused(413, "payload_too_large");
+        // Who logs in has no credential that counts.
+        let login = json!({"login": "ada", "password": PASSWORD});
+        let login = app.post("/auth/login", &login).bearer(&ada.access_token);
+        login.header("idempotency-key", name).await.expect(200);
+    }
+    let twice = app.post("/orgs", &json!({"name": "Twice"})).bearer(&ada.access_token);
+    let twice = twice.header("idempotency-key", "a").header("idempotency-key", "b");
+    twice.await.refused(400, "malformed_request");
+    assert_eq!(app.number("SELECT count(*) FROM orgs"), 0);
+}
+
+#[actix_web::test]
+async fn no_password_can_be_guessed_by_repeating_a_request() {
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    let create = |password: &str| {
+        let members = json!({"name": "a key", "current_password": password});
+        app.create_key(&ada, members).header("idempotency-key", "k").send()
+    };
+    create(PASSWORD).await.expect(201);
+    assert_eq!(create(PASSWORD).await.header("idempotency-replayed"), Some("true"));
+    for guess in 0..10 {
+        let wrong = create(&format!("guess {guess}")).await;
+        wrong.invalid(&[("#/current_password", "incorrect")]);
+    }
+    // Right or wrong, there is no telling any more.
+    create("guess 10").await.refused(429, "rate_limited");
+    create(PASSWORD).await.refused(429, "rate_limited");
+    app.advance(TimeDelta::minutes(15));
+    let ada = app.log_in("ada", PASSWORD).await;
+    let again = app
+        .post("/api-keys", &json!({"name": "a key", "current_password": PASSWORD}))
+        .bearer(ada["access_token"].as_str().unwrap())
+        .header("idempotency-key", "k")
+        .await;
+    assert_eq!(again.header("idempotency-replayed"), Some("true"));
+    assert_eq!(again.expect(201)["secret"], serde_json::Value::Null);
+    assert_eq!(app.number("SELECT count(*) FROM api_keys"), 1);
 }

@@ -1,5 +1,9 @@
 //! What the framework would answer in its own words, and headers that every answer has.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
 use serde_json::json;
 
 use crate::support::{PASSWORD, TestApp};
@@ -83,6 +87,14 @@ async fn only_listed_origins_may_call_from_a_browser() {
             .header("access-control-allow-origin"),
         None
     );
+    // What a gateway asks about is not the browser's question to us.
+    for path in ["/auth/forward", "/auth/forward/some/path"] {
+        app.request("OPTIONS", path)
+            .header("origin", "https://app.example")
+            .header("access-control-request-method", "POST")
+            .await
+            .refused(401, "authentication_required");
+    }
     let refused = app.get("/me").header("origin", "https://app.example").await;
     refused.refused(401, "authentication_required");
     assert_eq!(
@@ -155,6 +167,17 @@ async fn a_literal_path_is_not_taken_for_an_id() {
     let reply = app.get("/api-keys/verify").bearer(&ada.access_token).await;
     reply.refused(405, "method_not_allowed");
     assert_eq!(reply.header("allow"), Some("OPTIONS, POST"));
+    // Whether there is such a method comes before who asks.
+    for (method, path) in [
+        ("GET", "/api-keys/verify"),
+        ("DELETE", "/api-keys/delete"),
+        ("PATCH", "/api-keys/current"),
+    ] {
+        app.request(method, path).await.refused(405, "method_not_allowed");
+    }
+    app.request("POST", "/api-keys/verify")
+        .await
+        .refused(401, "authentication_required");
     let options = app.request("OPTIONS", "/api-keys/current").await;
     assert_eq!(options.header("allow"), Some("DELETE, GET, HEAD, OPTIONS"));
 }
@@ -179,6 +202,26 @@ async fn where_no_body_is_wanted_none_but_an_empty_one_is_taken() {
         .json(&json!({"surprise": 1}))
         .await
         .invalid(&[("#/surprise", "unknown_field")]);
+}
+
+#[actix_web::test]
+async fn what_is_no_id_waits_for_no_body() {
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    let (address, token) = (app.address, ada.access_token);
+    let answer = std::thread::spawn(move || {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        let head = format!(
+            "POST /api-keys/nope/rotate HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {token}\r\n\
+             content-type: application/json\r\ncontent-length: 100\r\n\r\n{{"
+        );
+        stream.write_all(head.as_bytes()).unwrap();
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).unwrap();
+        answer
+    });
+    assert_eq!(&answer.join().unwrap(), b"HTTP/1.1 404");
 }
 
 #[actix_web::test]
