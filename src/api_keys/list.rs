@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::model::{KeyRecord, Sort};
-use crate::auth::KeyStatus;
+use crate::auth::{Authenticated, KeyStatus};
 use crate::ids::{ApiKeyId, OrgId, UserId};
 
 /// Whose keys.
@@ -16,6 +16,16 @@ pub enum Tenant {
     Org(OrgId),
     /// Those of a person that act in an organisation.
     Member(OrgId, UserId),
+}
+
+impl Tenant {
+    /// Those that a caller is shown.
+    pub fn of(caller: &Authenticated) -> Self {
+        match caller.bound_to() {
+            Some(org_id) => Self::Member(org_id, caller.user_id),
+            None => Self::Owner(caller.user_id),
+        }
+    }
 }
 
 /// Which keys.

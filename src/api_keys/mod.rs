@@ -9,8 +9,9 @@
 //! deleted, disabled, expired or orphaned key is good for anything; that the bookkeeping of uses (`last_used_at`, counts)
 //! waits on a request's path or changes anything else of a key.
 //!
-//! The parts: `format` what a key looks like · `model` its rules · `standing` what authentication reads · `usage` and
-//! `reminders` what the worker does · `routes`, `secret_routes`, `org_routes`, `verify_routes` the endpoints.
+//! The parts: `format` what a key looks like · `model` its rules · `operations` what can be done with it · `list` and
+//! `store` which keys are read, and how · `standing` what authentication reads · `usage` and `reminders` what the worker
+//! does · `routes`, `secret_routes`, `org_routes`, `usage_routes`, `verify_routes` the endpoints.
 
 mod format;
 mod list;

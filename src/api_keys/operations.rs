@@ -164,9 +164,22 @@ pub fn find(
     user_id: UserId,
     id: ApiKeyId,
 ) -> Result<KeyRecord, Error> {
+    find_of(connection, now, Tenant::Owner(user_id), id)
+}
+
+/// A key of a tenant's.
+///
+/// # Errors
+/// `not_found`.
+pub fn find_of(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    tenant: Tenant,
+    id: ApiKeyId,
+) -> Result<KeyRecord, Error> {
     let selection = Selection {
         id: Some(id),
-        ..Selection::of(Tenant::Owner(user_id))
+        ..Selection::of(tenant)
     };
     store::select(connection, now, &selection)?
         .pop()

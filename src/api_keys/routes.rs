@@ -219,6 +219,8 @@ impl FromMembers for ListApiKeysQuery {
 }
 
 /// List one's API keys
+///
+/// An API key that is bound to an organisation sees those there only.
 #[utoipa::path(
     operation_id = "listApiKeys", tag = "API keys", security(("session" = []), ("api_key" = ["keys:read"])),
     params(PageQuery, ListApiKeysQuery),
@@ -229,9 +231,13 @@ async fn list_api_keys(caller: Caller<KeysRead>, input: Input, state: web::Data<
     let query: ListApiKeysQuery = input.query()?;
     let org_id = query.org_id.map(Reference::id).transpose()?;
     let (now, user_id, limit) = (caller.now(), caller.user_id, query.page.limit);
+    let (tenant, bound_to) = (Tenant::of(&caller), caller.bound_to());
+    if org_id.is_some() && bound_to.is_some() && org_id != bound_to {
+        return Err(Error::not_found());
+    }
     let (q, status) = (query.q.map(Search::into_string), query.status);
     let sort = query.sort.unwrap_or(Sort::NewestFirst);
-    let list = format!("api_keys {user_id} {sort} {status:?} {org_id:?} {q:?}");
+    let list = format!("api_keys {tenant:?} {sort} {status:?} {org_id:?} {q:?}");
     let after: Option<After> = Cursors::new(&state.secret, list.as_str()).read(query.page.cursor.as_deref())?;
     if sort == Sort::LastUsedAt {
         // What is shown and what it is sorted by are then the same.
@@ -247,7 +253,7 @@ async fn list_api_keys(caller: Caller<KeysRead>, input: Input, state: web::Data<
                 sort,
                 after,
                 limit: limit + 1,
-                ..Selection::of(Tenant::Owner(user_id))
+                ..Selection::of(tenant)
             };
             let records = store::select(connection, now, &selection)?;
             // One may look at the keys that outlived a membership, but not ask which organisations there are.
@@ -274,10 +280,10 @@ async fn get_api_key(
     input: Input,
     state: web::Data<State>,
 ) -> Result<Answer, Error> {
-    let (now, user_id) = (caller.now(), caller.user_id);
+    let (now, tenant) = (caller.now(), Tenant::of(&caller));
     let record = state
         .db
-        .run(move |connection| operations::find(connection, now, user_id, id))
+        .run(move |connection| operations::find_of(connection, now, tenant, id))
         .await?;
     input.none().await?;
     ApiKeyResponse::answer(record, now, &state)

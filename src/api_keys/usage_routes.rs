@@ -6,6 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
+use super::list::Tenant;
 use super::{operations, usage};
 use crate::auth::{Caller, KeysRead};
 use crate::error::Error;
@@ -67,10 +68,10 @@ async fn get_api_key_usage(
     input: Input,
     state: web::Data<State>,
 ) -> Result<Answer, Error> {
-    let (now, user_id) = (caller.now(), caller.user_id);
+    let (now, tenant) = (caller.now(), Tenant::of(&caller));
     state
         .db
-        .run(move |connection| operations::find(connection, now, user_id, id).map(|_| ()))
+        .run(move |connection| operations::find_of(connection, now, tenant, id).map(|_| ()))
         .await?;
     let query: ApiKeyUsageQuery = input.query()?;
     let days = query.days.map_or(DEFAULT_DAYS, Int::get);

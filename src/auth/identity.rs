@@ -49,6 +49,14 @@ impl Authenticated {
         });
         Holder { role: self.role, place }
     }
+
+    /// The one organisation that the person is shown, where the credential is a key that is bound to it.
+    pub fn bound_to(&self) -> Option<OrgId> {
+        match self.credential {
+            Credential::Session { .. } => None,
+            Credential::ApiKey { .. } => self.org.map(|acting| acting.org_id),
+        }
+    }
 }
 
 /// Where a credential acts, and as what; read from the membership, not from the credential.

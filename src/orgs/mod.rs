@@ -18,5 +18,5 @@ mod store;
 
 pub use model::{JoinPolicy, Org, OrgBriefResponse, Slug};
 pub use operations::{OrgView, end, find_by_slug, find_org, view};
-pub use permissions::{OrgAct, OrgCaller, bound_to, lock, may_decide_about};
+pub use permissions::{OrgAct, OrgCaller, lock, may_decide_about};
 pub use routes::{OrgResponse, router};

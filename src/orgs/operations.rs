@@ -3,7 +3,7 @@
 use diesel::pg::PgConnection;
 
 use super::model::{Description, JoinPolicy, Org, OrgName, Slug};
-use super::permissions::{OrgAct, OrgCaller, bound_to};
+use super::permissions::{OrgAct, OrgCaller};
 use super::store::{self, Joined, NewOrg, OrgChange};
 use crate::audit::{self, Entry};
 use crate::auth::{Caller, OrgRole};
@@ -118,7 +118,7 @@ pub fn list<P>(
 ) -> Result<Page<OrgView>, Error> {
     let cursors = Cursors::new(secret, format!("orgs of {}", caller.user_id));
     let after = cursors.read(page.cursor.as_deref())?;
-    let rows = store::list_joined(connection, caller.user_id, bound_to(caller), after, page.limit + 1)?;
+    let rows = store::list_joined(connection, caller.user_id, caller.bound_to(), after, page.limit + 1)?;
     let page = cursors.page(rows, page.limit, |(org, _, joined_at): &Joined| (*joined_at, org.id))?;
     let ids: Vec<OrgId> = page.data.iter().map(|(org, ..)| org.id).collect();
     let counts = store::count_members(connection, &ids)?;

@@ -4,7 +4,7 @@
 use diesel::pg::PgConnection;
 
 use super::store;
-use crate::auth::{Caller, Credential, OrgRole};
+use crate::auth::{Caller, OrgRole};
 use crate::error::{Code, Error};
 use crate::ids::OrgId;
 use crate::memberships::{self, Membership};
@@ -107,7 +107,7 @@ impl OrgCaller {
         org_id: OrgId,
         act: OrgAct,
     ) -> Result<Self, Error> {
-        if bound_to(caller).is_some_and(|bound| bound != org_id) {
+        if caller.bound_to().is_some_and(|bound| bound != org_id) {
             return Err(Error::not_found());
         }
         let membership = memberships::require(connection, org_id, caller.user_id)?;
@@ -201,14 +201,6 @@ pub fn lock(connection: &mut PgConnection, org_id: OrgId) -> Result<(), Error> {
         Ok(())
     } else {
         Err(Error::not_found())
-    }
-}
-
-/// The one organisation that a caller sees, where their credential is a key that is bound to one.
-pub fn bound_to<P>(caller: &Caller<P>) -> Option<OrgId> {
-    match caller.credential {
-        Credential::Session { .. } => None,
-        Credential::ApiKey { .. } => caller.org.map(|acting| acting.org_id),
     }
 }
 

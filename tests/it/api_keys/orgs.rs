@@ -1,5 +1,6 @@
-use serde_json::json;
+use serde_json::{Value, json};
 
+use super::support::Key;
 use crate::support::TestApp;
 
 #[actix_web::test]
@@ -65,6 +66,46 @@ async fn those_who_run_an_organisation_see_and_revoke_its_keys() {
         cat.id, bob.id
     );
     assert_eq!(app.number(&recorded), 1);
+}
+
+#[actix_web::test]
+async fn a_key_that_is_bound_to_an_organisation_sees_no_keys_elsewhere() {
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    let (acme, other) = (
+        app.org_of("acme", &[(&ada, "owner")]),
+        app.org_of("other", &[(&ada, "owner")]),
+    );
+    let scopes = json!(["keys:read"]);
+    let here = app
+        .key(&ada, json!({"org_id": acme.to_string(), "scopes": scopes}))
+        .await;
+    let there = app.key(&ada, json!({"org_id": other.to_string()})).await;
+    let personal = app.key(&ada, json!({"scopes": scopes})).await;
+    let get = |path: &str, key: &Key| app.get(path).bearer(&key.secret).send();
+    let ids = |page: Value| -> Vec<String> {
+        let keys = page["data"].as_array().unwrap();
+        keys.iter().map(|key| key["id"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(
+        ids(get("/api-keys", &here).await.expect(200)),
+        std::slice::from_ref(&here.id)
+    );
+    assert_eq!(ids(get("/api-keys", &personal).await.expect(200)).len(), 3);
+    let of = |org: &dyn std::fmt::Display| format!("/api-keys?org_id={org}");
+    assert_eq!(
+        ids(get(&of(&acme), &here).await.expect(200)),
+        std::slice::from_ref(&here.id)
+    );
+    get(&of(&other), &here).await.refused(404, "not_found");
+    for key in [&there, &personal] {
+        get(&key.path(), &here).await.refused(404, "not_found");
+        get(&format!("{}/usage", key.path()), &here)
+            .await
+            .refused(404, "not_found");
+        get(&key.path(), &personal).await.expect(200);
+    }
+    get(&here.path(), &here).await.expect(200);
 }
 
 #[actix_web::test]
