@@ -11,10 +11,11 @@
 //!
 //! The parts: `format` what a key looks like · `model` its rules · `operations` what can be done with it · `list` and
 //! `store` which keys are read, and how · `standing` what authentication reads · `usage` and `reminders` what the worker
-//! does · `routes`, `secret_routes`, `org_routes`, `usage_routes`, `verify_routes` the endpoints.
+//! does · `routes` and all that end so, the endpoints.
 
 mod format;
 mod list;
+mod list_routes;
 mod model;
 mod operations;
 mod org_routes;
