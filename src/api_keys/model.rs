@@ -41,7 +41,7 @@ fn too_many() -> Invalid {
     Invalid::new(FieldCode::TooLong, format!("Use at most {MAX_ITEMS}.")).with("max", MAX_ITEMS)
 }
 
-/// The scopes wished for, each once, in the order given. Whether they may be had is for the catalogue to say.
+/// The scopes wished for, as they were given. Whether they may be had is for the catalogue to say.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Scopes(pub Vec<String>);
 

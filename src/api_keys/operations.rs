@@ -286,17 +286,13 @@ fn entry_about<P>(caller: &Caller<P>, action: &'static str, key: &ApiKey) -> Ent
         .object("api_key", key.id.uuid(), key.name.clone())
 }
 
-/// When a key would expire that is extended by `days`.
-///
-/// # Errors
-/// `key_never_expires`; `validation_error` when that is later than may be.
+/// When a key would expire that is extended by `days`, if that is not later than may be.
 pub fn extended(
     config: &Config,
     now: DateTime<Utc>,
-    expires_at: Option<DateTime<Utc>>,
+    expires_at: DateTime<Utc>,
     days: i64,
-) -> Result<DateTime<Utc>, Error> {
-    let expires_at = expires_at.ok_or_else(|| Error::new(Code::KeyNeverExpires))?;
+) -> Result<DateTime<Utc>, Box<FieldError>> {
     let (start, latest) = (now.max(expires_at), latest_expiry(config, now));
     let extended = start + TimeDelta::days(days);
     if extended > latest {
@@ -305,10 +301,8 @@ pub fn extended(
             "A key may expire {} days from now at the latest.",
             config.key_max_lifetime_days
         );
-        let invalid = Invalid::new(FieldCode::OutOfRange, detail)
-            .with("min", 1)
-            .with("max", max);
-        return Err(Error::field("#/days", invalid));
+        let invalid = Invalid::new(FieldCode::OutOfRange, detail).with("max", max);
+        return Err(invalid.at("#/days").into());
     }
     Ok(extended)
 }
@@ -316,7 +310,7 @@ pub fn extended(
 /// Lets a key live longer.
 ///
 /// # Errors
-/// `not_found`, and as [`extended`].
+/// `not_found`; `key_never_expires`; `validation_error` when it would expire later than may be.
 pub fn extend(
     connection: &mut PgConnection,
     config: &Config,
@@ -326,7 +320,8 @@ pub fn extend(
 ) -> Result<KeyRecord, Error> {
     let now = caller.now();
     let key = store::lock(connection, caller.user_id, id)?.ok_or_else(Error::not_found)?;
-    let expires_at = extended(config, now, key.expires_at, days)?;
+    let expires_at = key.expires_at.ok_or_else(|| Error::new(Code::KeyNeverExpires))?;
+    let expires_at = extended(config, now, expires_at, days).map_err(|invalid| Error::validation(vec![*invalid]))?;
     store::set_expiry(connection, now, id, expires_at)?;
     store::skip_reminders(connection, now, id, expires_at, &REMINDER_DAYS)?;
     let entry = entry_about(caller, "api_key.extended", &key);

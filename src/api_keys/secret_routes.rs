@@ -91,14 +91,14 @@ fn expiry(
 ) -> Result<Option<DateTime<Utc>>, Box<FieldError>> {
     let at = members.look_at::<Option<Timestamp>>("expires_at").flatten();
     let days = members.look_at::<Option<WholeDays>>("expires_in_days").flatten();
+    if members.has("expires_at") && members.has("expires_in_days") {
+        let both = Invalid::new(FieldCode::NotAllowed, "Give expires_at or expires_in_days, not both.");
+        return Err(both.at("#/expires_in_days").into());
+    }
     match (at, days) {
         (None, None) => Ok(None),
-        (Some(_), Some(_)) => {
-            let both = Invalid::new(FieldCode::NotAllowed, "Give expires_at or expires_in_days, not both.");
-            Err(both.at("#/expires_in_days").into())
-        }
-        (Some(Timestamp(at)), None) if now < at && at <= latest => Ok(Some(at)),
-        (Some(_), None) => {
+        (Some(Timestamp(at)), _) if now < at && at <= latest => Ok(Some(at)),
+        (Some(_), _) => {
             let detail = format!("Must lie in the future, and not after {}.", Timestamp(latest));
             let invalid = Invalid::new(FieldCode::OutOfRange, detail).with("max", Timestamp(latest).to_string());
             Err(invalid.at("#/expires_at").into())
@@ -209,11 +209,15 @@ async fn extend_api_key(
     let (now, user_id) = (caller.now(), caller.user_id);
     let find = move |connection: &mut diesel::pg::PgConnection| operations::find(connection, now, user_id, id);
     let present = state.db.run(find).await?;
-    let request: ExtendApiKeyRequest = input.json().await?;
-    let days = request.days.get();
-    if present.key.expires_at.is_some() {
-        operations::extended(&state.config, now, present.key.expires_at, days)?;
+    let mut members = input.members().await?;
+    let expires_at = present.key.expires_at;
+    if let Some((expires_at, days)) = expires_at.zip(members.look_at::<Days>("days")) {
+        let extended = operations::extended(&state.config, now, expires_at, days.get());
+        members.refuse_all(extended.err().map(|invalid| *invalid));
     }
+    let request = ExtendApiKeyRequest::from_members(&mut members);
+    let request = members.finish(request)?;
+    let days = request.days.get();
     accounts::require_fresh(&state, &caller, request.current_password).await?;
     let state_inside = state.clone();
     idempotent

@@ -97,7 +97,8 @@ pub fn document(config: &Config) -> OpenApi {
     document
 }
 
-/// What is answered anew each time: the answer is good for the moment only, or is a token.
+/// What is answered anew each time: the answer is good for the moment only, or is a token; or it ends the session that would
+/// repeat it.
 const MOMENTARY: [&str; 5] = [
     "verifyApiKey",
     "introspectToken",

@@ -25,6 +25,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
 use crate::error::Error;
+use crate::gateway::PROTECTED_RESOURCE;
 use crate::http::{Challenge, Edge, MAX_BODY_BYTES, RateLimit, RouteTable, edge, fallback};
 use crate::mail::MailLimit;
 use crate::picture::Painter;
@@ -196,6 +197,10 @@ fn route_table(document: &utoipa::openapi::OpenApi, config: &Config) -> RouteTab
     let pages = link_pages::paths(config);
     for path in pages.iter().map(String::as_str).chain(docs::PATHS) {
         paths.push((format!("{base_path}{path}"), vec!["GET".to_owned()]));
+    }
+    let path = config.public_url().path();
+    if !path.is_empty() {
+        paths.push((format!("{PROTECTED_RESOURCE}{path}"), vec!["GET".to_owned()]));
     }
     RouteTable::new(paths.iter().map(|(path, methods)| (path.as_str(), methods.clone())))
 }

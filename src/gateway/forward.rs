@@ -2,7 +2,7 @@
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::HeaderName;
-use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, get, web};
+use actix_web::{HttpResponse, HttpResponseBuilder, get, web};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::auth::{AnyCredential, Caller, Credential};
@@ -15,8 +15,10 @@ pub fn router(routes: &mut ServiceConfig) {
     routes
         .service(forward_auth)
         .route("/auth/forward", web::route().to(forward_any))
+        // One slash too many must not let more through.
+        .route("/auth/forward/", web::route().to(forward_any))
         // Envoy puts the path of the request it holds behind the prefix it is given, and its query too.
-        .route("/auth/forward/{path:.*}", web::route().to(forward_behind_prefix));
+        .route("/auth/forward/{prefix}/{path:.*}", web::route().to(forward_held));
 }
 
 fn scope_list(text: String) -> Result<String, Invalid> {
@@ -54,9 +56,12 @@ request_type! {
 
 /// Ask for a gateway
 ///
-/// For nginx `auth_request`, Traefik ForwardAuth and their like, by any method; for Envoy ext_authz below
-/// `/auth/forward/`, where the answer is 200 instead, and the query counts for nothing. 204 lets the request through, and says in `X-Keyward-*` headers who sends it; 401 and 403 carry the challenge for the client. Gateways must
-/// strip such headers from what clients send.
+/// For nginx `auth_request`, Traefik ForwardAuth and their like, by any method: 204 lets the request through, and says in
+/// `X-Keyward-*` headers who sends it; 401 and 403 carry the challenge for the client. Gateways must strip such headers from
+/// what clients send.
+///
+/// Envoy (ext_authz) puts the path and the query of the client's request behind its own prefix. It asks below
+/// `/auth/forward/held`: there the query counts for nothing, and 200 lets the request through.
 #[utoipa::path(
     operation_id = "forwardAuth", tag = "Verification", security(("session" = []), ("api_key" = [])),
     params(ForwardAuthQuery),
@@ -90,28 +95,10 @@ async fn forward_any(
 }
 
 /// For Envoy, to which every answer but 200 is a refusal. The query is the client's own here, and says nothing about what is
-/// needed: the gateway compares the headers. Right behind the slash it counts all the same, for there it may be the query of
-/// a gateway that was told one slash too many.
-async fn forward_behind_prefix(
-    caller: Caller<AnyCredential>,
-    path: web::Path<String>,
-    request: HttpRequest,
-    state: web::Data<State>,
-) -> Result<HttpResponse, Error> {
-    let mut needed = ForwardAuthQuery { scope: None, org: None };
-    if path.is_empty() {
-        for (name, value) in url::form_urlencoded::parse(request.query_string().as_bytes()) {
-            match &*name {
-                "scope" => {
-                    let scopes = ScopeList::try_from(value.into_owned());
-                    needed.scope = Some(scopes.map_err(|_| Error::new(Code::ForbiddenRole))?);
-                }
-                "org" => needed.org = Some(value.into_owned()),
-                _ => {}
-            }
-        }
-    }
-    let mut response = answer(&state, &caller, &needed)?;
+/// needed: the gateway compares the headers.
+async fn forward_held(caller: Caller<AnyCredential>, state: web::Data<State>) -> Result<HttpResponse, Error> {
+    let nothing = ForwardAuthQuery { scope: None, org: None };
+    let mut response = answer(&state, &caller, &nothing)?;
     *response.status_mut() = StatusCode::OK;
     Ok(response)
 }

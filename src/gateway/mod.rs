@@ -5,7 +5,7 @@ mod forward;
 mod introspect;
 mod routes;
 
-pub use routes::root_router;
+pub use routes::{PROTECTED_RESOURCE, root_router};
 
 use utoipa_actix_web::service_config::ServiceConfig;
 

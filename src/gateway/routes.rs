@@ -11,10 +11,13 @@ use crate::error::Error;
 use crate::http::{Input, cacheable};
 use crate::state::State;
 
+/// Where the metadata is; for a public URL with a path, that follows (RFC 9728 §3.1).
+pub const PROTECTED_RESOURCE: &str = "/.well-known/oauth-protected-resource";
+
 /// The routes that stay at the root, whatever the base path.
 pub fn root_router(routes: &mut ServiceConfig) {
     routes.service(get_jwks).service(get_protected_resource).route(
-        "/.well-known/oauth-protected-resource/{path:.*}",
+        &format!("{PROTECTED_RESOURCE}/{{path:.*}}"),
         web::get().to(get_protected_resource_of_path),
     );
 }

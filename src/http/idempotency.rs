@@ -48,6 +48,23 @@ struct Ticket {
     secret: ServerSecret,
 }
 
+/// What is remembered of a request that was answered.
+#[derive(Queryable, Selectable)]
+#[diesel(table_name = idempotency_keys, check_for_backend(diesel::pg::Pg))]
+struct Found {
+    request_mac: Vec<u8>,
+    status: i16,
+    headers: serde_json::Value,
+    body: Option<serde_json::Value>,
+    mismatches: i16,
+}
+
+impl Found {
+    fn answer(self) -> Result<Answer, Error> {
+        Answer::remembered(self.status, self.headers, self.body)
+    }
+}
+
 /// Whether a request asks for its answer to be remembered.
 pub fn wants_memory(request: &ServiceRequest) -> bool {
     request.method() == Method::POST && request.headers().contains_key(&IDEMPOTENCY_KEY)
@@ -73,81 +90,58 @@ fn key_of(request: &HttpRequest) -> Result<String, Error> {
 }
 
 impl Ticket {
-    fn of(request: &HttpRequest, Owner(user_id): Owner, body: &[u8]) -> Result<Self, Error> {
-        let missing = || Error::internal("idempotency is not configured");
-        let secret = request
-            .app_data::<web::Data<ServerSecret>>()
-            .ok_or_else(missing)?
-            .as_ref()
-            .clone();
-        let user = user_id.uuid();
+    fn of(request: &HttpRequest, Owner(user_id): Owner, key: String, body: &[u8]) -> Option<Self> {
+        let secret = request.app_data::<web::Data<ServerSecret>>()?.as_ref().clone();
+        let (user, path) = (user_id.uuid(), request.uri().path_and_query());
         let parts: [&[u8]; 4] = [
             user.as_bytes(),
             request.method().as_str().as_bytes(),
-            request
-                .uri()
-                .path_and_query()
-                .map_or("", |path| path.as_str())
-                .as_bytes(),
+            path.map_or("", |path| path.as_str()).as_bytes(),
             body,
         ];
-        Ok(Self {
+        Some(Self {
             user_id,
-            key: key_of(request)?,
+            key,
             request_mac: secret.mac(Purpose::Idempotency, &parts),
-            now: request.extensions().get::<Client>().ok_or_else(missing)?.now,
+            now: request.extensions().get::<Client>()?.now,
             secret,
         })
     }
 
     /// The answer of the same request, if it was answered before, and if it may be repeated before anything is checked.
     fn remembered_at_once(&self, connection: &mut PgConnection) -> Result<Option<Answer>, Error> {
-        let Some((mac, mismatches, answer)) = self.find(connection)? else {
+        // Locked, so that those who guess at once are counted one by one.
+        let Some(found) = self.find(connection)?.filter(|found| found.mismatches < MISMATCHES) else {
             return Ok(None);
         };
-        if mismatches >= MISMATCHES {
-            return Ok(None);
-        }
-        if equal(&mac, &self.request_mac) {
-            return answer.map(Some);
+        if equal(&found.request_mac, &self.request_mac) {
+            return found.answer().map(Some);
         }
         // That the key is in use is for the handler's transaction to say.
         diesel::update(idempotency_keys::table.find((self.user_id.uuid(), &self.key)))
-            .set(idempotency_keys::mismatches.eq(idempotency_keys::mismatches + 1))
+            .set(idempotency_keys::mismatches.eq(found.mismatches + 1))
             .execute(connection)?;
         Ok(None)
     }
 
     /// The answer of the same request, if it was answered before.
     fn remembered(&self, connection: &mut PgConnection) -> Result<Option<Answer>, Error> {
-        let Some((mac, _, answer)) = self.find(connection)? else {
-            return Ok(None);
-        };
-        if !equal(&mac, &self.request_mac) {
-            return Err(Error::new(Code::IdempotencyKeyReused));
+        match self.find(connection)? {
+            None => Ok(None),
+            Some(found) if equal(&found.request_mac, &self.request_mac) => found.answer().map(Some),
+            Some(_) => Err(Error::new(Code::IdempotencyKeyReused)),
         }
-        answer.map(Some)
     }
 
-    /// What is remembered under the key: of which request, how many others there were, and the answer.
-    #[expect(clippy::type_complexity, reason = "read in the two places above, part by part")]
-    fn find(&self, connection: &mut PgConnection) -> Result<Option<(Vec<u8>, i16, Result<Answer, Error>)>, Error> {
-        type Row = (Vec<u8>, i16, i16, serde_json::Value, Option<serde_json::Value>);
-        let row: Option<Row> = idempotency_keys::table
+    /// What is remembered under the key, locked until the end of the transaction.
+    fn find(&self, connection: &mut PgConnection) -> Result<Option<Found>, Error> {
+        Ok(idempotency_keys::table
             .find((self.user_id.uuid(), &self.key))
             .filter(idempotency_keys::created_at.gt(self.now - MEMORY))
-            .select((
-                idempotency_keys::request_mac,
-                idempotency_keys::mismatches,
-                idempotency_keys::status,
-                idempotency_keys::headers,
-                idempotency_keys::body,
-            ))
+            .select(Found::as_select())
+            .for_update()
             .first(connection)
-            .optional()?;
-        Ok(row.map(|(mac, mismatches, status, headers, body)| {
-            (mac, mismatches, Answer::remembered(status, headers, body))
-        }))
+            .optional()?)
     }
 
     /// Takes the lock under which the act runs; it ends with the transaction.
@@ -200,7 +194,7 @@ diesel::define_sql_function! {
 ///
 /// Stands behind the caller and the path among a handler's arguments. A request that was answered before gets its answer
 /// here, whatever has changed since; whatever else there is to say of it waits for its turn.
-pub struct Idempotent(Result<Option<Ticket>, Error>);
+pub struct Idempotent(Option<Ticket>);
 
 /// Marks the answer of a request that was answered before, which comes about as an extractor's refusal.
 #[derive(Debug)]
@@ -220,41 +214,45 @@ impl FromRequest for Idempotent {
         let owner = request.extensions().get::<Owner>().copied();
         match owner {
             Some(owner) => Either::Right(begin(request.clone(), payload.take(), owner).boxed_local()),
-            None => Either::Left(ready(Ok(Self(Ok(None))))),
+            None => Either::Left(ready(Ok(Self(None)))),
         }
     }
 }
 
 async fn begin(request: HttpRequest, mut payload: Payload, owner: Owner) -> Result<Idempotent, actix_web::Error> {
-    let body = read(request.headers(), &mut payload, MAX_BODY_BYTES).await;
-    let ticket = match &body {
-        Ok(body) => Ticket::of(&request, owner, body).map(Some),
-        Err(_) => Ok(None),
-    };
-    request.extensions_mut().insert(ReadBody(body));
-    let db = request.app_data::<web::Data<Db>>();
-    if let (Ok(Some(ticket)), Some(db)) = (&ticket, db) {
-        let wanted = ticket.clone();
-        let answer = db.run(move |connection| wanted.remembered_at_once(connection)).await?;
-        if let Some(answer) = answer {
-            return Err(InternalError::from_response(AnsweredBefore, replayed(answer)).into());
+    // That body or key cannot be taken is said when it is the body's turn.
+    let read = read(request.headers(), &mut payload, MAX_BODY_BYTES).await;
+    let taken = read.and_then(|body| key_of(&request).map(|key| (body, key)));
+    let (body, key) = match taken {
+        Ok(taken) => taken,
+        Err(error) => {
+            request.extensions_mut().insert(ReadBody(Err(error)));
+            return Ok(Idempotent(None));
         }
+    };
+    let missing = || Error::internal("idempotency is not configured");
+    let db = request.app_data::<web::Data<Db>>().ok_or_else(missing)?;
+    let ticket = Ticket::of(&request, owner, key, &body).ok_or_else(missing)?;
+    request.extensions_mut().insert(ReadBody(Ok(body)));
+    let wanted = ticket.clone();
+    let answer = db.transaction(move |connection| wanted.remembered_at_once(connection));
+    match answer.await? {
+        Some(answer) => Err(InternalError::from_response(AnsweredBefore, replayed(answer)).into()),
+        None => Ok(Idempotent(Some(ticket))),
     }
-    Ok(Idempotent(ticket))
 }
 
 impl Idempotent {
     /// Runs `act` in a transaction and answers what it says.
     ///
     /// # Errors
-    /// What `act` fails with, which is not remembered; `malformed_request` for a key that is none;
-    /// `idempotency_in_progress`, `idempotency_key_reused`.
+    /// What `act` fails with, which is not remembered; `idempotency_in_progress`, `idempotency_key_reused`.
     pub async fn transaction(
         self,
         db: &Db,
         act: impl FnOnce(&mut PgConnection) -> Result<Answer, Error> + Send + 'static,
     ) -> Result<HttpResponse, Error> {
-        let Some(ticket) = self.0? else {
+        let Some(ticket) = self.0 else {
             return db.transaction(act).await.map(HttpResponse::from);
         };
         db.transaction(move |connection| {

@@ -28,7 +28,7 @@ const BODY_DEADLINE: Duration = Duration::from_secs(30);
 /// What came of reading the body, for who needed it before the handler.
 pub(super) struct ReadBody(pub Result<Bytes, Error>);
 
-/// Query and body, unread. A handler calls exactly one of its methods, once it knows that the caller may go on: in this
+/// Query and body, of which nothing was said yet. A handler calls exactly one of its methods, once it knows that the caller may go on: in this
 /// way a stranger gets 404, and not 422, and no request can carry parameters nobody looks at.
 pub struct Input {
     request: HttpRequest,

@@ -121,10 +121,16 @@ impl Members {
 
     /// The member `name` if it is valid, left where it is: for rules about more than one member.
     pub fn look_at<T: Member>(&self, name: &str) -> Option<T> {
-        self.values
-            .get(name)
-            .map_or_else(T::absent, |value| T::parse(value.clone()))
-            .ok()
+        match self.values.get(name) {
+            None => T::absent().ok(),
+            Some(value) if contains_nul(value) => None,
+            Some(value) => T::parse(value.clone()).ok(),
+        }
+    }
+
+    /// Whether the member `name` is given, and is not null.
+    pub fn has(&self, name: &str) -> bool {
+        self.values.get(name).is_some_and(|value| !value.is_null())
     }
 
     /// Remembers what such rules refuse.
@@ -328,17 +334,15 @@ impl<const MIN: i64, const MAX: i64> Int<MIN, MAX> {
 }
 
 impl<const MIN: i64, const MAX: i64> Member for Int<MIN, MAX> {
+    #[expect(clippy::cast_possible_truncation, reason = "what is too large becomes the largest")]
     fn parse(value: Value) -> Result<Self, Invalids> {
         match value {
             Value::Number(number) if number.is_i64() => Self::checked(number.as_i64().unwrap_or_default()),
-            // A whole number beyond 64 bits is a number all the same: out of range, not of another type.
-            Value::Number(number) if number.as_f64().is_some_and(|number| number.fract() == 0.0) => {
-                Self::checked(if number.as_f64() < Some(0.0) {
-                    i64::MIN
-                } else {
-                    i64::MAX
-                })
-            }
+            Value::Number(number) => match number.as_f64().filter(|number| number.fract() == 0.0) {
+                // Beyond what is exact (and 64 bits) it is a number all the same: out of range, not of another type.
+                Some(whole) => Self::checked(whole as i64),
+                None => Err(wrong_type("Must be a whole number.")),
+            },
             _ => Err(wrong_type("Must be a whole number.")),
         }
     }
@@ -446,10 +450,13 @@ mod tests {
 
     #[test]
     fn numbers_beyond_64_bits_are_out_of_range() {
+        let days = parse(json!({"name": "a", "days": 5.0})).unwrap().days;
+        assert_eq!(days.map(Int::get), Some(5));
         for (days, code) in [
             (json!(u64::MAX), "out_of_range"),
             (json!(1e30), "out_of_range"),
             (json!(-1e30), "out_of_range"),
+            (json!(31.0), "out_of_range"),
             (json!(1.5), "invalid_type"),
             (json!("1"), "invalid_type"),
         ] {

@@ -1,7 +1,8 @@
 //! What is the same for every endpoint: how a request is read, how an answer and a refusal look.
 //!
 //! A handler reads its request in the order of the contract: credential (its first argument), existence and permission
-//! (its own look-ups), and only then the body or query, through [`Input`], which reads nothing before it is asked.
+//! (its own look-ups), and only then the body or query, through [`Input`]. Whoever asks for an answer to be remembered
+//! ([`Idempotent`]) has the body read before, but nothing is said of it before its turn.
 
 mod answer;
 mod client;

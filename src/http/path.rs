@@ -58,7 +58,9 @@ async fn refuse(request: HttpRequest, payload: Payload) -> Error {
 /// That a path has other methods than this one: `/api-keys/current` is no id, though it was taken for one.
 pub fn wrong_method(request: &HttpRequest) -> Option<Error> {
     let routes = request.app_data::<web::Data<RouteTable>>()?;
-    let methods = routes.allow_literal(request.path())?;
-    let is_itself = request.match_pattern().is_some_and(|pattern| pattern == request.path());
+    // As the router sees it, without percent-encoding.
+    let path = request.match_info().as_str();
+    let methods = routes.allow_literal(path)?;
+    let is_itself = request.match_pattern().is_some_and(|pattern| pattern == path);
     (!is_itself).then(|| Error::new(Code::MethodNotAllowed).allow(methods))
 }

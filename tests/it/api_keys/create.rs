@@ -119,6 +119,9 @@ async fn all_that_is_wrong_with_a_wish_is_said() {
     )
     .await
     .invalid(&[("#/expires_in_days", "not_allowed")]);
+    app.create_key(&ada, json!({"scopes": ["a\u{0}"]}))
+        .await
+        .invalid(&[("#/scopes", "invalid_format")]);
     assert_eq!(app.number("SELECT count(*) FROM api_keys"), 0);
     assert_eq!(app.number("SELECT count(*) FROM mail_outbox"), 0);
 }

@@ -356,6 +356,10 @@ async fn a_base_path_moves_everything_but_probes_and_well_known() {
         .await
         .expect(200);
     assert_eq!(there, metadata);
+    let posted = app
+        .request("POST", "/.well-known/oauth-protected-resource/account")
+        .await;
+    posted.refused(405, "method_not_allowed");
     app.get("/.well-known/oauth-protected-resource/other")
         .await
         .refused(404, "not_found");

@@ -118,6 +118,13 @@ async fn a_request_passes_route_credential_and_guard_first() {
         let login = app.post("/auth/login", &login).bearer(&ada.access_token);
         login.header("idempotency-key", name).await.expect(200);
     }
+    // A key that is none is said before what the body says.
+    for key in ["", "no name"] {
+        let org = app.post("/orgs", &json!({"name": ""})).bearer(&ada.access_token);
+        org.header("idempotency-key", key)
+            .await
+            .refused(400, "malformed_request");
+    }
     let twice = app.post("/orgs", &json!({"name": "Twice"})).bearer(&ada.access_token);
     let twice = twice.header("idempotency-key", "a").header("idempotency-key", "b");
     twice.await.refused(400, "malformed_request");
@@ -151,4 +158,25 @@ async fn no_password_can_be_guessed_by_repeating_a_request() {
     assert_eq!(again.header("idempotency-replayed"), Some("true"));
     assert_eq!(again.expect(201)["secret"], serde_json::Value::Null);
     assert_eq!(app.number("SELECT count(*) FROM api_keys"), 1);
+}
+
+#[actix_web::test]
+async fn those_who_guess_at_once_are_counted_one_by_one() {
+    let app = TestApp::start();
+    let second = app.another();
+    let ada = app.person("ada").await;
+    let create = |app: &TestApp, password: &str| {
+        let members = json!({"name": "a key", "current_password": password});
+        app.create_key(&ada, members).header("idempotency-key", "k").send()
+    };
+    create(&app, PASSWORD).await.expect(201);
+    let guesses: Vec<String> = (0..40).map(|guess| format!("guess {guess}")).collect();
+    let calls = guesses.iter().enumerate().map(|(number, guess)| {
+        let app = if number % 2 == 0 { &app } else { &second };
+        create(app, guess)
+    });
+    for reply in futures_util::future::join_all(calls).await {
+        assert!(matches!(reply.status, 422 | 429), "{}", reply.text());
+    }
+    assert_eq!(app.number("SELECT mismatches FROM idempotency_keys"), 5);
 }

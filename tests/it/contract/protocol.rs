@@ -88,7 +88,7 @@ async fn only_listed_origins_may_call_from_a_browser() {
         None
     );
     // What a gateway asks about is not the browser's question to us.
-    for path in ["/auth/forward", "/auth/forward/some/path"] {
+    for path in ["/auth/forward", "/auth/forward/held/some/path"] {
         app.request("OPTIONS", path)
             .header("origin", "https://app.example")
             .header("access-control-request-method", "POST")
@@ -169,6 +169,7 @@ async fn a_literal_path_is_not_taken_for_an_id() {
     assert_eq!(reply.header("allow"), Some("OPTIONS, POST"));
     // Whether there is such a method comes before who asks.
     for (method, path) in [
+        ("GET", "/api-keys/%76erify"),
         ("GET", "/api-keys/verify"),
         ("DELETE", "/api-keys/delete"),
         ("PATCH", "/api-keys/current"),

@@ -49,7 +49,8 @@ async fn a_key_is_introduced_by_any_method() {
             ("/auth/forward", 204),
             ("/auth/forward?scope=data:read%20data:erase", 204),
             // Envoy takes nothing but 200 for a yes.
-            ("/auth/forward/some/path?scope=none&other=1", 200),
+            ("/auth/forward/held/some/path?scope=none&other=1", 200),
+            ("/auth/forward/held/?scope=none", 200),
         ] {
             let reply = app
                 .request(method, path)
@@ -129,6 +130,21 @@ async fn a_stranger_gets_the_challenge() {
         .bearer(&key.secret)
         .await
         .invalid(&[("scope", "invalid_format")]);
+    // One slash too many does not let more through.
+    for path in ["/auth/forward/?scope=me:write", "/auth/forward?scope=me:write"] {
+        app.get(path)
+            .bearer(&key.secret)
+            .await
+            .refused(403, "insufficient_scope");
+    }
+    app.get("/auth/forward/?role=x")
+        .bearer(&key.secret)
+        .await
+        .invalid(&[("role", "unknown_field")]);
+    app.get("/auth/forward/x")
+        .bearer(&key.secret)
+        .await
+        .refused(404, "not_found");
     app.get("/auth/forward?role=x")
         .bearer(&key.secret)
         .await
