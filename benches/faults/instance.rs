@@ -15,6 +15,7 @@ pub const PASSWORD: &str = "plum-rocket-tundra-fiddle";
 pub struct Instance {
     data_dir: PathBuf,
     port: u16,
+    settings: Vec<(&'static str, String)>,
     process: Child,
 }
 
@@ -40,6 +41,11 @@ fn keyward(data_dir: &Path) -> Command {
 impl Instance {
     /// Starts one and waits until it is ready.
     pub fn start(data_dir: &Path, port: u16) -> Self {
+        Self::start_with(data_dir, port, Vec::new())
+    }
+
+    /// Starts one with settings of its own.
+    pub fn start_with(data_dir: &Path, port: u16, settings: Vec<(&'static str, String)>) -> Self {
         let process = keyward(data_dir)
             .arg("serve")
             .env("KEYWARD_BIND", format!("127.0.0.1:{port}"))
@@ -47,12 +53,14 @@ impl Instance {
             .env("KEYWARD_RATE_LIMITS", "off")
             .env("KEYWARD_DRAIN_SECONDS", "1")
             .env("KEYWARD_ACCESS_TOKEN_SECONDS", "3600")
+            .envs(settings.clone())
             .stdout(Stdio::null())
             .spawn()
             .unwrap();
         let instance = Self {
             data_dir: data_dir.to_owned(),
             port,
+            settings,
             process,
         };
         instance.wait_until_ready();
@@ -86,14 +94,14 @@ impl Instance {
         }
         self.process.kill().unwrap();
         self.process.wait().unwrap();
-        Self::start(&self.data_dir, self.port)
+        Self::start_with(&self.data_dir, self.port, self.settings)
     }
 
     /// Stops it as a service manager does, and starts it again.
     pub fn stop_and_start(self) -> Self {
-        let (data_dir, port) = (self.data_dir.clone(), self.port);
+        let (data_dir, port, settings) = (self.data_dir.clone(), self.port, self.settings.clone());
         self.stop();
-        Self::start(&data_dir, port)
+        Self::start_with(&data_dir, port, settings)
     }
 
     pub fn stop(mut self) {

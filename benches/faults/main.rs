@@ -4,7 +4,8 @@
 //! `-- --kills 200 --writes 10000` kills the service, and every fourth time PostgreSQL with it, while clients make
 //! organisations and repeat what was not answered. `-- --restarts 50 --requests 100000` stops two instances in turn
 //! while clients go on, each asking the other instance when one takes no requests. `-- --revocations 10000` rotates,
-//! disables and deletes API keys on one instance while another remembers them. What is 0 is left out.
+//! disables and deletes API keys on one instance while another remembers them. `-- --mails 1000` has mails written while
+//! there is no mail server. What is 0 is left out.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -15,6 +16,7 @@
 
 mod instance;
 mod kill;
+mod mail;
 mod restart;
 mod revoke;
 
@@ -46,6 +48,10 @@ fn main() {
     }
     if revocations > 0 {
         kept &= runtime.block_on(revoke::run(revocations));
+    }
+    let mails = option("--mails", 1000);
+    if mails > 0 {
+        kept &= runtime.block_on(mail::run(mails));
     }
     assert!(kept, "a promise was broken");
 }
