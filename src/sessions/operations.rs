@@ -137,8 +137,11 @@ pub async fn log_in(state: &State, client: Client, attempt: Login) -> Result<Gra
             .transaction(move |connection| throttle.clear(connection, &account, ip))
             .await?;
     }
-    state.mail_waiting.notify_one();
-    begun
+    let (grant, mailed) = begun?;
+    if mailed {
+        state.mail_waiting.notify_one();
+    }
+    Ok(grant)
 }
 
 /// The password is not that of a proven account; whether it is that of the newest open sign-up decides which refusal it
@@ -168,7 +171,7 @@ async fn refuse(
     Ok(Error::new(Code::InvalidCredentials))
 }
 
-/// Begins a session for somebody whose password was right a moment ago.
+/// Begins a session for somebody whose password was right a moment ago; says whether a mail tells them of it.
 fn begin(
     connection: &mut PgConnection,
     secret: &ServerSecret,
@@ -176,7 +179,7 @@ fn begin(
     seen: &User,
     new_hash: Option<&str>,
     org_id: Option<Option<OrgId>>,
-) -> Result<Grant, Error> {
+) -> Result<(Grant, bool), Error> {
     let now = client.now;
     // Between the look at the hash and this lock the password may have been changed, or the person disabled.
     let user = accounts::find_user_for_update(connection, seen.id).map_err(|_| Error::new(Code::InvalidCredentials))?;
@@ -205,7 +208,8 @@ fn begin(
     if org_id.is_some() {
         store::set_last_org(connection, user.id, org.as_ref().map(|org| org.id))?;
     }
-    if before && !with_this {
+    let is_new_device = before && !with_this;
+    if is_new_device {
         let user_agent = client.user_agent.as_deref().map(str::to_owned);
         let notice = Notice::NewSignIn {
             session_id: session.id,
@@ -221,7 +225,7 @@ fn begin(
     }
     let entry = Entry::by_user(client, user.id, user.name(), "session.created");
     audit::record(connection, entry.object("session", session.id.uuid(), None))?;
-    Ok(grant(&session, &user, org, Some(refresh_token_id)))
+    Ok((grant(&session, &user, org, Some(refresh_token_id)), is_new_device))
 }
 
 fn grant(session: &Session, user: &User, org: Option<OrgSummary>, refresh_token_id: Option<RefreshTokenId>) -> Grant {
