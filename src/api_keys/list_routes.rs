@@ -68,8 +68,8 @@ async fn list_api_keys(caller: Caller<KeysRead>, input: Input, state: web::Data<
     let query: ListApiKeysQuery = input.query()?;
     let org_id = query.org_id.map(Reference::id).transpose()?;
     let (now, user_id, limit) = (caller.now(), caller.user_id, query.page.limit);
-    let (tenant, bound_to) = (Tenant::of(&caller), caller.bound_to());
-    if org_id.is_some() && bound_to.is_some() && org_id != bound_to {
+    let tenant = Tenant::of(&caller);
+    if org_id.is_some_and(|org_id| caller.is_bound_elsewhere(org_id)) {
         return Err(Error::not_found());
     }
     let (q, status) = (query.q.map(Search::into_string), query.status);

@@ -12,7 +12,7 @@ use super::{list_routes, org_routes, secret_routes, usage_routes};
 use crate::accounts;
 use crate::auth::{AnyApiKey, Caller, Credential, KeyStatus, KeysRead, OrgRole, Password, Session, SuspensionReason};
 use crate::error::Error;
-use crate::http::{Answer, Change, FromMembers as _, Idempotent, Input, Path, Precondition, Timestamp};
+use crate::http::{Answer, Change, Idempotent, Input, Path, Precondition, Timestamp};
 use crate::ids::{ApiKeyId, Id as _, OrgId};
 use crate::request_type;
 use crate::state::State;
@@ -300,8 +300,7 @@ async fn update_api_key(
     let scopes = members.look_at::<Change<Scopes>>("scopes").and_then(Change::set);
     let Scopes(scopes) = scopes.unwrap_or_default();
     members.refuse_all(operations::additions_not_allowed(&state.scopes, &present, &scopes));
-    let request = UpdateApiKeyRequest::from_members(&mut members);
-    let request = members.finish(request)?;
+    let request: UpdateApiKeyRequest = members.read()?;
     let widens = operations::widens(&present, &scopes);
     let confirmed = widens || request.current_password.is_some();
     if confirmed {

@@ -13,7 +13,7 @@ use super::routes::ApiKeyResponse;
 use crate::accounts;
 use crate::auth::{Caller, Password, Session};
 use crate::error::{Error, FieldCode, FieldError, Invalid};
-use crate::http::{Answer, FromMembers as _, Idempotent, Input, Int, Members, Path, Reference, Timestamp};
+use crate::http::{Answer, Idempotent, Input, Int, Members, Path, Reference, Timestamp};
 use crate::ids::{ApiKeyId, OrgId};
 use crate::memberships;
 use crate::request_type;
@@ -152,8 +152,7 @@ async fn create_api_key(
         members.refuse_all([*invalid]);
         None
     });
-    let request = CreateApiKeyRequest::from_members(&mut members);
-    let request = members.finish(request)?;
+    let request: CreateApiKeyRequest = members.read()?;
     accounts::check_password(&state, &caller, request.current_password, "#/current_password").await?;
     let wish = Wish {
         name: request.name,
@@ -215,8 +214,7 @@ async fn extend_api_key(
         let extended = operations::extended(&state.config, now, expires_at, days.get());
         members.refuse_all(extended.err().map(|invalid| *invalid));
     }
-    let request = ExtendApiKeyRequest::from_members(&mut members);
-    let request = members.finish(request)?;
+    let request: ExtendApiKeyRequest = members.read()?;
     let days = request.days.get();
     accounts::require_fresh(&state, &caller, request.current_password).await?;
     let state_inside = state.clone();

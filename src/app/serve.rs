@@ -25,8 +25,8 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::Db;
 use crate::error::Error;
-use crate::gateway::PROTECTED_RESOURCE;
-use crate::http::{Challenge, Edge, MAX_BODY_BYTES, RateLimit, RouteTable, edge, fallback};
+use crate::gateway::FORWARD;
+use crate::http::{Challenge, Edge, MAX_BODY_BYTES, PROTECTED_RESOURCE, RateLimit, RouteTable, edge, fallback};
 use crate::mail::MailLimit;
 use crate::picture::Painter;
 use crate::state::State;
@@ -91,7 +91,7 @@ pub fn start(listener: TcpListener, state: State) -> std::io::Result<Running> {
         trusted_proxies: config.trusted_proxies.clone(),
         challenge: Challenge::new(&config.public_url()),
         https: config.public_url().is_https(),
-        asked_about: format!("{}/auth/forward", config.base_path),
+        asked_about: format!("{}{FORWARD}", config.base_path),
     };
     state.db.follow_changes();
     let (db, secret) = (web::Data::new(state.db.clone()), web::Data::new(state.secret.clone()));

@@ -57,6 +57,11 @@ impl Authenticated {
             Credential::ApiKey { .. } => self.org.map(|acting| acting.org_id),
         }
     }
+
+    /// Whether the credential is bound to another organisation than this one, which it is not shown.
+    pub fn is_bound_elsewhere(&self, org_id: OrgId) -> bool {
+        self.bound_to().is_some_and(|bound| bound != org_id)
+    }
 }
 
 /// Where a credential acts, and as what; read from the membership, not from the credential.

@@ -11,14 +11,20 @@ use crate::http::Input;
 use crate::request_type;
 use crate::state::State;
 
+/// Where, and below which path, gateways ask.
+pub const FORWARD: &str = "/auth/forward";
+
 pub fn router(routes: &mut ServiceConfig) {
     routes
         .service(forward_auth)
-        .route("/auth/forward", web::route().to(forward_any))
+        .route(FORWARD, web::route().to(forward_any))
         // One slash too many must not let more through.
-        .route("/auth/forward/", web::route().to(forward_any))
+        .route(&format!("{FORWARD}/"), web::route().to(forward_any))
         // Envoy puts the path of the request it holds behind the prefix it is given, and its query too.
-        .route("/auth/forward/{prefix}/{path:.*}", web::route().to(forward_held));
+        .route(
+            &format!("{FORWARD}/{{prefix}}/{{path:.*}}"),
+            web::route().to(forward_held),
+        );
 }
 
 fn scope_list(text: String) -> Result<String, Invalid> {

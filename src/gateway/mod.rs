@@ -5,7 +5,8 @@ mod forward;
 mod introspect;
 mod routes;
 
-pub use routes::{PROTECTED_RESOURCE, root_router};
+pub use forward::FORWARD;
+pub use routes::root_router;
 
 use utoipa_actix_web::service_config::ServiceConfig;
 

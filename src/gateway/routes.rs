@@ -8,11 +8,8 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::config::BaseUrl;
 use crate::error::Error;
-use crate::http::{Input, cacheable};
+use crate::http::{Input, PROTECTED_RESOURCE, cacheable};
 use crate::state::State;
-
-/// Where the metadata is; for a public URL with a path, that follows (RFC 9728 §3.1).
-pub const PROTECTED_RESOURCE: &str = "/.well-known/oauth-protected-resource";
 
 /// The routes that stay at the root, whatever the base path.
 pub fn root_router(routes: &mut ServiceConfig) {

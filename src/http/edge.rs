@@ -106,9 +106,9 @@ impl Edge {
             None => Error::with_detail(Code::Unavailable, "The request took too long.").retry_after(1),
         };
         log_failure(&failure);
-        let (error, status) = self.ready_made(&failure, &request_id);
-        record(None, &method, status, started.elapsed());
-        Err(error)
+        let answer = self.ready_made(&failure, &request_id);
+        record(None, &method, answer.status(), started.elapsed());
+        Err(InternalError::from_response(ReadyMade, answer).into())
     }
 
     /// Writes a refusal's body, now that the request is known.
@@ -160,11 +160,10 @@ impl Edge {
     }
 
     /// An answer for where there is no request any more to answer to.
-    fn ready_made(&self, error: &Error, request_id: &RequestId) -> (actix_web::Error, StatusCode) {
+    fn ready_made(&self, error: &Error, request_id: &RequestId) -> HttpResponse {
         let mut response = self.challenge.render(error, request_id);
         self.seal(response.headers_mut(), request_id);
-        let status = response.status();
-        (InternalError::from_response(ReadyMade, response).into(), status)
+        response
     }
 }
 

@@ -28,8 +28,8 @@ const BODY_DEADLINE: Duration = Duration::from_secs(30);
 /// What came of reading the body, for who needed it before the handler.
 pub(super) struct ReadBody(pub Result<Bytes, Error>);
 
-/// Query and body, of which nothing was said yet. A handler calls exactly one of its methods, once it knows that the caller may go on: in this
-/// way a stranger gets 404, and not 422, and no request can carry parameters nobody looks at.
+/// Query and body, of which nothing was said yet. A handler calls exactly one of its methods, once it knows that the caller
+/// may go on: in this way a stranger gets 404, and not 422, and no request can carry parameters nobody looks at.
 pub struct Input {
     request: HttpRequest,
     payload: Payload,
@@ -72,9 +72,7 @@ impl Input {
     /// # Errors
     /// `validation_error`.
     pub fn query<T: FromMembers>(&self) -> Result<T, Error> {
-        let mut members = Members::of_query(self.request.query_string());
-        let parsed = T::from_members(&mut members);
-        members.finish(parsed)
+        Members::of_query(self.request.query_string()).read()
     }
 
     /// A JSON object as body.
@@ -147,9 +145,7 @@ impl Input {
     }
 
     async fn json_of<T: FromMembers>(self, media_types: &[&str], optional: bool) -> Result<T, Error> {
-        let mut members = self.members_of(media_types, optional).await?;
-        let parsed = T::from_members(&mut members);
-        members.finish(parsed)
+        self.members_of(media_types, optional).await?.read()
     }
 
     async fn members_of(self, media_types: &[&str], optional: bool) -> Result<Members, Error> {

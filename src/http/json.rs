@@ -51,14 +51,12 @@ impl<'de> Visitor<'de> for ObjectVisitor {
         let mut members = BTreeMap::new();
         while let Some((name, Strict(value))) = entries.next_entry::<String, Strict>()? {
             if members.insert(name, value).is_some() {
-                return Err(A::Error::custom(GIVEN_TWICE));
+                return Err(A::Error::custom("a member is given twice"));
             }
         }
         Ok(members)
     }
 }
-
-const GIVEN_TWICE: &str = "a member is given twice";
 
 struct Strict(Value);
 

@@ -156,6 +156,15 @@ impl Members {
         });
     }
 
+    /// Reads a request of its members.
+    ///
+    /// # Errors
+    /// `validation_error` with everything that is wrong.
+    pub fn read<T: FromMembers>(mut self) -> Result<T, Error> {
+        let parsed = T::from_members(&mut self);
+        self.finish(parsed)
+    }
+
     /// Ends the reading: whatever was not taken is unknown.
     ///
     /// # Errors
@@ -397,9 +406,7 @@ mod tests {
         let Value::Object(values) = body else {
             panic!("not an object")
         };
-        let mut members = Members::of_body(values.into_iter().collect());
-        let sample = Sample::from_members(&mut members);
-        members.finish(sample)
+        Members::of_body(values.into_iter().collect()).read()
     }
 
     fn places(error: &Error) -> Vec<(String, &'static str)> {
@@ -470,9 +477,7 @@ mod tests {
             ("name=a&days=-", "invalid_type"),
             ("name=a&days=", "invalid_type"),
         ] {
-            let mut members = Members::of_query(query);
-            let sample = Sample::from_members(&mut members);
-            let error = members.finish(sample).err().unwrap();
+            let error = Members::of_query(query).read::<Sample>().err().unwrap();
             assert_eq!(places(&error), [("days".to_owned(), code)], "{query}");
         }
     }

@@ -31,7 +31,7 @@ pub use input::{Input, MAX_BODY_BYTES};
 pub use members::{Change, FromMembers, Int, Invalids, Member, Members, Reference};
 pub use page::{Cursors, Page, PageQuery};
 pub use path::{Path, wrong_method};
-pub use problem::{Challenge, MAX_AUTH_AGE_SECONDS, ProblemResponse, router};
+pub use problem::{Challenge, MAX_AUTH_AGE_SECONDS, PROTECTED_RESOURCE, ProblemResponse, router};
 pub use rate_limit::RateLimit;
 pub use text::{check_length, clean_line, clean_text, code_points};
 pub use timestamp::Timestamp;

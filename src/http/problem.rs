@@ -16,6 +16,9 @@ use crate::error::{Code, Error, FieldError, Place};
 /// The media type of every refusal.
 const PROBLEM_JSON: &str = "application/problem+json";
 
+/// Where the metadata of RFC 9728 is, which every challenge names; the path of the public URL follows (§3.1).
+pub const PROTECTED_RESOURCE: &str = "/.well-known/oauth-protected-resource";
+
 /// How fresh a password must be for what asks for re-authentication, in seconds.
 pub const MAX_AUTH_AGE_SECONDS: i64 = 600;
 
@@ -93,12 +96,7 @@ impl Challenge {
     pub fn new(public_url: &crate::config::BaseUrl) -> Self {
         Self {
             public_url: public_url.as_str().to_owned(),
-            // RFC 9728 §3.1: the well-known name stands between the host and the path.
-            resource_metadata: format!(
-                "{}/.well-known/oauth-protected-resource{}",
-                public_url.origin(),
-                public_url.path()
-            ),
+            resource_metadata: format!("{}{PROTECTED_RESOURCE}{}", public_url.origin(), public_url.path()),
         }
     }
 

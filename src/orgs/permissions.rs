@@ -107,7 +107,7 @@ impl OrgCaller {
         org_id: OrgId,
         act: OrgAct,
     ) -> Result<Self, Error> {
-        if caller.bound_to().is_some_and(|bound| bound != org_id) {
+        if caller.is_bound_elsewhere(org_id) {
             return Err(Error::not_found());
         }
         let membership = memberships::require(connection, org_id, caller.user_id)?;

@@ -113,9 +113,9 @@ pub fn set_logo(
     Ok(())
 }
 
-/// Ends an organisation, locked before, and all that hangs on it; gives its logo, which nothing shows any more. Sessions and people let go of it first, while it can
-/// still be referred to: a log-in holds its person and then refers to the organisation, and must not wait for one who
-/// waits for that person.
+/// Ends an organisation, locked before, and all that hangs on it; gives its logo, which nothing shows any more. Sessions
+/// and people let go of it first, while it can still be referred to: a log-in holds its person and then refers to the
+/// organisation, and must not wait for one who waits for that person.
 pub fn delete(connection: &mut PgConnection, id: OrgId) -> Result<Option<ImageId>, Error> {
     diesel::update(sessions::table.filter(sessions::org_id.eq(id)))
         .set(sessions::org_id.eq(None::<OrgId>))
