@@ -1,9 +1,7 @@
-//! The program `keyward`; what it can do is in [`cli`].
-
-mod cli;
+//! The program `keyward`.
 
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    cli::main()
+    keyward::cli::main()
 }

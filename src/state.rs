@@ -5,13 +5,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::Notify;
 
-use crate::auth::{AccessTokens, Catalogue, Hasher, Memory, Policy, Throttle, Usage};
+use crate::auth::{AccessTokens, PasswordHasher, PasswordPolicy, ScopeCatalog, Throttle, Usage};
 use crate::clock::Clock;
 use crate::config::Config;
+use crate::credential_cache::CredentialCache;
 use crate::db::Db;
 use crate::http::RateLimit;
-use crate::mail::MailLimit;
-use crate::picture::Painter;
+use crate::images::resize::ImageResizer;
+use crate::notifications::email::MailLimit;
 use crate::secret::ServerSecret;
 
 /// Everything that is made once, at the start. Cheap to clone.
@@ -28,7 +29,7 @@ pub struct State {
     /// Issues and checks access tokens.
     pub tokens: Arc<AccessTokens>,
     /// Hashes and checks passwords.
-    pub hasher: Hasher,
+    pub hasher: PasswordHasher,
     /// Counts attempts at passwords.
     pub throttle: Throttle,
     /// Limits the rate of public requests.
@@ -36,15 +37,15 @@ pub struct State {
     /// Limits how much mail strangers can make the service send to an address.
     pub mail_limit: MailLimit,
     /// How credentials stood a moment ago.
-    pub memory: Arc<Memory>,
+    pub credential_cache: Arc<CredentialCache>,
     /// Which API keys were used.
     pub usage: Arc<Usage>,
     /// What API keys can be given.
-    pub scopes: Arc<Catalogue>,
+    pub scopes: Arc<ScopeCatalog>,
     /// What a password must be.
-    pub policy: Policy,
+    pub policy: PasswordPolicy,
     /// Makes stored images of pictures.
-    pub painter: Painter,
+    pub painter: ImageResizer,
     /// Wakes the worker: there is mail to send.
     pub mail_waiting: Arc<Notify>,
     /// Set once the service is about to stop.

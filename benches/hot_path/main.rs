@@ -25,18 +25,19 @@ use diesel::connection::SimpleConnection as _;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::r2d2::ConnectionManager;
-use keyward::accounts::{NewUser, Username, create_user};
+use keyward::account::{NewUser, create_user};
 use keyward::api_keys::generate;
-use keyward::app::{self, Material};
+use keyward::app::{self, Keystore};
 use keyward::auth::{Password, PlatformRole};
 use keyward::clock::Clock;
 use keyward::config;
 use keyward::db::embedded::{EmbeddedPostgres, Options};
 use keyward::db::migrations;
-use keyward::ids::UserId;
-use keyward::mail::EmailAddress;
 use keyward::secret::TokenHash;
 use keyward::state::State;
+use keyward::users::Username;
+use keyward::values::EmailAddress;
+use keyward::values::ids::UserId;
 use load::{Figures, Load, request};
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -62,15 +63,15 @@ fn main() {
     let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
     let config = config::parse(settings, ["keyward".to_owned()]).unwrap().config;
     // As in production: logs and metrics cost what they cost.
-    keyward::log::start(&config).unwrap();
-    let metrics = keyward::telemetry::gather().unwrap();
+    keyward::observability::log::start(&config).unwrap();
+    let metrics = keyward::observability::metrics::gather().unwrap();
     std::thread::spawn(move || {
         loop {
             std::thread::sleep(Duration::from_secs(5));
             metrics.run_upkeep();
         }
     });
-    let material = Material::load(&config, folder.path()).unwrap();
+    let material = Keystore::load(&config, folder.path()).unwrap();
     let state = app::state_of(config, &url, material, Clock::system()).unwrap();
 
     let service = serve(state.clone());

@@ -7,10 +7,10 @@ use utoipa::ToSchema;
 
 use crate::auth::PlatformRole;
 use crate::error::Invalid;
-use crate::http::{Timestamp, clean_line, clean_text, one_of};
-use crate::ids::UserId;
+use crate::values::ids::UserId;
+use crate::values::{Timestamp, clean_line, clean_text, string_enum};
 
-one_of! {
+string_enum! {
     /// What an account can be.
     pub enum UserStatus {
         /// It can be used.

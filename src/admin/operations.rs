@@ -8,9 +8,9 @@ use crate::audit::{self, Entry};
 use crate::auth::{Admin, Caller, PlatformRole};
 use crate::error::{Code, Error};
 use crate::http::Precondition;
-use crate::ids::UserId;
 use crate::notifications::{self, Announcement};
 use crate::sessions::{self, EndReason};
+use crate::values::ids::UserId;
 
 /// A person.
 ///

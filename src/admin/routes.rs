@@ -12,14 +12,12 @@ use super::store::{self, Filter};
 use crate::audit::{self, AuditFilterQuery, AuditRecordResponse, Log};
 use crate::auth::{Admin, Caller, PlatformRole};
 use crate::error::Error;
-use crate::http::{
-    Answer, Change, Cursors, FromMembers, Idempotent, Input, Members, Page, PageQuery, Path, Precondition, Reference,
-    Timestamp,
-};
-use crate::ids::{OrgId, UserId};
+use crate::http::{ApiResponse, Cursors, Idempotent, Page, PageQuery, Path, Precondition, RequestInput};
 use crate::notifications::Announcement;
 use crate::request_type;
 use crate::state::State;
+use crate::values::ids::{OrgId, UserId};
+use crate::values::{Fields, FromFields, IdRef, Patch, Timestamp};
 
 /// The routes of this slice.
 pub fn router(routes: &mut ServiceConfig) {
@@ -46,11 +44,11 @@ struct ListUsersQuery {
     page: PageQuery,
 }
 
-impl FromMembers for ListUsersQuery {
-    fn from_members(members: &mut Members) -> Option<Self> {
-        let q = members.take("q");
-        let status = members.take("status");
-        let page = PageQuery::from_members(members);
+impl FromFields for ListUsersQuery {
+    fn from_fields(fields: &mut Fields) -> Option<Self> {
+        let q = fields.take("q");
+        let status = fields.take("status");
+        let page = PageQuery::from_fields(fields);
         Some(Self {
             q: q?,
             status: status?,
@@ -67,7 +65,11 @@ impl FromMembers for ListUsersQuery {
     responses((status = 200, description = "A page", body = Page<UserResponse>)),
 )]
 #[get("/admin/users")]
-async fn list_users(_caller: Caller<Admin>, input: Input, state: web::Data<State>) -> Result<Answer, Error> {
+async fn list_users(
+    _caller: Caller<Admin>,
+    input: RequestInput,
+    state: web::Data<State>,
+) -> Result<ApiResponse, Error> {
     let query: ListUsersQuery = input.query()?;
     let limit = query.page.limit;
     let filter = Filter {
@@ -81,7 +83,7 @@ async fn list_users(_caller: Caller<Admin>, input: Input, state: web::Data<State
         .run(move |connection| store::list(connection, &filter, after, limit + 1))
         .await?;
     let page = cursors.page(rows, limit, |row| (row.created_at, row.id))?;
-    Answer::ok(&page.map(UserResponse::from))
+    ApiResponse::ok(&page.map(UserResponse::from))
 }
 
 /// Get a person
@@ -94,13 +96,13 @@ async fn list_users(_caller: Caller<Admin>, input: Input, state: web::Data<State
 async fn get_user(
     _caller: Caller<Admin>,
     Path(id): Path<UserId>,
-    input: Input,
+    input: RequestInput,
     state: web::Data<State>,
-) -> Result<Answer, Error> {
+) -> Result<ApiResponse, Error> {
     let user = state.db.run(move |connection| operations::find(connection, id)).await?;
     input.none().await?;
     let version = user.version();
-    Ok(Answer::ok(&UserResponse::from(user))?.etag(version))
+    Ok(ApiResponse::ok(&UserResponse::from(user))?.etag(version))
 }
 
 request_type! {
@@ -109,10 +111,10 @@ request_type! {
     pub struct UpdateUserRequest {
         /// Their role on the platform.
         #[schema(value_type = PlatformRole, required = false)]
-        pub role: Change<PlatformRole>,
+        pub role: Patch<PlatformRole>,
         /// Whether the account is disabled.
         #[schema(value_type = bool, required = false)]
-        pub disabled: Change<bool>,
+        pub disabled: Patch<bool>,
     }
 }
 
@@ -133,9 +135,9 @@ async fn update_user(
     caller: Caller<Admin>,
     Path(id): Path<UserId>,
     precondition: Precondition,
-    input: Input,
+    input: RequestInput,
     state: web::Data<State>,
-) -> Result<Answer, Error> {
+) -> Result<ApiResponse, Error> {
     let looker = caller.clone();
     state
         .db
@@ -151,7 +153,7 @@ async fn update_user(
         .transaction(move |connection| operations::update(connection, &caller, id, &precondition, changes))
         .await?;
     let version = user.version();
-    Ok(Answer::ok(&UserResponse::from(user))?.etag(version))
+    Ok(ApiResponse::ok(&UserResponse::from(user))?.etag(version))
 }
 
 /// End all sessions of a person
@@ -165,7 +167,7 @@ async fn revoke_user_sessions(
     caller: Caller<Admin>,
     Path(id): Path<UserId>,
     idempotent: Idempotent,
-    input: Input,
+    input: RequestInput,
     state: web::Data<State>,
 ) -> Result<HttpResponse, Error> {
     state.db.run(move |connection| operations::find(connection, id)).await?;
@@ -173,7 +175,7 @@ async fn revoke_user_sessions(
     idempotent
         .transaction(&state.db, move |connection| {
             operations::revoke_sessions(connection, &caller, id)?;
-            Ok(Answer::no_content())
+            Ok(ApiResponse::no_content())
         })
         .await
 }
@@ -187,9 +189,13 @@ async fn revoke_user_sessions(
     responses((status = 200, description = "A page", body = Page<AuditRecordResponse>)),
 )]
 #[get("/admin/audit-log")]
-async fn list_audit_log(_caller: Caller<Admin>, input: Input, state: web::Data<State>) -> Result<Answer, Error> {
+async fn list_audit_log(
+    _caller: Caller<Admin>,
+    input: RequestInput,
+    state: web::Data<State>,
+) -> Result<ApiResponse, Error> {
     let query: AuditFilterQuery = input.query()?;
-    Answer::ok(&audit::list(&state, Log::Platform, &query).await?)
+    ApiResponse::ok(&audit::list(&state, Log::Platform, &query).await?)
 }
 
 request_type! {
@@ -202,7 +208,7 @@ request_type! {
         pub body: AnnouncementBody,
         /// Whose members are told; absent: everybody.
         #[schema(value_type = Option<OrgId>)]
-        pub org_id: Option<Reference<OrgId>>,
+        pub org_id: Option<IdRef<OrgId>>,
     }
 }
 
@@ -235,14 +241,14 @@ pub struct AnnouncementResponse {
 async fn create_announcement(
     caller: Caller<Admin>,
     idempotent: Idempotent,
-    input: Input,
+    input: RequestInput,
     state: web::Data<State>,
 ) -> Result<HttpResponse, Error> {
     let request: CreateAnnouncementRequest = input.json().await?;
     let announcement = Announcement {
         title: request.title.into_string(),
         body: request.body.into_string(),
-        org_id: request.org_id.map(Reference::id).transpose()?,
+        org_id: request.org_id.map(IdRef::id).transpose()?,
     };
     let response = idempotent
         .transaction(&state.db, move |connection| {
@@ -255,7 +261,7 @@ async fn create_announcement(
                 recipients,
                 created_at: caller.now().into(),
             };
-            Answer::json(StatusCode::CREATED, &made)
+            ApiResponse::json(StatusCode::CREATED, &made)
         })
         .await?;
     state.mail_waiting.notify_one();

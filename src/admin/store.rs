@@ -10,7 +10,7 @@ use super::model::{UserRow, UserStatus};
 use crate::auth::PlatformRole;
 use crate::db::schema::{orgs, users};
 use crate::error::Error;
-use crate::ids::{OrgId, UserId};
+use crate::values::ids::{OrgId, UserId};
 
 #[diesel::declare_sql_function]
 extern "SQL" {

@@ -4,8 +4,9 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 use super::model::{KeyRecord, Sort};
-use crate::auth::{Authenticated, KeyStatus};
-use crate::ids::{ApiKeyId, OrgId, UserId};
+use crate::auth::Principal;
+use crate::credential_cache::KeyStatus;
+use crate::values::ids::{ApiKeyId, OrgId, UserId};
 
 /// Whose keys.
 #[derive(Clone, Copy, Debug)]
@@ -20,7 +21,7 @@ pub enum Tenant {
 
 impl Tenant {
     /// Those that a caller is shown.
-    pub fn of(caller: &Authenticated) -> Self {
+    pub fn of(caller: &Principal) -> Self {
         match caller.bound_to() {
             Some(org_id) => Self::Member(org_id, caller.user_id),
             None => Self::Owner(caller.user_id),

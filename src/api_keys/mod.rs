@@ -13,26 +13,20 @@
 //! `store` which keys are read, and how · `standing` what authentication reads · `usage` and `reminders` what the worker
 //! does · `routes` and all that end so, the endpoints.
 
+mod authenticate;
 mod format;
 mod list;
-mod list_routes;
 mod model;
 mod operations;
-mod org_routes;
 mod reminders;
 mod routes;
-mod secret_routes;
-mod standing;
 mod store;
 mod usage;
-mod usage_routes;
-mod verify_routes;
 
+pub use authenticate::{LookUp, look_up};
 pub use format::{generate, has_prefix};
 pub use model::Address;
 pub use operations::disable_made_since;
 pub use reminders::remind;
-pub use routes::router;
-pub use standing::{LookUp, look_up};
+pub use routes::{router, verification_router};
 pub use usage::{flush as flush_usage, sweep as sweep_usage};
-pub use verify_routes::router as verification_router;

@@ -7,10 +7,11 @@ use diesel::prelude::*;
 use ipnet::{IpNet, Ipv4Net};
 use serde_json::Value;
 
-use crate::auth::{Catalogue, Holder, KeyState, KeyStatus, OrgRole, Place, PlatformRole, SuspensionReason};
+use crate::auth::{Holder, OrgRole, Place, PlatformRole, ScopeCatalog};
+use crate::credential_cache::{KeyState, KeyStatus, SuspensionReason};
 use crate::error::{FieldCode, Invalid};
-use crate::http::{Invalids, Member, clean_line, clean_text, one_of};
-use crate::ids::{ApiKeyId, MembershipId, OrgId, UserId};
+use crate::values::ids::{ApiKeyId, MembershipId, OrgId, UserId};
+use crate::values::{FieldValue, Invalids, clean_line, clean_text, string_enum};
 
 /// Most keys of a person.
 pub const MAX_KEYS: i64 = 100;
@@ -45,7 +46,7 @@ fn too_many() -> Invalid {
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Scopes(pub Vec<String>);
 
-impl Member for Scopes {
+impl FieldValue for Scopes {
     fn parse(value: Value) -> Result<Self, Invalids> {
         let all = Vec::<String>::parse(value)?;
         if all.len() > MAX_ITEMS {
@@ -74,7 +75,7 @@ pub struct AllowedIps(pub Vec<IpNet>);
 
 struct Network(IpNet);
 
-impl Member for Network {
+impl FieldValue for Network {
     fn parse(value: Value) -> Result<Self, Invalids> {
         let text = String::parse(value)?;
         let network = text
@@ -103,7 +104,7 @@ fn canonical(network: IpNet) -> IpNet {
     plain.trunc()
 }
 
-impl Member for AllowedIps {
+impl FieldValue for AllowedIps {
     fn parse(value: Value) -> Result<Self, Invalids> {
         let all = Vec::<Network>::parse(value)?;
         if all.len() > MAX_ITEMS {
@@ -123,7 +124,7 @@ impl Member for AllowedIps {
 #[derive(Clone, Copy, Debug)]
 pub struct Address(pub IpAddr);
 
-impl Member for Address {
+impl FieldValue for Address {
     fn parse(value: Value) -> Result<Self, Invalids> {
         let text = String::parse(value)?;
         text.parse::<IpAddr>()
@@ -136,7 +137,7 @@ impl Member for Address {
 #[derive(Clone, Debug)]
 pub struct KeyIds(pub Vec<String>);
 
-impl Member for KeyIds {
+impl FieldValue for KeyIds {
     fn parse(value: Value) -> Result<Self, Invalids> {
         let all = Vec::<String>::parse(value)?;
         if all.is_empty() {
@@ -151,7 +152,7 @@ impl Member for KeyIds {
     }
 }
 
-one_of! {
+string_enum! {
     /// The order of a list of keys; what has no such instant comes last.
     pub enum Sort {
         /// Newest first.
@@ -240,7 +241,7 @@ impl KeyRecord {
     }
 
     /// What it may do now, given that it works.
-    pub fn effective_scopes(&self, catalogue: &Catalogue) -> Vec<String> {
+    pub fn effective_scopes(&self, catalogue: &ScopeCatalog) -> Vec<String> {
         catalogue.effective(&self.key.scopes, &self.holder())
     }
 }

@@ -8,18 +8,20 @@ use super::format;
 use super::list::{Selection, Tenant};
 use super::model::{ApiKey, KeyName, KeyRecord, MAX_KEYS, Remark};
 use super::store::{self, KeyChange, NewApiKey};
-use crate::accounts::{self, User};
 use crate::audit::{self, Entry};
-use crate::auth::{Caller, Catalogue, Holder, KeyStatus, Session, SuspensionReason};
+use crate::auth::{Caller, Holder, ScopeCatalog, Session};
 use crate::config::Config;
+use crate::credential_cache::{KeyStatus, SuspensionReason};
 use crate::error::{Code, Error, FieldCode, FieldError, Invalid};
-use crate::http::{Change, Precondition};
-use crate::ids::{ApiKeyId, OrgId, UserId};
-use crate::mail::Message;
-use crate::memberships::{self, Membership};
+use crate::http::Precondition;
+use crate::notifications::email::Message;
 use crate::notifications::{self, Notice, Recipient};
+use crate::orgs::membership::{self, Membership};
 use crate::secret::Token;
 use crate::state::State;
+use crate::users::{self, User};
+use crate::values::Patch;
+use crate::values::ids::{ApiKeyId, OrgId, UserId};
 
 /// How many days before an expiry its owner is warned.
 pub const REMINDER_DAYS: [i32; 3] = [30, 7, 1];
@@ -41,7 +43,7 @@ pub struct Issued {
 }
 
 /// Those of `scopes` that the holder may not have, by their place.
-pub fn scopes_not_allowed(catalogue: &Catalogue, holder: &Holder<'_>, scopes: &[String]) -> Vec<FieldError> {
+pub fn scopes_not_allowed(catalogue: &ScopeCatalog, holder: &Holder<'_>, scopes: &[String]) -> Vec<FieldError> {
     scopes
         .iter()
         .enumerate()
@@ -83,10 +85,10 @@ pub fn create(
 ) -> Result<Issued, Error> {
     let now = caller.now();
     // The lock lets two who make the hundredth key take turns.
-    let user = accounts::find_user_for_update(connection, caller.user_id)?;
+    let user = users::lock(connection, caller.user_id)?;
     let stay = wish
         .org_id
-        .map(|org_id| memberships::require(connection, org_id, caller.user_id))
+        .map(|org_id| membership::require(connection, org_id, caller.user_id))
         .transpose()?;
     let refused = scopes_not_allowed(&state.scopes, &holder_of(caller, stay.as_ref()), &wish.scopes);
     if !refused.is_empty() {
@@ -188,11 +190,11 @@ pub fn find_of(
 
 /// What a patch asks for.
 pub struct Changes {
-    pub name: Change<KeyName>,
-    pub remark: Change<Option<Remark>>,
-    pub enabled: Change<bool>,
-    pub scopes: Change<Vec<String>>,
-    pub allowed_ips: Change<Vec<IpNet>>,
+    pub name: Patch<KeyName>,
+    pub remark: Patch<Option<Remark>>,
+    pub enabled: Patch<bool>,
+    pub scopes: Patch<Vec<String>>,
+    pub allowed_ips: Patch<Vec<IpNet>>,
 }
 
 /// Whether these scopes are more than the key has.
@@ -201,7 +203,7 @@ pub fn widens(record: &KeyRecord, scopes: &[String]) -> bool {
 }
 
 /// The scopes that a patch would add and the holder may not have.
-pub fn additions_not_allowed(catalogue: &Catalogue, record: &KeyRecord, scopes: &[String]) -> Vec<FieldError> {
+pub fn additions_not_allowed(catalogue: &ScopeCatalog, record: &KeyRecord, scopes: &[String]) -> Vec<FieldError> {
     let mut refused = scopes_not_allowed(catalogue, &record.holder(), scopes);
     let has = |index: usize| scopes.get(index).is_some_and(|scope| record.key.scopes.contains(scope));
     // What it has it may keep, though it may not be of use just now.
@@ -219,7 +221,7 @@ pub fn additions_not_allowed(catalogue: &Catalogue, record: &KeyRecord, scopes: 
 /// `not_found`, `validation_error`, `reauthentication_required`, `precondition_failed`.
 pub fn update(
     connection: &mut PgConnection,
-    catalogue: &Catalogue,
+    catalogue: &ScopeCatalog,
     caller: &Caller<Session>,
     id: ApiKeyId,
     (changes, precondition, confirmed): (Changes, &Precondition, bool),
@@ -383,10 +385,10 @@ pub fn revoke<P>(connection: &mut PgConnection, caller: &Caller<P>, tenant: Tena
         .ok_or_else(Error::not_found)?;
     audit::record(connection, entry_about(caller, "api_key.revoked", &key))?;
     let org_name = match key.org_id {
-        Some(org_id) => memberships::find(connection, org_id, caller.user_id)?.map(|stay| stay.org_name),
+        Some(org_id) => membership::find(connection, org_id, caller.user_id)?.map(|stay| stay.org_name),
         None => None,
     };
-    let owner = accounts::find_user(connection, key.user_id)?;
+    let owner = users::find(connection, key.user_id)?;
     let notice = Notice::ApiKeyRevoked {
         api_key_id: key.id,
         name: key.name.clone(),

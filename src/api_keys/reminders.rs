@@ -7,10 +7,10 @@ use diesel::sql_types::{Integer, Text, Timestamptz, Uuid as SqlUuid};
 
 use crate::db::schema::api_key_reminders;
 use crate::error::Error;
-use crate::ids::{ApiKeyId, UserId};
-use crate::locale::Locale;
-use crate::mail::Message;
+use crate::notifications::email::Message;
 use crate::notifications::{self, Notice, Recipient};
+use crate::values::ids::{ApiKeyId, UserId};
+use crate::values::locale::Locale;
 
 /// How many are warned of in one transaction.
 const BATCH: i64 = 100;

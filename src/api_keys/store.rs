@@ -11,11 +11,11 @@ use ipnet::IpNet;
 
 use super::list::{After, Selection, Tenant};
 use super::model::{ApiKey, KeyOwner, KeyRecord, Sort};
-use crate::auth::KeyStatus;
+use crate::credential_cache::KeyStatus;
 use crate::db::schema::{api_key_reminders, api_key_secrets, api_keys, memberships, orgs, users};
 use crate::error::Error;
-use crate::ids::{ApiKeyId, Id as _, MembershipId, OrgId, UserId};
 use crate::secret::TokenHash;
+use crate::values::ids::{ApiKeyId, Id as _, MembershipId, OrgId, UserId};
 
 diesel::define_sql_function! {
     /// PostgreSQL's own.

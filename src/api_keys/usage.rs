@@ -10,8 +10,8 @@ use std::sync::Arc;
 use crate::auth::Uses;
 use crate::db::schema::{api_key_usage, api_keys};
 use crate::error::Error;
-use crate::ids::ApiKeyId;
 use crate::state::State;
+use crate::values::ids::ApiKeyId;
 
 /// How many keys are written down in one transaction.
 const BATCH: usize = 1000;

@@ -13,9 +13,10 @@ use chrono::{DateTime, Utc};
 
 use super::routes::is_at_root;
 use crate::api_keys::{self, LookUp};
-use crate::auth::{Credential, Identity, KeyStatus};
+use crate::auth::{Credential, Identity};
+use crate::credential_cache::KeyStatus;
 use crate::error::{Code, Error};
-use crate::http::{Client, Owner, wants_memory};
+use crate::http::{Client, Owner, has_idempotency_key};
 use crate::sessions;
 use crate::state::State;
 
@@ -45,7 +46,7 @@ pub async fn authenticate(
     let mut key = None;
     if let Identity::Authenticated(authenticated) = &identity {
         match &authenticated.credential {
-            Credential::Session { .. } if wants_memory(&request) => {
+            Credential::Session { .. } if has_idempotency_key(&request) => {
                 request.extensions_mut().insert(Owner(authenticated.user_id));
             }
             Credential::Session { .. } => {}

@@ -6,9 +6,9 @@ use utoipa::ToSchema;
 
 use crate::config::{Config, Feature, Registration};
 use crate::error::Error;
-use crate::http::{Answer, Input};
-use crate::locale::Locale;
+use crate::http::{ApiResponse, RequestInput};
 use crate::state::State;
+use crate::values::locale::Locale;
 
 /// What a deployment offers; what is switched off answers 404.
 #[derive(Serialize, ToSchema)]
@@ -60,7 +60,7 @@ impl CapabilitiesResponse {
     responses((status = 200, description = "What works here", body = CapabilitiesResponse)),
 )]
 #[get("/capabilities")]
-pub(super) async fn get_capabilities(input: Input, state: web::Data<State>) -> Result<Answer, Error> {
+pub(super) async fn get_capabilities(input: RequestInput, state: web::Data<State>) -> Result<ApiResponse, Error> {
     input.none().await?;
-    Answer::ok(&CapabilitiesResponse::of(&state.config))
+    ApiResponse::ok(&CapabilitiesResponse::of(&state.config))
 }

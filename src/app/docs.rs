@@ -8,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse, get, web};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::error::Error;
-use crate::http::{Input, cacheable};
+use crate::http::{RequestInput, cacheable};
 
 /// The document, as it is sent.
 pub struct Document(pub Bytes);
@@ -40,7 +40,11 @@ pub const PATHS: [&str; 2] = ["/docs", "/docs/{file:.*}"];
     responses((status = 200, description = "OpenAPI 3.1", body = serde_json::Value)),
 )]
 #[get("/openapi.json")]
-async fn get_openapi(request: HttpRequest, input: Input, document: web::Data<Document>) -> Result<HttpResponse, Error> {
+async fn get_openapi(
+    request: HttpRequest,
+    input: RequestInput,
+    document: web::Data<Document>,
+) -> Result<HttpResponse, Error> {
     input.none().await?;
     Ok(cacheable(&request, document.0.clone(), "application/json", "no-cache"))
 }

@@ -6,12 +6,14 @@
 mod authenticate;
 mod capabilities;
 mod docs;
-mod link_pages;
-mod material;
+mod health;
+mod keystore;
 mod openapi;
+mod pages;
 mod routes;
-mod serve;
+mod server;
+pub mod worker;
 
-pub use material::{Material, MaterialError};
+pub use keystore::{Keystore, KeystoreError};
 pub use openapi::document;
-pub use serve::{Running, start, state_of, stop};
+pub use server::{Running, start, state_of, stop};

@@ -56,7 +56,7 @@ pub fn document(config: &Config) -> OpenApi {
     ProblemResponse::schemas(&mut schemas);
     components.schemas.extend(schemas);
     // Ids stand in paths, too, from where their schemas are not collected.
-    components.schemas.extend(crate::ids::schemas());
+    components.schemas.extend(crate::values::ids::schemas());
     components
         .schemas
         .insert("Problem".to_owned(), ProblemResponse::schema());
@@ -81,7 +81,7 @@ pub fn document(config: &Config) -> OpenApi {
         let is_guarded = |operation: &Operation| operation.security.is_some();
         let is_momentary = |operation: &Operation| {
             let id = operation.operation_id.as_deref();
-            id.is_some_and(|id| MOMENTARY.contains(&id))
+            id.is_some_and(|id| NOT_IDEMPOTENT.contains(&id))
         };
         let is_remembered = |operation: &&mut Operation| is_guarded(operation) && !is_momentary(operation);
         if let Some(operation) = path.post.as_mut().filter(is_remembered) {
@@ -99,7 +99,7 @@ pub fn document(config: &Config) -> OpenApi {
 
 /// What is answered anew each time: the answer is good for the moment only, or is a token; or it ends the session that would
 /// repeat it.
-const MOMENTARY: [&str; 5] = [
+const NOT_IDEMPOTENT: [&str; 5] = [
     "verifyApiKey",
     "introspectToken",
     "reauthenticate",

@@ -2,12 +2,11 @@
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::{capabilities, docs, link_pages};
+use super::{capabilities, docs, health, pages};
+use crate::account::{self, email, password, personal_data};
 use crate::config::{Config, Feature};
-use crate::{
-    accounts, admin, api_keys, audit, email, gateway, health, http, images, invitations, join_requests, members,
-    notifications, orgs, password, personal_data, sessions,
-};
+use crate::orgs::{self, invitations, join_requests, members};
+use crate::{admin, api_keys, audit, gateway, http, images, notifications, sessions};
 
 /// Whether a path is one of those that stay at the root, whatever the base path. They are open to everybody.
 pub fn is_at_root(path: &str) -> bool {
@@ -27,7 +26,7 @@ pub fn api(routes: &mut ServiceConfig, config: &Config) {
         api_keys::verification_router(routes);
     }
     gateway::router(routes);
-    accounts::router(routes, config);
+    account::router(routes, config);
     if config.offers(Feature::ApiKeys) {
         api_keys::router(routes);
     }
@@ -50,6 +49,6 @@ pub fn api(routes: &mut ServiceConfig, config: &Config) {
     }
     routes.service(capabilities::get_capabilities);
     docs::router(routes);
-    link_pages::router(routes, config);
+    pages::router(routes, config);
     http::router(routes);
 }

@@ -22,7 +22,7 @@ use uuid::Uuid;
 use crate::auth::{Caller, Credential};
 use crate::error::Error;
 use crate::http::Client;
-use crate::ids::{OrgId, UserId};
+use crate::values::ids::{OrgId, UserId};
 
 /// One record, in the making.
 #[derive(Clone, Debug)]

@@ -8,8 +8,9 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use crate::http::{FromMembers, Members, PageQuery, Reference, Timestamp};
-use crate::ids::{AuditId, OrgId, UserId};
+use crate::http::PageQuery;
+use crate::values::ids::{AuditId, OrgId, UserId};
+use crate::values::{Fields, FromFields, IdRef, Timestamp};
 
 /// Which of the records somebody may see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,7 +38,7 @@ pub struct Filter {
 pub struct AuditFilterQuery {
     /// Only acts of this person or API key.
     #[param(required = false, nullable = false, value_type = String, format = Uuid)]
-    pub actor_id: Option<Reference<UserId>>,
+    pub actor_id: Option<IdRef<UserId>>,
     /// Only this kind of act.
     #[param(required = false, nullable = false, example = "session.created")]
     pub action: Option<String>,
@@ -52,13 +53,13 @@ pub struct AuditFilterQuery {
     pub page: PageQuery,
 }
 
-impl FromMembers for AuditFilterQuery {
-    fn from_members(members: &mut Members) -> Option<Self> {
-        let actor_id = members.take("actor_id");
-        let action = members.take("action");
-        let from = members.take("from");
-        let to = members.take("to");
-        let page = PageQuery::from_members(members);
+impl FromFields for AuditFilterQuery {
+    fn from_fields(fields: &mut Fields) -> Option<Self> {
+        let actor_id = fields.take("actor_id");
+        let action = fields.take("action");
+        let from = fields.take("from");
+        let to = fields.take("to");
+        let page = PageQuery::from_fields(fields);
         Some(Self {
             actor_id: actor_id?,
             action: action?,
@@ -72,7 +73,7 @@ impl FromMembers for AuditFilterQuery {
 impl AuditFilterQuery {
     /// What it asks for. An id that is none is that of nobody, like one that names nothing.
     pub fn filter(&self) -> Filter {
-        let id = |reference: Reference<UserId>| reference.id().map_or(Uuid::nil(), UserId::uuid);
+        let id = |reference: IdRef<UserId>| reference.id().map_or(Uuid::nil(), UserId::uuid);
         Filter {
             actor_id: self.actor_id.map(id),
             action: self.action.clone(),

@@ -7,7 +7,7 @@ use super::model::{AuditFilterQuery, AuditRecordResponse, Log};
 use super::operations;
 use crate::auth::{Caller, Session};
 use crate::error::Error;
-use crate::http::{Answer, Input, Page, PageQuery};
+use crate::http::{ApiResponse, Page, PageQuery, RequestInput};
 use crate::state::State;
 
 /// The routes of this slice.
@@ -24,7 +24,11 @@ pub fn router(routes: &mut ServiceConfig) {
     responses((status = 200, description = "A page", body = Page<AuditRecordResponse>)),
 )]
 #[get("/me/activity")]
-async fn list_activity(caller: Caller<Session>, input: Input, state: web::Data<State>) -> Result<Answer, Error> {
+async fn list_activity(
+    caller: Caller<Session>,
+    input: RequestInput,
+    state: web::Data<State>,
+) -> Result<ApiResponse, Error> {
     let query: AuditFilterQuery = input.query()?;
-    Answer::ok(&operations::list(&state, Log::Person(caller.user_id), &query).await?)
+    ApiResponse::ok(&operations::list(&state, Log::Person(caller.user_id), &query).await?)
 }

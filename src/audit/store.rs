@@ -10,7 +10,7 @@ use super::Entry;
 use super::model::{Filter, Log, Record};
 use crate::db::schema::audit_log;
 use crate::error::Error;
-use crate::ids::AuditId;
+use crate::values::ids::AuditId;
 
 pub fn insert(connection: &mut PgConnection, entry: Entry) -> Result<(), Error> {
     let (actor_type, actor_id, actor_name) = entry.actor;

@@ -9,28 +9,28 @@ use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::identity::{Authenticated, Credential, Identity};
 use super::permission::{Admin, Kind, Permission, Session};
+use super::principal::{Credential, Identity, Principal};
 use super::roles::PlatformRole;
 use crate::error::{Code, Error};
 use crate::http::{Client, MAX_AUTH_AGE_SECONDS, wrong_method};
-use crate::ids::SessionId;
+use crate::values::ids::SessionId;
 
 /// Somebody who has the permission `P`. There is no other way to get one than from a request whose credential has it; so a
 /// handler that takes a `Caller<P>` cannot forget to ask. It is ready at once, and must be a handler's first argument:
 /// then it refuses before anything else of the request is looked at.
 #[derive(Clone, Debug)]
 pub struct Caller<P> {
-    authenticated: Arc<Authenticated>,
+    authenticated: Arc<Principal>,
     /// Where the request comes from, and when.
     pub client: Client,
     permission: PhantomData<P>,
 }
 
 impl<P> Deref for Caller<P> {
-    type Target = Authenticated;
+    type Target = Principal;
 
-    fn deref(&self) -> &Authenticated {
+    fn deref(&self) -> &Principal {
         &self.authenticated
     }
 }
@@ -70,7 +70,7 @@ impl<P: OfSession> Caller<P> {
     }
 }
 
-fn permit<P: Permission>(authenticated: &Authenticated) -> Result<(), Error> {
+fn permit<P: Permission>(authenticated: &Principal) -> Result<(), Error> {
     match (&authenticated.credential, P::KIND) {
         (Credential::ApiKey { .. }, Kind::Session) => Err(Error::new(Code::SessionRequired)),
         (Credential::Session { .. }, Kind::ApiKey) => Err(Error::new(Code::ApiKeyRequired)),

@@ -1,8 +1,8 @@
 //! Roles: on the platform, and in an organisation.
 
-use crate::http::one_of;
+use crate::values::string_enum;
 
-one_of! {
+string_enum! {
     /// A person's role on the platform.
     pub enum PlatformRole {
         /// Everybody.
@@ -12,7 +12,7 @@ one_of! {
     }
 }
 
-one_of! {
+string_enum! {
     /// A member's role in an organisation; a greater one may all that a lesser one may.
     pub enum OrgRole {
         /// Works there.

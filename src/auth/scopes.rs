@@ -59,7 +59,7 @@ pub enum Place<'a> {
 
 /// Every scope there is.
 #[derive(Clone, Debug)]
-pub struct Catalogue {
+pub struct ScopeCatalog {
     scopes: Vec<Scope>,
     by_name: HashMap<String, usize>,
 }
@@ -92,7 +92,7 @@ const OWN: [(&str, &str, bool); 8] = [
     ("tokens:introspect", "Ask about any credential", true),
 ];
 
-impl Catalogue {
+impl ScopeCatalog {
     /// Keyward's own scopes and, behind them, those of the file.
     ///
     /// # Errors
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn what_a_scope_allows_follows_role_service_and_place() {
-        let catalogue = Catalogue::parse(FILE).unwrap();
+        let catalogue = ScopeCatalog::parse(FILE).unwrap();
         let none: &[String] = &[];
         let data = ["data".to_owned()];
         let org = |role, disabled_services| {
@@ -261,10 +261,10 @@ mod tests {
             ),
             ("[[scope]]\nname = \"a\"", "service"),
         ] {
-            let reason = Catalogue::parse(text).unwrap_err();
+            let reason = ScopeCatalog::parse(text).unwrap_err();
             assert!(reason.contains(expected) && !reason.contains('\n'), "{reason}");
         }
-        let reason = Catalogue::load(Some(Path::new("/nowhere/scopes.toml"))).unwrap_err();
+        let reason = ScopeCatalog::load(Some(Path::new("/nowhere/scopes.toml"))).unwrap_err();
         assert!(
             reason.starts_with("KEYWARD_SCOPES_FILE: /nowhere/scopes.toml: "),
             "{reason}"

@@ -2,6 +2,7 @@
 //!
 //! Whatever stops a command is said in one line on standard error.
 
+mod operator;
 mod serve;
 mod user;
 
@@ -9,14 +10,14 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use keyward::app::{self, Material};
-use keyward::auth::generate_signing_key;
-use keyward::clock::Clock;
-use keyward::config::{self, Command, CommandLine, Config, ConfigError, KeysCommand};
-use keyward::db::embedded::{EmbeddedPostgres, Options};
-use keyward::db::migrations;
-use keyward::log;
-use keyward::state::State;
+use crate::app::{self, Keystore};
+use crate::auth::generate_signing_key;
+use crate::clock::Clock;
+use crate::config::{self, Command, CommandLine, Config, ConfigError, KeysCommand};
+use crate::db::embedded::{EmbeddedPostgres, Options};
+use crate::db::migrations;
+use crate::observability::log;
+use crate::state::State;
 use secrecy::SecretString;
 
 /// One line about why a command cannot go on.
@@ -93,11 +94,11 @@ impl Place {
         migrations::migrate(&self.database_url).map_err(with_source)
     }
 
-    fn material(&self) -> Result<Material, Failure> {
-        Material::load(&self.config, &self.data_dir).map_err(one_line)
+    fn material(&self) -> Result<Keystore, Failure> {
+        Keystore::load(&self.config, &self.data_dir).map_err(one_line)
     }
 
-    fn state(&self, material: Material) -> Result<State, Failure> {
+    fn state(&self, material: Keystore) -> Result<State, Failure> {
         app::state_of(self.config.clone(), &self.database_url, material, Clock::system()).map_err(with_source)
     }
 }
@@ -146,7 +147,7 @@ fn one_line(error: impl std::fmt::Display) -> Failure {
 }
 
 /// An error of ours says little to the outside; an operator needs its source.
-fn with_source(error: keyward::error::Error) -> Failure {
+fn with_source(error: crate::error::Error) -> Failure {
     match std::error::Error::source(&error) {
         Some(source) => one_line(source),
         None => one_line(error.detail()),

@@ -3,12 +3,13 @@
 use std::net::TcpListener;
 use std::time::Duration;
 
+use crate::app::{self, worker};
+use crate::config::{Config, DEFAULT_ADMIN_BIND};
+use crate::notifications::email::Mailer;
+use crate::observability::metrics as telemetry;
+use crate::secret::random;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use keyward::config::{Config, DEFAULT_ADMIN_BIND};
-use keyward::mail::Mailer;
-use keyward::secret::random;
-use keyward::{app, telemetry, worker};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Failure, Place, bind, one_line};

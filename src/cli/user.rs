@@ -2,13 +2,14 @@
 
 use std::io::{IsTerminal as _, Read as _};
 
-use keyward::accounts::{self, NewUser, Username};
-use keyward::auth::{Password, PlatformRole};
-use keyward::config::{CreateUserArgs, SetPasswordArgs, UserCommand};
-use keyward::error::{Error, Invalid};
-use keyward::mail::EmailAddress;
-use keyward::operator;
-use keyward::state::State;
+use super::operator;
+use crate::account::{self, NewUser};
+use crate::auth::{Password, PlatformRole};
+use crate::config::{CreateUserArgs, SetPasswordArgs, UserCommand};
+use crate::error::{Error, Invalid};
+use crate::state::State;
+use crate::users::{self, Username};
+use crate::values::EmailAddress;
 
 use super::{Failure, Place, one_line, with_source};
 
@@ -73,7 +74,7 @@ async fn create(state: &State, args: CreateUserArgs) -> Result<(), Failure> {
         password_hash,
     };
     let (secret, now, name) = (state.secret.clone(), state.clock.now(), new.username.to_string());
-    let create = move |connection: &mut _| accounts::create_user(connection, &secret, now, &new);
+    let create = move |connection: &mut _| account::create_user(connection, &secret, now, &new);
     let id = state.db.transaction(create).await.map_err(said)?;
     println!("Created {name} ({id}).");
     Ok(())
@@ -111,7 +112,7 @@ async fn set_password(state: &State, args: SetPasswordArgs) -> Result<(), Failur
 async fn act(
     state: &State,
     login: &str,
-    act: impl FnOnce(&mut diesel::PgConnection, chrono::DateTime<chrono::Utc>, accounts::User) -> Result<(), Error>
+    act: impl FnOnce(&mut diesel::PgConnection, chrono::DateTime<chrono::Utc>, users::User) -> Result<(), Error>
     + Send
     + 'static,
 ) -> Result<(), Failure> {

@@ -3,9 +3,9 @@
 //! As many threads as there are connections take the work in the order it comes, so that whoever has a turn finds a
 //! connection at once. Waiting is bounded; what cannot be had in time is a 503.
 
-mod changes;
 pub mod embedded;
-pub mod listen;
+mod invalidation_log;
+pub mod listener;
 pub mod migrations;
 mod pool;
 #[expect(missing_docs, reason = "the migrations say what each column is")]
@@ -19,12 +19,12 @@ use diesel::pg::PgConnection;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use secrecy::SecretString;
 
-use crate::crew::Crew;
+use crate::blocking_pool::BlockingPool;
 use crate::error::Error;
-use listen::{Event, Listener};
-use pool::{Connections, Suspicion};
+use listener::{Event, Listener};
+use pool::{Connections, PoolGeneration};
 
-pub use changes::{Changes, Freshness, Reading};
+pub use invalidation_log::{Freshness, InvalidationLog, ReadVersion};
 
 /// Longest wait for a turn, and then for a connection.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -33,17 +33,17 @@ const PATIENCE: Duration = Duration::from_secs(2);
 #[derive(Clone)]
 pub struct Db {
     pool: r2d2::Pool<Connections>,
-    crew: Arc<Crew>,
+    crew: Arc<BlockingPool>,
     url: SecretString,
-    suspicion: Suspicion,
-    changes: Arc<Changes>,
+    suspicion: PoolGeneration,
+    changes: Arc<InvalidationLog>,
     listener: Arc<OnceLock<Listener>>,
 }
 
 impl Db {
     /// A pool of `size` connections to `url`. Connects to nothing yet: the service may start before its database.
     pub fn new(url: &SecretString, size: u32) -> Self {
-        let suspicion = Suspicion::default();
+        let suspicion = PoolGeneration::default();
         let pool = r2d2::Pool::builder()
             .max_size(size)
             .min_idle(Some(0))
@@ -54,7 +54,7 @@ impl Db {
             .build_unchecked(Connections::new(url, suspicion.clone()));
         Self {
             pool,
-            crew: Arc::new(Crew::new("database", size as usize, PATIENCE)),
+            crew: Arc::new(BlockingPool::new("database", size as usize, PATIENCE)),
             url: url.clone(),
             suspicion,
             changes: Arc::default(),
@@ -63,7 +63,7 @@ impl Db {
     }
 
     /// What was changed, as far as memory depends on it; complete only once [`Db::follow_changes`] was called.
-    pub fn changes(&self) -> &Arc<Changes> {
+    pub fn changes(&self) -> &Arc<InvalidationLog> {
         &self.changes
     }
 
@@ -72,7 +72,7 @@ impl Db {
         if self.listener.get().is_some() {
             return;
         }
-        match changes::listen(&self.url, &self.changes, &self.suspicion) {
+        match invalidation_log::listen(&self.url, &self.changes, &self.suspicion) {
             // Of two that were started at once, one is dropped, and ends.
             Ok(listener) => drop(self.listener.set(listener)),
             Err(error) => tracing::error!(%error, "cannot listen for changes: nothing will be remembered"),
@@ -111,7 +111,7 @@ impl Db {
 
     async fn with_connection<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut PgConnection, &Changes) -> Result<T, Error> + Send + 'static,
+        work: impl FnOnce(&mut PgConnection, &InvalidationLog) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let (pool, changes, suspicion) = (self.pool.clone(), Arc::clone(&self.changes), self.suspicion.clone());
         let work = move || {

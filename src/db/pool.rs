@@ -33,9 +33,9 @@ const IDLE: Duration = Duration::from_secs(1);
 /// A reason to test every connection before it is used again: one of them turned out to be lost, so the others probably
 /// are. After a restart of PostgreSQL a single request notices, not one per connection.
 #[derive(Clone, Debug, Default)]
-pub struct Suspicion(Arc<AtomicU64>);
+pub struct PoolGeneration(Arc<AtomicU64>);
 
-impl Suspicion {
+impl PoolGeneration {
     /// There is a new one.
     pub fn raise(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
@@ -51,11 +51,11 @@ impl Suspicion {
 #[derive(Debug)]
 pub struct Connections {
     url: SecretString,
-    suspicion: Suspicion,
+    suspicion: PoolGeneration,
 }
 
 impl Connections {
-    pub fn new(url: &SecretString, suspicion: Suspicion) -> Self {
+    pub fn new(url: &SecretString, suspicion: PoolGeneration) -> Self {
         Self {
             url: SecretString::from(with_options(url.expose_secret(), &CONNECT_OPTIONS)),
             suspicion,
@@ -89,7 +89,7 @@ impl r2d2::ManageConnection for Connections {
         postgres
             .batch_execute(SESSION_SETTINGS)
             .map_err(diesel::r2d2::Error::QueryError)?;
-        super::changes::hear_own(&mut postgres);
+        super::invalidation_log::hear_own(&mut postgres);
         Ok(Connection {
             postgres,
             trusted,

@@ -7,7 +7,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::auth::{AnyCredential, Caller, Credential};
 use crate::error::{Code, Error, FieldCode, Invalid};
-use crate::http::Input;
+use crate::http::RequestInput;
 use crate::request_type;
 use crate::state::State;
 
@@ -84,7 +84,7 @@ request_type! {
 #[get("/auth/forward")]
 async fn forward_auth(
     caller: Caller<AnyCredential>,
-    input: Input,
+    input: RequestInput,
     state: web::Data<State>,
 ) -> Result<HttpResponse, Error> {
     let query: ForwardAuthQuery = input.query()?;
@@ -93,7 +93,7 @@ async fn forward_auth(
 
 async fn forward_any(
     caller: Caller<AnyCredential>,
-    input: Input,
+    input: RequestInput,
     state: web::Data<State>,
 ) -> Result<HttpResponse, Error> {
     let query: ForwardAuthQuery = input.query()?;

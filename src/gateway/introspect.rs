@@ -8,13 +8,14 @@ use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::api_keys::{self, Address, LookUp};
-use crate::auth::{Caller, KeyStatus, OrgRole, TokensIntrospect};
+use crate::auth::{Caller, OrgRole, TokensIntrospect};
+use crate::credential_cache::KeyStatus;
 use crate::error::Error;
-use crate::http::{Answer, Input};
-use crate::ids::{OrgId, UserId};
+use crate::http::{ApiResponse, RequestInput};
 use crate::request_type;
 use crate::sessions;
 use crate::state::State;
+use crate::values::ids::{OrgId, UserId};
 
 pub fn router(routes: &mut ServiceConfig) {
     routes.service(introspect_token);
@@ -76,9 +77,9 @@ pub struct IntrospectionResponse {
 #[post("/auth/introspect")]
 async fn introspect_token(
     _caller: Caller<TokensIntrospect>,
-    input: Input,
+    input: RequestInput,
     state: web::Data<State>,
-) -> Result<Answer, Error> {
+) -> Result<ApiResponse, Error> {
     let request: IntrospectTokenRequest = input.form().await?;
     // RFC 7662 §2.1: a hint may be ignored, and the form of a credential says more.
     let _ = &request.token_type_hint;
@@ -90,8 +91,8 @@ async fn introspect_token(
         of_session(&state, now, &request.token).await?
     };
     match found {
-        Some(answer) => Answer::ok(&answer),
-        None => Answer::ok(&json!({"active": false})),
+        Some(answer) => ApiResponse::ok(&answer),
+        None => ApiResponse::ok(&json!({"active": false})),
     }
 }
 

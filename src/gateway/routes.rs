@@ -8,7 +8,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::config::BaseUrl;
 use crate::error::Error;
-use crate::http::{Input, PROTECTED_RESOURCE, cacheable};
+use crate::http::{PROTECTED_RESOURCE, RequestInput, cacheable};
 use crate::state::State;
 
 /// The routes that stay at the root, whatever the base path.
@@ -28,7 +28,7 @@ pub fn root_router(routes: &mut ServiceConfig) {
     responses((status = 200, description = "A JSON Web Key Set", body = serde_json::Value, content_type = "application/jwk-set+json")),
 )]
 #[get("/.well-known/jwks.json")]
-async fn get_jwks(request: HttpRequest, input: Input, state: web::Data<State>) -> Result<HttpResponse, Error> {
+async fn get_jwks(request: HttpRequest, input: RequestInput, state: web::Data<State>) -> Result<HttpResponse, Error> {
     input.none().await?;
     let keys = serde_json::to_vec(&state.tokens.jwks()).map_err(Error::internal)?;
     Ok(cacheable(
@@ -60,7 +60,7 @@ pub struct ProtectedResourceResponse {
     responses((status = 200, description = "How to call this service (RFC 9728)", body = ProtectedResourceResponse)),
 )]
 #[get("/.well-known/oauth-protected-resource")]
-async fn get_protected_resource(input: Input, state: web::Data<State>) -> Result<HttpResponse, Error> {
+async fn get_protected_resource(input: RequestInput, state: web::Data<State>) -> Result<HttpResponse, Error> {
     input.none().await?;
     Ok(describe(&state.config.public_url()))
 }
@@ -68,7 +68,7 @@ async fn get_protected_resource(input: Input, state: web::Data<State>) -> Result
 /// Where RFC 9728 §3.1 looks for it, if the public URL has a path.
 async fn get_protected_resource_of_path(
     path: web::Path<String>,
-    input: Input,
+    input: RequestInput,
     state: web::Data<State>,
 ) -> Result<HttpResponse, Error> {
     let url = state.config.public_url();

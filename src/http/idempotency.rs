@@ -17,13 +17,13 @@ use diesel::prelude::*;
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, LocalBoxFuture};
 
-use super::input::{MAX_BODY_BYTES, ReadBody, read};
-use super::{Answer, Client};
+use super::request_input::{MAX_BODY_BYTES, ReadBody, read};
+use super::{ApiResponse, Client};
 use crate::db::Db;
 use crate::db::schema::idempotency_keys;
 use crate::error::{Code, Error};
-use crate::ids::UserId;
 use crate::secret::{Purpose, ServerSecret, equal};
+use crate::values::ids::UserId;
 
 /// How long an answer is remembered.
 const MEMORY: TimeDelta = TimeDelta::hours(24);
@@ -40,7 +40,7 @@ pub struct Owner(pub UserId);
 
 /// A request that wants to be remembered.
 #[derive(Clone)]
-struct Ticket {
+struct IdempotencyRecord {
     user_id: UserId,
     key: String,
     request_mac: [u8; 32],
@@ -60,17 +60,17 @@ struct Found {
 }
 
 impl Found {
-    fn answer(self) -> Result<Answer, Error> {
-        Answer::remembered(self.status, self.headers, self.body)
+    fn answer(self) -> Result<ApiResponse, Error> {
+        ApiResponse::remembered(self.status, self.headers, self.body)
     }
 }
 
 /// Whether a request asks for its answer to be remembered.
-pub fn wants_memory(request: &ServiceRequest) -> bool {
+pub fn has_idempotency_key(request: &ServiceRequest) -> bool {
     request.method() == Method::POST && request.headers().contains_key(&IDEMPOTENCY_KEY)
 }
 
-fn replayed(answer: Answer) -> HttpResponse {
+fn replayed(answer: ApiResponse) -> HttpResponse {
     let mut response = HttpResponse::from(answer);
     let name = HeaderName::from_static("idempotency-replayed");
     response.headers_mut().insert(name, HeaderValue::from_static("true"));
@@ -89,7 +89,7 @@ fn key_of(request: &HttpRequest) -> Result<String, Error> {
     }
 }
 
-impl Ticket {
+impl IdempotencyRecord {
     fn of(request: &HttpRequest, Owner(user_id): Owner, key: String, body: &[u8]) -> Option<Self> {
         let secret = request.app_data::<web::Data<ServerSecret>>()?.as_ref().clone();
         let (user, path) = (user_id.uuid(), request.uri().path_and_query());
@@ -109,7 +109,7 @@ impl Ticket {
     }
 
     /// The answer of the same request, if it was answered before, and if it may be repeated before anything is checked.
-    fn remembered_at_once(&self, connection: &mut PgConnection) -> Result<Option<Answer>, Error> {
+    fn remembered_at_once(&self, connection: &mut PgConnection) -> Result<Option<ApiResponse>, Error> {
         // Locked, so that those who guess at once are counted one by one.
         let Some(found) = self.find(connection)?.filter(|found| found.mismatches < MISMATCHES) else {
             return Ok(None);
@@ -125,7 +125,7 @@ impl Ticket {
     }
 
     /// The answer of the same request, if it was answered before.
-    fn remembered(&self, connection: &mut PgConnection) -> Result<Option<Answer>, Error> {
+    fn remembered(&self, connection: &mut PgConnection) -> Result<Option<ApiResponse>, Error> {
         match self.find(connection)? {
             None => Ok(None),
             Some(found) if equal(&found.request_mac, &self.request_mac) => found.answer().map(Some),
@@ -160,7 +160,7 @@ impl Ticket {
         }
     }
 
-    fn remember(&self, connection: &mut PgConnection, answer: &Answer) -> Result<(), Error> {
+    fn remember(&self, connection: &mut PgConnection, answer: &ApiResponse) -> Result<(), Error> {
         let (headers, body) = answer.to_remember()?;
         let values = (
             idempotency_keys::request_mac.eq(self.request_mac.as_slice()),
@@ -194,13 +194,13 @@ diesel::define_sql_function! {
 ///
 /// Stands behind the caller and the path among a handler's arguments. A request that was answered before gets its answer
 /// here, whatever has changed since; whatever else there is to say of it waits for its turn.
-pub struct Idempotent(Option<Ticket>);
+pub struct Idempotent(Option<IdempotencyRecord>);
 
 /// Marks the answer of a request that was answered before, which comes about as an extractor's refusal.
 #[derive(Debug)]
-pub(super) struct AnsweredBefore;
+pub(super) struct Replayed;
 
-impl std::fmt::Display for AnsweredBefore {
+impl std::fmt::Display for Replayed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("answered before")
     }
@@ -232,12 +232,12 @@ async fn begin(request: HttpRequest, mut payload: Payload, owner: Owner) -> Resu
     };
     let missing = || Error::internal("idempotency is not configured");
     let db = request.app_data::<web::Data<Db>>().ok_or_else(missing)?;
-    let ticket = Ticket::of(&request, owner, key, &body).ok_or_else(missing)?;
+    let ticket = IdempotencyRecord::of(&request, owner, key, &body).ok_or_else(missing)?;
     request.extensions_mut().insert(ReadBody(Ok(body)));
     let wanted = ticket.clone();
     let answer = db.transaction(move |connection| wanted.remembered_at_once(connection));
     match answer.await? {
-        Some(answer) => Err(InternalError::from_response(AnsweredBefore, replayed(answer)).into()),
+        Some(answer) => Err(InternalError::from_response(Replayed, replayed(answer)).into()),
         None => Ok(Idempotent(Some(ticket))),
     }
 }
@@ -250,7 +250,7 @@ impl Idempotent {
     pub async fn transaction(
         self,
         db: &Db,
-        act: impl FnOnce(&mut PgConnection) -> Result<Answer, Error> + Send + 'static,
+        act: impl FnOnce(&mut PgConnection) -> Result<ApiResponse, Error> + Send + 'static,
     ) -> Result<HttpResponse, Error> {
         let Some(ticket) = self.0 else {
             return db.transaction(act).await.map(HttpResponse::from);

@@ -1,38 +1,29 @@
 //! What is the same for every endpoint: how a request is read, how an answer and a refusal look.
 //!
 //! A handler reads its request in the order of the contract: credential (its first argument), existence and permission
-//! (its own look-ups), and only then the body or query, through [`Input`]. Whoever asks for an answer to be remembered
+//! (its own look-ups), and only then the body or query, through [`RequestInput`]. Whoever asks for an answer to be remembered
 //! ([`Idempotent`]) has the body read before, but nothing is said of it before its turn.
 
-mod answer;
 mod client;
 mod deadline;
-mod edge;
 mod etag;
 mod idempotency;
-mod input;
 mod json;
-mod members;
-mod meters;
+mod middleware;
 mod page;
 mod path;
 mod problem;
 mod rate_limit;
-mod text;
-mod timestamp;
-mod words;
+mod request_input;
+mod response;
 
-pub use answer::Answer;
 pub use client::{Client, RequestId};
-pub use edge::{Edge, RouteTable, edge, fallback};
 pub use etag::{Precondition, cacheable, etag};
-pub use idempotency::{Idempotent, Owner, sweep as sweep_idempotency_keys, wants_memory};
-pub use input::{Input, MAX_BODY_BYTES};
-pub use members::{Change, FromMembers, Int, Invalids, Member, Members, Reference};
+pub use idempotency::{Idempotent, Owner, has_idempotency_key, sweep as sweep_idempotency_keys};
+pub use middleware::{Edge, RouteTable, edge, fallback};
 pub use page::{Cursors, Page, PageQuery};
 pub use path::{Path, wrong_method};
 pub use problem::{Challenge, MAX_AUTH_AGE_SECONDS, PROTECTED_RESOURCE, ProblemResponse, router};
 pub use rate_limit::RateLimit;
-pub use text::{check_length, clean_line, clean_text, code_points};
-pub use timestamp::Timestamp;
-pub use words::one_of;
+pub use request_input::{MAX_BODY_BYTES, RequestInput};
+pub use response::ApiResponse;

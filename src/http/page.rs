@@ -7,9 +7,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use utoipa::{IntoParams, ToSchema};
 
-use super::members::{Change, FromMembers, Int, Members};
 use crate::error::{Code, Error};
 use crate::secret::{Purpose, ServerSecret, equal};
+use crate::values::{BoundedInt, Fields, FromFields, Patch};
 
 /// Entries of a page when the client does not say.
 const DEFAULT_LIMIT: i64 = 25;
@@ -39,12 +39,12 @@ pub struct PageQuery {
     pub cursor: Option<String>,
 }
 
-impl FromMembers for PageQuery {
-    fn from_members(members: &mut Members) -> Option<Self> {
-        let limit = members.take::<Change<Int<1, MAX_LIMIT>>>("limit");
-        let cursor = members.take::<Option<String>>("cursor");
+impl FromFields for PageQuery {
+    fn from_fields(fields: &mut Fields) -> Option<Self> {
+        let limit = fields.take::<Patch<BoundedInt<1, MAX_LIMIT>>>("limit");
+        let cursor = fields.take::<Option<String>>("cursor");
         Some(Self {
-            limit: limit?.set().map_or(DEFAULT_LIMIT, Int::get),
+            limit: limit?.set().map_or(DEFAULT_LIMIT, BoundedInt::get),
             cursor: cursor?,
         })
     }

@@ -9,7 +9,7 @@ use futures_util::future::{Either, LocalBoxFuture};
 
 use super::RouteTable;
 use crate::error::{Code, Error};
-use crate::ids::Id;
+use crate::values::ids::Id;
 
 /// The ids of a path, in its order: `Path<OrgId>` or `Path<(OrgId, UserId)>`. What is not an id is 404, the same as one
 /// that names nothing. It answers after the credential, which is a handler's first argument and ready at once.

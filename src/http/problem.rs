@@ -196,7 +196,7 @@ pub(super) fn of_status(status: StatusCode) -> Error {
     responses((status = 200, description = "What the code means", body = String, content_type = "text/html")),
 )]
 #[get("/problems/{code}")]
-async fn get_problem(code: web::Path<String>, input: super::Input) -> Result<HttpResponse, Error> {
+async fn get_problem(code: web::Path<String>, input: super::RequestInput) -> Result<HttpResponse, Error> {
     let code = Code::ALL
         .iter()
         .find(|known| known.as_str() == code.as_str())

@@ -2,6 +2,7 @@
 //!
 //! An image never changes: a new picture is a new image, so its URL may be cached for ever.
 
+pub mod resize;
 mod routes;
 mod store;
 
@@ -9,7 +10,7 @@ pub use routes::router;
 pub use store::{delete, insert};
 
 use crate::config::Config;
-use crate::ids::ImageId;
+use crate::values::ids::ImageId;
 
 /// Where an image is to be had.
 pub fn url(config: &Config, id: ImageId) -> String {

@@ -5,9 +5,9 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::store;
 use crate::error::Error;
-use crate::http::{Input, Path, cacheable};
-use crate::ids::ImageId;
+use crate::http::{Path, RequestInput, cacheable};
 use crate::state::State;
+use crate::values::ids::ImageId;
 
 /// The routes of this module.
 pub fn router(routes: &mut ServiceConfig) {
@@ -26,7 +26,7 @@ pub fn router(routes: &mut ServiceConfig) {
 async fn get_avatar(
     Path(id): Path<ImageId>,
     request: HttpRequest,
-    input: Input,
+    input: RequestInput,
     state: web::Data<State>,
 ) -> Result<HttpResponse, Error> {
     let content = state

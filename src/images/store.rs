@@ -6,7 +6,7 @@ use diesel::prelude::*;
 
 use crate::db::schema::images;
 use crate::error::Error;
-use crate::ids::ImageId;
+use crate::values::ids::ImageId;
 
 /// Keeps an image.
 ///

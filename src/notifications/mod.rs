@@ -11,25 +11,25 @@
 //! **What must never happen.** That a stream outlives its session by more than a second, or holds up the end of the
 //! service; that text somebody typed becomes a template; that a mail about the safety of an account can be switched off.
 
-mod hub;
+pub mod email;
 mod model;
 mod operations;
 mod routes;
 mod store;
 mod stream;
-mod words;
+mod text;
 
-pub use hub::{Centre, LiveAmong};
 pub use model::{Notice, NotificationType, Recipient, Subject};
 pub use operations::{Announcement, announce, sweep};
 pub use routes::router;
+pub use stream::{Centre, LiveAmong};
 
 use chrono::{DateTime, Utc};
 use diesel::pg::PgConnection;
 
 use crate::error::Error;
-use crate::ids::UserId;
-use crate::mail::{Message, outbox};
+use crate::notifications::email::{Message, outbox};
+use crate::values::ids::UserId;
 
 /// Tells a person something, in the caller's transaction.
 ///

@@ -7,11 +7,13 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::auth::OrgRole;
-use crate::http::one_of;
-use crate::ids::{ApiKeyId, EmailChangeId, InvitationId, JoinRequestId, NotificationId, OrgId, SessionId, UserId};
-use crate::locale::Locale;
+use crate::values::ids::{
+    ApiKeyId, EmailChangeId, InvitationId, JoinRequestId, NotificationId, OrgId, SessionId, UserId,
+};
+use crate::values::locale::Locale;
+use crate::values::string_enum;
 
-one_of! {
+string_enum! {
     /// The types of notifications; the words are those of [`Notice`].
     pub enum NotificationType {
         /// News of the platform or of an organisation.
@@ -61,7 +63,7 @@ impl NotificationType {
     }
 }
 
-one_of! {
+string_enum! {
     /// Whether a notification was read.
     pub enum NotificationState {
         /// Not yet.
@@ -186,7 +188,7 @@ mod instant {
     use chrono::{DateTime, Utc};
     use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
 
-    use crate::http::Timestamp;
+    use crate::values::Timestamp;
 
     pub fn serialize<S: Serializer>(instant: &DateTime<Utc>, serializer: S) -> Result<S::Ok, S::Error> {
         Timestamp(*instant).serialize(serializer)

@@ -8,8 +8,8 @@ use super::store;
 use crate::auth::Caller;
 use crate::error::Error;
 use crate::http::Precondition;
-use crate::ids::{NotificationId, OrgId, UserId};
-use crate::mail::Message;
+use crate::notifications::email::Message;
+use crate::values::ids::{NotificationId, OrgId, UserId};
 
 /// How long what was read or resolved is kept,
 const KEEP_DONE: TimeDelta = TimeDelta::days(90);

@@ -7,20 +7,18 @@ use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::hub::Centre;
 use super::model::{Action, Notification, NotificationState, NotificationType};
 use super::operations;
 use super::store::{self, Filter};
-use super::words::Words;
+use super::stream::Centre;
+use super::text::Words;
 use crate::auth::{Caller, NotificationsRead, Session};
 use crate::error::{Error, FieldCode, Invalid};
-use crate::http::{
-    Answer, Change, Cursors, FromMembers, Idempotent, Input, Invalids, Member, Members, PageQuery, Path, Precondition,
-    Timestamp,
-};
-use crate::ids::NotificationId;
+use crate::http::{ApiResponse, Cursors, Idempotent, PageQuery, Path, Precondition, RequestInput};
 use crate::request_type;
 use crate::state::State;
+use crate::values::ids::NotificationId;
+use crate::values::{FieldValue, Fields, FromFields, Invalids, Patch, Timestamp};
 
 /// The routes of this slice; what is fixed comes before what is an id.
 pub fn router(routes: &mut ServiceConfig) {
@@ -105,11 +103,11 @@ struct ListNotificationsQuery {
     page: PageQuery,
 }
 
-impl FromMembers for ListNotificationsQuery {
-    fn from_members(members: &mut Members) -> Option<Self> {
-        let state = members.take("state");
-        let kind = members.take("type");
-        let page = PageQuery::from_members(members);
+impl FromFields for ListNotificationsQuery {
+    fn from_fields(fields: &mut Fields) -> Option<Self> {
+        let state = fields.take("state");
+        let kind = fields.take("type");
+        let page = PageQuery::from_fields(fields);
         Some(Self {
             state: state?,
             kind: kind?,
@@ -129,10 +127,10 @@ impl FromMembers for ListNotificationsQuery {
 #[get("/notifications")]
 async fn list_notifications(
     caller: Caller<NotificationsRead>,
-    input: Input,
+    input: RequestInput,
     state: web::Data<State>,
     centre: web::Data<Centre>,
-) -> Result<Answer, Error> {
+) -> Result<ApiResponse, Error> {
     let query: ListNotificationsQuery = input.query()?;
     let (user_id, limit) = (caller.user_id, query.page.limit);
     let filter = Filter {
@@ -151,7 +149,7 @@ async fn list_notifications(
     let page = cursors
         .page(rows, limit, |row| row.id)?
         .map(|row| NotificationResponse::of(row, &centre.words, caller.now()));
-    Answer::ok(&NotificationPageResponse {
+    ApiResponse::ok(&NotificationPageResponse {
         data: page.data,
         next_cursor: page.next_cursor,
         unread_count,
@@ -164,7 +162,7 @@ request_type! {
     pub struct UpdateNotificationRequest {
         /// Whether it is read.
         #[schema(value_type = NotificationState, required = false)]
-        pub state: Change<NotificationState>,
+        pub state: Patch<NotificationState>,
     }
 }
 
@@ -183,10 +181,10 @@ async fn update_notification(
     caller: Caller<Session>,
     Path(id): Path<NotificationId>,
     precondition: Precondition,
-    input: Input,
+    input: RequestInput,
     state: web::Data<State>,
     centre: web::Data<Centre>,
-) -> Result<Answer, Error> {
+) -> Result<ApiResponse, Error> {
     let user_id = caller.user_id;
     // Who has no such notification is told so before what they sent is looked at.
     let found = state
@@ -204,7 +202,7 @@ async fn update_notification(
         })
         .await?;
     let version = notification.version();
-    Ok(Answer::ok(&NotificationResponse::of(notification, &centre.words, now))?.etag(version))
+    Ok(ApiResponse::ok(&NotificationResponse::of(notification, &centre.words, now))?.etag(version))
 }
 
 /// Mark all notifications read
@@ -216,14 +214,14 @@ async fn update_notification(
 async fn read_all_notifications(
     caller: Caller<Session>,
     idempotent: Idempotent,
-    input: Input,
+    input: RequestInput,
     state: web::Data<State>,
 ) -> Result<HttpResponse, Error> {
     input.none().await?;
     idempotent
         .transaction(&state.db, move |connection| {
             store::read_all(connection, caller.now(), caller.user_id)?;
-            Ok(Answer::no_content())
+            Ok(ApiResponse::no_content())
         })
         .await
 }
@@ -238,9 +236,9 @@ async fn read_all_notifications(
 async fn delete_notification(
     caller: Caller<Session>,
     Path(id): Path<NotificationId>,
-    input: Input,
+    input: RequestInput,
     state: web::Data<State>,
-) -> Result<Answer, Error> {
+) -> Result<ApiResponse, Error> {
     let user_id = caller.user_id;
     let found = state
         .db
@@ -253,14 +251,14 @@ async fn delete_notification(
         .db
         .transaction(move |connection| operations::delete(connection, user_id, id))
         .await?;
-    Ok(Answer::no_content())
+    Ok(ApiResponse::no_content())
 }
 
 /// Which notifications come by mail as well, by type.
 #[derive(Clone, Debug, Default)]
 pub struct MailPreferences(Vec<(NotificationType, bool)>);
 
-impl Member for MailPreferences {
+impl FieldValue for MailPreferences {
     fn parse(value: Value) -> Result<Self, Invalids> {
         let Value::Object(members) = value else {
             return Err(Invalid::new(FieldCode::InvalidType, "Must be an object.").into());
@@ -325,15 +323,15 @@ impl NotificationPreferencesResponse {
 #[get("/notifications/preferences")]
 async fn get_notification_preferences(
     caller: Caller<Session>,
-    input: Input,
+    input: RequestInput,
     state: web::Data<State>,
-) -> Result<Answer, Error> {
+) -> Result<ApiResponse, Error> {
     input.none().await?;
     let preferences = state
         .db
         .run(move |connection| operations::preferences(connection, caller.user_id))
         .await?;
-    Answer::ok(&NotificationPreferencesResponse::of(preferences))
+    ApiResponse::ok(&NotificationPreferencesResponse::of(preferences))
 }
 
 /// Choose which notifications come by mail
@@ -347,9 +345,9 @@ async fn get_notification_preferences(
 #[put("/notifications/preferences")]
 async fn replace_notification_preferences(
     caller: Caller<Session>,
-    input: Input,
+    input: RequestInput,
     state: web::Data<State>,
-) -> Result<Answer, Error> {
+) -> Result<ApiResponse, Error> {
     let request: ReplaceNotificationPreferencesRequest = input.json().await?;
     let preferences = state
         .db
@@ -364,5 +362,5 @@ async fn replace_notification_preferences(
             operations::preferences(connection, caller.user_id)
         })
         .await?;
-    Answer::ok(&NotificationPreferencesResponse::of(preferences))
+    ApiResponse::ok(&NotificationPreferencesResponse::of(preferences))
 }

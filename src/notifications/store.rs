@@ -11,8 +11,8 @@ use uuid::Uuid;
 use super::model::{Notice, Notification, NotificationState, NotificationType, Subject};
 use crate::db::schema::{email_changes, invitations, mail_opt_outs, notifications, users};
 use crate::error::Error;
-use crate::ids::{NotificationId, OrgId, UserId};
-use crate::mail::Message;
+use crate::notifications::email::Message;
+use crate::values::ids::{NotificationId, OrgId, UserId};
 
 /// The least id of an instant: ids sort by when they were made.
 pub fn first_id(at: DateTime<Utc>) -> Uuid {

@@ -9,8 +9,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 use diesel::pg::PgConnection;
 
 use crate::error::{Code, Error};
-use crate::ids::{EmailChangeId, InvitationId, OneTimeTokenId, RegistrationId, UserId};
 use crate::secret::{Purpose, ServerSecret, Token};
+use crate::values::ids::{EmailChangeId, InvitationId, OneTimeTokenId, RegistrationId, UserId};
 
 /// What a link acts on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,8 +7,8 @@ use diesel::prelude::*;
 use super::Target;
 use crate::db::schema::one_time_tokens as table;
 use crate::error::Error;
-use crate::ids::{EmailChangeId, InvitationId, OneTimeTokenId, RegistrationId, UserId};
 use crate::secret::{Purpose, TokenHash};
+use crate::values::ids::{EmailChangeId, InvitationId, OneTimeTokenId, RegistrationId, UserId};
 
 type Columns = (
     Option<RegistrationId>,

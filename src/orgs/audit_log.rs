@@ -2,13 +2,13 @@
 
 use actix_web::{get, web};
 
-use super::{OrgAct, OrgCaller};
+use super::{OrgCaller, OrgPermission};
 use crate::audit::{self, AuditFilterQuery, AuditRecordResponse, Log};
 use crate::auth::{Caller, Session};
 use crate::error::Error;
-use crate::http::{Answer, Input, Page, PageQuery, Path};
-use crate::ids::OrgId;
+use crate::http::{ApiResponse, Page, PageQuery, Path, RequestInput};
 use crate::state::State;
+use crate::values::ids::OrgId;
 
 /// List what happened in an organisation
 ///
@@ -22,10 +22,10 @@ use crate::state::State;
 pub async fn list_org_audit_log(
     caller: Caller<Session>,
     Path(org_id): Path<OrgId>,
-    input: Input,
+    input: RequestInput,
     state: web::Data<State>,
-) -> Result<Answer, Error> {
-    OrgCaller::check(&state, &caller, org_id, OrgAct::ReadAuditLog).await?;
+) -> Result<ApiResponse, Error> {
+    OrgCaller::check(&state, &caller, org_id, OrgPermission::ReadAuditLog).await?;
     let query: AuditFilterQuery = input.query()?;
-    Answer::ok(&audit::list(&state, Log::Org(org_id), &query).await?)
+    ApiResponse::ok(&audit::list(&state, Log::Org(org_id), &query).await?)
 }

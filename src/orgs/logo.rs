@@ -5,14 +5,14 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::operations;
-use super::permissions::{OrgAct, OrgCaller};
+use super::permissions::{OrgCaller, OrgPermission};
 use crate::auth::{Caller, Session};
 use crate::error::Error;
-use crate::http::{Answer, Input, Path};
-use crate::ids::OrgId;
+use crate::http::{ApiResponse, Path, RequestInput};
 use crate::images;
-use crate::picture;
+use crate::images::resize;
 use crate::state::State;
+use crate::values::ids::OrgId;
 
 /// Where a logo is to be had.
 #[derive(Serialize, ToSchema)]
@@ -37,20 +37,20 @@ pub struct LogoResponse {
 pub(super) async fn put_logo(
     caller: Caller<Session>,
     Path(org_id): Path<OrgId>,
-    input: Input,
+    input: RequestInput,
     state: web::Data<State>,
-) -> Result<Answer, Error> {
-    OrgCaller::check(&state, &caller, org_id, OrgAct::ReplaceLogo).await?;
-    let content = input.bytes(picture::MEDIA_TYPES, picture::MAX_BYTES).await?;
+) -> Result<ApiResponse, Error> {
+    OrgCaller::check(&state, &caller, org_id, OrgPermission::ReplaceLogo).await?;
+    let content = input.bytes(resize::MEDIA_TYPES, resize::MAX_BYTES).await?;
     let webp = state.painter.paint(content).await?;
     let id = state
         .db
         .transaction(move |connection| {
-            operations::replace_logo(connection, &caller, org_id, OrgAct::ReplaceLogo, Some(&webp))
+            operations::replace_logo(connection, &caller, org_id, OrgPermission::ReplaceLogo, Some(&webp))
         })
         .await?;
     let id = id.ok_or_else(|| Error::internal("no image was kept"))?;
-    Answer::ok(&LogoResponse {
+    ApiResponse::ok(&LogoResponse {
         logo_url: images::url(&state.config, id),
     })
 }
@@ -67,14 +67,16 @@ pub(super) async fn put_logo(
 pub(super) async fn delete_logo(
     caller: Caller<Session>,
     Path(org_id): Path<OrgId>,
-    input: Input,
+    input: RequestInput,
     state: web::Data<State>,
-) -> Result<Answer, Error> {
-    OrgCaller::check(&state, &caller, org_id, OrgAct::DeleteLogo).await?;
+) -> Result<ApiResponse, Error> {
+    OrgCaller::check(&state, &caller, org_id, OrgPermission::DeleteLogo).await?;
     input.none().await?;
     state
         .db
-        .transaction(move |connection| operations::replace_logo(connection, &caller, org_id, OrgAct::DeleteLogo, None))
+        .transaction(move |connection| {
+            operations::replace_logo(connection, &caller, org_id, OrgPermission::DeleteLogo, None)
+        })
         .await?;
-    Ok(Answer::no_content())
+    Ok(ApiResponse::no_content())
 }

@@ -9,7 +9,11 @@
 //! an organisation is without owner; that somebody becomes owner or admin by another's than an owner's will.
 
 mod audit_log;
+pub mod invitations;
+pub mod join_requests;
 mod logo;
+pub mod members;
+pub mod membership;
 mod model;
 mod operations;
 mod permissions;
@@ -18,5 +22,5 @@ mod store;
 
 pub use model::{JoinPolicy, Org, OrgBriefResponse, Slug};
 pub use operations::{OrgView, end, find_by_slug, find_org, view};
-pub use permissions::{OrgAct, OrgCaller, lock, may_decide_about};
+pub use permissions::{OrgCaller, OrgPermission, lock, may_decide_about};
 pub use routes::{OrgResponse, router};

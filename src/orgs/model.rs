@@ -8,8 +8,8 @@ use unicode_normalization::char::is_combining_mark;
 use utoipa::ToSchema;
 
 use crate::error::{FieldCode, Invalid};
-use crate::http::{clean_line, clean_text, one_of};
-use crate::ids::{ImageId, OrgId};
+use crate::values::ids::{ImageId, OrgId};
+use crate::values::{clean_line, clean_text, string_enum};
 
 /// Slugs that would be taken for the service itself, or that stand in its paths and in those of frontends.
 const RESERVED_SLUGS: &[&str] = &[
@@ -64,7 +64,7 @@ const RESERVED_SLUGS: &[&str] = &[
     "www",
 ];
 
-one_of! {
+string_enum! {
     /// How people come into an organisation.
     pub enum JoinPolicy {
         /// Only by an invitation.

@@ -3,20 +3,21 @@
 use diesel::pg::PgConnection;
 
 use super::model::{Description, JoinPolicy, Org, OrgName, Slug};
-use super::permissions::{OrgAct, OrgCaller};
+use super::permissions::{OrgCaller, OrgPermission};
 use super::store::{self, Joined, NewOrg, OrgChange};
 use crate::audit::{self, Entry};
 use crate::auth::{Caller, OrgRole};
 use crate::db::violated_constraint;
 use crate::error::{Code, Error};
-use crate::http::{Change, Cursors, Page, PageQuery, Precondition};
-use crate::ids::{ImageId, OrgId};
+use crate::http::{Cursors, Page, PageQuery, Precondition};
 use crate::images;
-use crate::locale::Locale;
-use crate::mail::Message;
-use crate::memberships;
+use crate::notifications::email::Message;
 use crate::notifications::{self, Notice, Recipient};
+use crate::orgs::membership;
 use crate::secret::ServerSecret;
+use crate::values::Patch;
+use crate::values::ids::{ImageId, OrgId};
+use crate::values::locale::Locale;
 
 /// How many numbers are tried behind a name's slug before chance decides.
 const NUMBERED: u32 = 5;
@@ -69,7 +70,7 @@ pub fn create<P>(connection: &mut PgConnection, caller: &Caller<P>, draft: &OrgD
         }
         None => insert_under_own_name(connection, caller, &draft.name, &new)?,
     };
-    memberships::begin(connection, now, org.id, caller.user_id, OrgRole::Owner)?;
+    membership::begin(connection, now, org.id, caller.user_id, OrgRole::Owner)?;
     audit::record(connection, about(caller, "org.created", &org))?;
     Ok(OrgView {
         org,
@@ -131,7 +132,7 @@ pub fn list<P>(
 
 /// The organisation, as the caller sees it.
 pub fn read<P>(connection: &mut PgConnection, caller: &Caller<P>, id: OrgId) -> Result<OrgView, Error> {
-    let member = OrgCaller::require(connection, caller, id, OrgAct::ReadOrg)?;
+    let member = OrgCaller::require(connection, caller, id, OrgPermission::ReadOrg)?;
     let org = find_org(connection, id)?;
     view(connection, &member, org)
 }
@@ -151,10 +152,10 @@ pub fn view(connection: &mut PgConnection, member: &OrgCaller, org: Org) -> Resu
 
 /// What `PATCH /orgs/{org_id}` can change.
 pub struct OrgChanges {
-    pub name: Change<OrgName>,
-    pub slug: Change<Slug>,
-    pub description: Change<Option<Description>>,
-    pub join_policy: Change<JoinPolicy>,
+    pub name: Patch<OrgName>,
+    pub slug: Patch<Slug>,
+    pub description: Patch<Option<Description>>,
+    pub join_policy: Patch<JoinPolicy>,
 }
 
 /// Changes what an organisation says of itself.
@@ -165,7 +166,7 @@ pub fn update<P>(
     precondition: &Precondition,
     changes: OrgChanges,
 ) -> Result<OrgView, Error> {
-    let member = OrgCaller::require_locked(connection, caller, id, OrgAct::UpdateOrg)?;
+    let member = OrgCaller::require_locked(connection, caller, id, OrgPermission::UpdateOrg)?;
     let org = find_org(connection, id)?;
     precondition.check(org.version)?;
     let change = OrgChange {
@@ -231,7 +232,7 @@ pub fn delete<P>(
     precondition: &Precondition,
 ) -> Result<(), Error> {
     let now = caller.now();
-    OrgCaller::require_locked(connection, caller, id, OrgAct::DeleteOrg)?;
+    OrgCaller::require_locked(connection, caller, id, OrgPermission::DeleteOrg)?;
     let org = find_org(connection, id)?;
     precondition.check(org.version)?;
     let others = store::others(connection, id, caller.user_id)?;
@@ -263,7 +264,7 @@ pub fn replace_logo<P>(
     connection: &mut PgConnection,
     caller: &Caller<P>,
     id: OrgId,
-    act: OrgAct,
+    act: OrgPermission,
     webp: Option<&[u8]>,
 ) -> Result<Option<ImageId>, Error> {
     OrgCaller::require_locked(connection, caller, id, act)?;

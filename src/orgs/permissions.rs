@@ -6,17 +6,17 @@ use diesel::pg::PgConnection;
 use super::store;
 use crate::auth::{Caller, OrgRole};
 use crate::error::{Code, Error};
-use crate::ids::OrgId;
-use crate::memberships::{self, Membership};
+use crate::orgs::membership::{self, Membership};
 use crate::state::State;
+use crate::values::ids::OrgId;
 
 macro_rules! acts {
     ($($(#[$doc:meta])+ $act:ident: $role:ident, $method:literal $path:literal;)+) => {
         /// Something a member may do in an organisation, if their role is high enough.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum OrgAct { $($(#[$doc])+ $act,)+ }
+        pub enum OrgPermission { $($(#[$doc])+ $act,)+ }
 
-        impl OrgAct {
+        impl OrgPermission {
             /// Every act.
             pub const ALL: &'static [Self] = &[$(Self::$act,)+];
 
@@ -105,12 +105,12 @@ impl OrgCaller {
         connection: &mut PgConnection,
         caller: &Caller<P>,
         org_id: OrgId,
-        act: OrgAct,
+        act: OrgPermission,
     ) -> Result<Self, Error> {
         if caller.is_bound_elsewhere(org_id) {
             return Err(Error::not_found());
         }
-        let membership = memberships::require(connection, org_id, caller.user_id)?;
+        let membership = membership::require(connection, org_id, caller.user_id)?;
         let caller = Self { membership };
         caller.permit(act)?;
         Ok(caller)
@@ -125,7 +125,7 @@ impl OrgCaller {
         connection: &mut PgConnection,
         caller: &Caller<P>,
         org_id: OrgId,
-        act: OrgAct,
+        act: OrgPermission,
     ) -> Result<Self, Error> {
         lock(connection, org_id)?;
         Self::require(connection, caller, org_id, act)
@@ -135,7 +135,7 @@ impl OrgCaller {
     ///
     /// # Errors
     /// As [`OrgCaller::require`].
-    pub async fn check<P>(state: &State, caller: &Caller<P>, org_id: OrgId, act: OrgAct) -> Result<(), Error>
+    pub async fn check<P>(state: &State, caller: &Caller<P>, org_id: OrgId, act: OrgPermission) -> Result<(), Error>
     where
         Caller<P>: Clone + Send + 'static,
     {
@@ -148,7 +148,7 @@ impl OrgCaller {
     ///
     /// # Errors
     /// `forbidden_role`.
-    pub fn permit(&self, act: OrgAct) -> Result<(), Error> {
+    pub fn permit(&self, act: OrgPermission) -> Result<(), Error> {
         if self.role() >= act.min_role() {
             Ok(())
         } else {

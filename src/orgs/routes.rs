@@ -7,17 +7,18 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::model::{Description, JoinPolicy, OrgName, Slug};
 use super::operations::{self, OrgChanges, OrgDraft, OrgView};
-use super::permissions::{OrgAct, OrgCaller};
+use super::permissions::{OrgCaller, OrgPermission};
 use super::{audit_log, logo};
-use crate::accounts;
 use crate::auth::{Caller, OrgRole, OrgsRead, Password, Session};
 use crate::error::Error;
-use crate::http::{Answer, Change, Idempotent, Input, Page, PageQuery, Path, Precondition, Timestamp};
-use crate::ids::OrgId;
+use crate::http::{ApiResponse, Idempotent, Page, PageQuery, Path, Precondition, RequestInput};
 use crate::images;
 use crate::request_type;
 use crate::sessions::{self, TokensResponse};
 use crate::state::State;
+use crate::users;
+use crate::values::ids::OrgId;
+use crate::values::{Patch, Timestamp};
 
 /// The routes of this slice.
 pub fn router(routes: &mut ServiceConfig) {
@@ -84,10 +85,10 @@ impl OrgResponse {
     /// 200, with the entity tag.
     ///
     /// # Errors
-    /// As [`Answer::ok`].
-    pub fn answer(view: OrgView, state: &State) -> Result<Answer, Error> {
+    /// As [`ApiResponse::ok`].
+    pub fn answer(view: OrgView, state: &State) -> Result<ApiResponse, Error> {
         let version = view.org.version;
-        Ok(Answer::ok(&Self::new(view, state))?.etag(version))
+        Ok(ApiResponse::ok(&Self::new(view, state))?.etag(version))
     }
 }
 
@@ -119,7 +120,7 @@ request_type! {
 async fn create_org(
     caller: Caller<Session>,
     idempotent: Idempotent,
-    input: Input,
+    input: RequestInput,
     state: web::Data<State>,
 ) -> Result<HttpResponse, Error> {
     let request: CreateOrgRequest = input.json().await?;
@@ -134,7 +135,7 @@ async fn create_org(
         .transaction(&state.db, move |connection| {
             let view = operations::create(connection, &caller, &draft)?;
             let (path, version) = (format!("/orgs/{}", view.org.id), view.org.version);
-            Ok(Answer::created(&shown.config, &path, &OrgResponse::new(view, &shown))?.etag(version))
+            Ok(ApiResponse::created(&shown.config, &path, &OrgResponse::new(view, &shown))?.etag(version))
         })
         .await
 }
@@ -148,14 +149,18 @@ async fn create_org(
     responses((status = 200, description = "The organisations the caller is a member of", body = Page<OrgResponse>)),
 )]
 #[get("/orgs")]
-async fn list_orgs(caller: Caller<OrgsRead>, input: Input, state: web::Data<State>) -> Result<Answer, Error> {
+async fn list_orgs(
+    caller: Caller<OrgsRead>,
+    input: RequestInput,
+    state: web::Data<State>,
+) -> Result<ApiResponse, Error> {
     let query: PageQuery = input.query()?;
     let secret = state.secret.clone();
     let page = state
         .db
         .run(move |connection| operations::list(connection, &secret, &caller, &query))
         .await?;
-    Answer::ok(&page.map(|view| OrgResponse::new(view, &state)))
+    ApiResponse::ok(&page.map(|view| OrgResponse::new(view, &state)))
 }
 
 /// See an organisation
@@ -168,9 +173,9 @@ async fn list_orgs(caller: Caller<OrgsRead>, input: Input, state: web::Data<Stat
 async fn get_org(
     caller: Caller<Session>,
     Path(org_id): Path<OrgId>,
-    input: Input,
+    input: RequestInput,
     state: web::Data<State>,
-) -> Result<Answer, Error> {
+) -> Result<ApiResponse, Error> {
     let view = state
         .db
         .run(move |connection| operations::read(connection, &caller, org_id))
@@ -185,16 +190,16 @@ request_type! {
     pub struct UpdateOrgRequest {
         /// What it is called.
         #[schema(value_type = OrgName, required = false)]
-        pub name: Change<OrgName>,
+        pub name: Patch<OrgName>,
         /// Its unique short name: lower case is made of it.
         #[schema(value_type = Slug, required = false)]
-        pub slug: Change<Slug>,
+        pub slug: Patch<Slug>,
         /// What it says of itself; null for nothing.
         #[schema(value_type = Option<Description>, required = false)]
-        pub description: Change<Option<Description>>,
+        pub description: Patch<Option<Description>>,
         /// How people come into it.
         #[schema(value_type = JoinPolicy, required = false)]
-        pub join_policy: Change<JoinPolicy>,
+        pub join_policy: Patch<JoinPolicy>,
     }
 }
 
@@ -211,10 +216,10 @@ async fn update_org(
     caller: Caller<Session>,
     Path(org_id): Path<OrgId>,
     precondition: Precondition,
-    input: Input,
+    input: RequestInput,
     state: web::Data<State>,
-) -> Result<Answer, Error> {
-    OrgCaller::check(&state, &caller, org_id, OrgAct::UpdateOrg).await?;
+) -> Result<ApiResponse, Error> {
+    OrgCaller::check(&state, &caller, org_id, OrgPermission::UpdateOrg).await?;
     let UpdateOrgRequest {
         name,
         slug,
@@ -258,18 +263,18 @@ async fn delete_org(
     caller: Caller<Session>,
     Path(org_id): Path<OrgId>,
     precondition: Precondition,
-    input: Input,
+    input: RequestInput,
     state: web::Data<State>,
-) -> Result<Answer, Error> {
-    OrgCaller::check(&state, &caller, org_id, OrgAct::DeleteOrg).await?;
+) -> Result<ApiResponse, Error> {
+    OrgCaller::check(&state, &caller, org_id, OrgPermission::DeleteOrg).await?;
     let request: DeleteOrgRequest = input.optional_json().await?;
-    accounts::require_fresh(&state, &caller, request.current_password).await?;
+    users::require_fresh(&state, &caller, request.current_password).await?;
     state
         .db
         .transaction(move |connection| operations::delete(connection, &caller, org_id, &precondition))
         .await?;
     state.mail_waiting.notify_one();
-    Ok(Answer::no_content())
+    Ok(ApiResponse::no_content())
 }
 
 /// Act in an organisation
@@ -284,15 +289,15 @@ async fn delete_org(
 async fn switch_org(
     caller: Caller<Session>,
     Path(org_id): Path<OrgId>,
-    input: Input,
+    input: RequestInput,
     state: web::Data<State>,
-) -> Result<Answer, Error> {
-    OrgCaller::check(&state, &caller, org_id, OrgAct::SwitchOrg).await?;
+) -> Result<ApiResponse, Error> {
+    OrgCaller::check(&state, &caller, org_id, OrgPermission::SwitchOrg).await?;
     input.none().await?;
     let (id, now) = (caller.session_id()?, caller.now());
     let grant = state
         .db
         .transaction(move |connection| sessions::switch_org(connection, &caller, id, org_id))
         .await?;
-    Answer::ok(&grant.tokens(now, &state.tokens, &state.secret)?)
+    ApiResponse::ok(&grant.tokens(now, &state.tokens, &state.secret)?)
 }

@@ -10,7 +10,7 @@ use diesel::prelude::*;
 use super::model::{JoinPolicy, Org};
 use crate::db::schema::{memberships, orgs, sessions, users};
 use crate::error::Error;
-use crate::ids::{ImageId, OrgId, UserId};
+use crate::values::ids::{ImageId, OrgId, UserId};
 
 pub fn find(connection: &mut PgConnection, id: OrgId) -> Result<Option<Org>, Error> {
     Ok(orgs::table

@@ -8,13 +8,13 @@
 //! What must never happen: that an ended session, a disabled person or a lost membership is good for anything on the next
 //! request; that two refreshes of one token yield two chains.
 
+mod authenticate;
 mod model;
 mod operations;
 mod routes;
-mod standing;
 mod store;
 
+pub use authenticate::look_up;
 pub use model::{EndReason, Grant, TokensResponse};
 pub use operations::{end_all, end_others, live_among, switch_org};
 pub use routes::router;
-pub use standing::look_up;

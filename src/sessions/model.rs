@@ -8,10 +8,10 @@ use utoipa::ToSchema;
 
 use crate::auth::{AccessTokens, PlatformRole};
 use crate::error::Error;
-use crate::http::Timestamp;
-use crate::ids::{OrgId, RefreshTokenId, SessionId, UserId};
-use crate::memberships::OrgSummary;
+use crate::orgs::membership::OrgSummary;
 use crate::secret::{Purpose, ServerSecret, Token};
+use crate::values::Timestamp;
+use crate::values::ids::{OrgId, RefreshTokenId, SessionId, UserId};
 
 /// A session ends when it was not refreshed for this long,
 pub const IDLE_LIFETIME: TimeDelta = TimeDelta::days(30);

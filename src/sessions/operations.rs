@@ -7,19 +7,19 @@ use diesel::pg::PgConnection;
 
 use super::model::{EndReason, Grant, RETRY_WINDOW, Session};
 use super::store::{self, NewSession, RefreshToken};
-use crate::accounts::{self, User};
+use crate::account;
 use crate::audit::{self, Entry};
-use crate::auth::{
-    Account, Acting, Authenticated, Caller, Claims, Credential, OrgRole, Password, PlatformRole, SessionStanding,
-};
+use crate::auth::{ActiveOrg, Caller, Claims, Credential, OrgRole, Password, PlatformRole, Principal, ThrottleKey};
+use crate::credential_cache::ResolvedSession;
 use crate::error::{Code, Error};
 use crate::http::Client;
-use crate::ids::{OrgId, RefreshTokenId, SessionId, UserId};
-use crate::mail::Message;
-use crate::memberships::{self, OrgSummary};
+use crate::notifications::email::Message;
 use crate::notifications::{self, Notice};
+use crate::orgs::membership::{self, OrgSummary};
 use crate::secret::{ServerSecret, Token};
 use crate::state::State;
+use crate::users::{self, User};
+use crate::values::ids::{OrgId, RefreshTokenId, SessionId, UserId};
 
 /// A program not seen for this long is a new one.
 const DEVICE_MEMORY: TimeDelta = TimeDelta::days(90);
@@ -29,7 +29,7 @@ const DEVICE_MEMORY: TimeDelta = TimeDelta::days(90);
 ///
 /// # Errors
 /// When the database fails.
-pub fn find_standing(connection: &mut PgConnection, claims: &Claims) -> Result<Option<SessionStanding>, Error> {
+pub fn find_standing(connection: &mut PgConnection, claims: &Claims) -> Result<Option<ResolvedSession>, Error> {
     let Some(found) = store::find_authentication(connection, claims.sid, claims.org_id)? else {
         return Ok(None);
     };
@@ -42,10 +42,10 @@ pub fn find_standing(connection: &mut PgConnection, claims: &Claims) -> Result<O
         (Some(_), None) => return Ok(None),
         (Some(org_id), Some((id, role, disabled_services))) => {
             let role = OrgRole::stored(&role);
-            (Some(Acting { org_id, role }), disabled_services, Some(id))
+            (Some(ActiveOrg { org_id, role }), disabled_services, Some(id))
         }
     };
-    let authenticated = Authenticated {
+    let authenticated = Principal {
         user_id: session.user_id,
         name: found.username.clone().unwrap_or(found.email),
         username: found.username,
@@ -57,7 +57,7 @@ pub fn find_standing(connection: &mut PgConnection, claims: &Claims) -> Result<O
             authenticated_at: session.authenticated_at,
         },
     };
-    Ok(Some(SessionStanding {
+    Ok(Some(ResolvedSession {
         id: session.id,
         authenticated: Arc::new(authenticated),
         membership_id,
@@ -90,10 +90,10 @@ pub async fn log_in(state: &State, client: Client, attempt: Login) -> Result<Gra
     let (user, account) = state
         .db
         .transaction(move |connection| {
-            let user = accounts::find_by_login(connection, &login)?;
+            let user = users::find_by_login(connection, &login)?;
             let account = match &user {
-                Some(user) => Account::of_user(&secret, user.id),
-                None => Account::of_nobody(&secret, &login),
+                Some(user) => ThrottleKey::of_user(&secret, user.id),
+                None => ThrottleKey::of_nobody(&secret, &login),
             };
             throttle.admit(connection, looker.now, &account, looker.ip)?;
             Ok((user, account))
@@ -108,7 +108,7 @@ pub async fn log_in(state: &State, client: Client, attempt: Login) -> Result<Gra
         // As much work whether or not there is an open sign-up.
         let registered = state
             .db
-            .run(move |connection| accounts::registered_hash(connection, client.now, &email))
+            .run(move |connection| account::registered_hash(connection, client.now, &email))
             .await?;
         let signs_up = state.hasher.verify(password, registered).await?;
         return Err(refuse(state, client, account, (is_proven, signs_up)).await?);
@@ -150,7 +150,7 @@ pub async fn log_in(state: &State, client: Client, attempt: Login) -> Result<Gra
 async fn refuse(
     state: &State,
     client: Client,
-    account: Account,
+    account: ThrottleKey,
     (is_proven, signs_up): (bool, bool),
 ) -> Result<Error, Error> {
     if signs_up {
@@ -182,7 +182,7 @@ fn begin(
 ) -> Result<(Grant, bool), Error> {
     let now = client.now;
     // Between the look at the hash and this lock the password may have been changed, or the person disabled.
-    let user = accounts::find_user_for_update(connection, seen.id).map_err(|_| Error::new(Code::InvalidCredentials))?;
+    let user = users::lock(connection, seen.id).map_err(|_| Error::new(Code::InvalidCredentials))?;
     if user.password_hash != seen.password_hash {
         return Err(Error::new(Code::InvalidCredentials));
     }
@@ -244,12 +244,12 @@ fn grant(session: &Session, user: &User, org: Option<OrgSummary>, refresh_token_
 /// The organisation somebody asked to act in.
 fn wanted(connection: &mut PgConnection, org_id: Option<OrgId>, user_id: UserId) -> Result<OrgSummary, Error> {
     let org_id = org_id.ok_or_else(Error::not_found)?;
-    Ok(memberships::require(connection, org_id, user_id)?.summary())
+    Ok(membership::require(connection, org_id, user_id)?.summary())
 }
 
 fn summary(connection: &mut PgConnection, org_id: Option<OrgId>, user_id: UserId) -> Result<Option<OrgSummary>, Error> {
     let Some(org_id) = org_id else { return Ok(None) };
-    Ok(memberships::find(connection, org_id, user_id)?.map(|membership| membership.summary()))
+    Ok(membership::find(connection, org_id, user_id)?.map(|membership| membership.summary()))
 }
 
 /// What came of presenting a refresh token. That it was one too old must be kept, so it is no error to the transaction.
@@ -272,7 +272,7 @@ pub fn refresh(
     let now = client.now;
     let invalid = || Error::new(Code::InvalidToken);
     let (session, token) = store::lock_by_refresh_token(connection, &token.hash())?.ok_or_else(invalid)?;
-    let user = accounts::find_user(connection, session.user_id).map_err(|_| invalid())?;
+    let user = users::find(connection, session.user_id).map_err(|_| invalid())?;
     if !session.is_live(now) || user.disabled_at.is_some() {
         return Err(invalid());
     }
@@ -340,7 +340,7 @@ pub fn log_out_with(connection: &mut PgConnection, client: &Client, token: &Toke
         session.id,
         EndReason::LoggedOut,
     )? {
-        let user = accounts::find_user(connection, session.user_id)?;
+        let user = users::find(connection, session.user_id)?;
         let entry = Entry::by_user(client, user.id, user.name(), "session.ended");
         audit::record(connection, entry.object("session", session.id.uuid(), None))?;
     }
@@ -428,7 +428,7 @@ pub fn list(connection: &mut PgConnection, now: DateTime<Utc>, user_id: UserId) 
 pub fn reauthenticate<P>(connection: &mut PgConnection, caller: &Caller<P>, id: SessionId) -> Result<Grant, Error> {
     let session =
         store::set_authenticated(connection, caller.now(), id)?.ok_or_else(|| Error::new(Code::InvalidToken))?;
-    let user = accounts::find_user(connection, caller.user_id)?;
+    let user = users::find(connection, caller.user_id)?;
     let org = summary(connection, caller.org.map(|acting| acting.org_id), caller.user_id)?;
     audit::record(
         connection,
@@ -447,11 +447,11 @@ pub fn switch_org<P>(
     session_id: SessionId,
     org_id: OrgId,
 ) -> Result<Grant, Error> {
-    let org = memberships::require(connection, org_id, caller.user_id)?.summary();
+    let org = membership::require(connection, org_id, caller.user_id)?.summary();
     let session =
         store::set_org(connection, session_id, Some(org_id))?.ok_or_else(|| Error::new(Code::InvalidToken))?;
     store::set_last_org(connection, caller.user_id, Some(org_id))?;
-    let user = accounts::find_user(connection, caller.user_id)?;
+    let user = users::find(connection, caller.user_id)?;
     audit::record(
         connection,
         Entry::by(caller, "session.org_switched")

@@ -10,15 +10,16 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::model::{EndReason, Grant, Session as SessionRow, TokensResponse};
 use super::operations::{self, Login, Refreshed};
-use crate::accounts;
 use crate::auth::{Caller, Password, Session};
 use crate::error::{Code, Error};
-use crate::http::{Answer, Client, Input, Path, Reference, Timestamp, one_of};
-use crate::ids::{OrgId, SessionId};
-use crate::mail::EmailAddress;
+use crate::http::{ApiResponse, Client, Path, RequestInput};
 use crate::request_type;
 use crate::secret::Token;
 use crate::state::State;
+use crate::users;
+use crate::values::EmailAddress;
+use crate::values::ids::{OrgId, SessionId};
+use crate::values::{IdRef, Timestamp, string_enum};
 
 /// The name of the refresh cookie; the prefix makes browsers insist on `Secure` (RFC 6265bis §4.1.3.1).
 const COOKIE: &str = "__Secure-keyward_refresh";
@@ -35,7 +36,7 @@ pub fn router(routes: &mut ServiceConfig) {
         .service(delete_other_sessions);
 }
 
-one_of! {
+string_enum! {
     /// How the refresh token reaches the client.
     pub enum TokenDelivery {
         /// In the body.
@@ -55,7 +56,7 @@ request_type! {
         pub password: Password,
         /// Where the session acts; absent: where the person last was.
         #[schema(value_type = Option<OrgId>, nullable = false)]
-        pub org_id: Option<Reference<OrgId>>,
+        pub org_id: Option<IdRef<OrgId>>,
         /// How the refresh token is handed over; absent: in the body.
         #[schema(nullable = false)]
         pub token_delivery: Option<TokenDelivery>,
@@ -80,7 +81,7 @@ fn canonical(login: String) -> String {
     responses((status = 200, description = "A session", body = TokensResponse)),
 )]
 #[post("/auth/login")]
-async fn log_in(client: Client, input: Input, state: web::Data<State>) -> Result<HttpResponse, Error> {
+async fn log_in(client: Client, input: RequestInput, state: web::Data<State>) -> Result<HttpResponse, Error> {
     let request: LogInRequest = input.json().await?;
     let now = client.now;
     let org_id = request.org_id.map(|org| org.id().ok());
@@ -164,7 +165,7 @@ request_type! {
         pub refresh_token: Option<String>,
         /// Where the session acts from now on; absent: where it did.
         #[schema(value_type = Option<OrgId>, nullable = false)]
-        pub org_id: Option<Reference<OrgId>>,
+        pub org_id: Option<IdRef<OrgId>>,
     }
 }
 
@@ -180,7 +181,7 @@ request_type! {
 async fn refresh_session(
     client: Client,
     request: HttpRequest,
-    input: Input,
+    input: RequestInput,
     state: web::Data<State>,
 ) -> Result<HttpResponse, Error> {
     let body: RefreshSessionRequest = input.optional_json().await?;
@@ -222,7 +223,7 @@ request_type! {
 async fn log_out(
     client: Client,
     request: HttpRequest,
-    input: Input,
+    input: RequestInput,
     state: web::Data<State>,
 ) -> Result<HttpResponse, Error> {
     let caller = <Caller<Session> as actix_web::FromRequest>::extract(&request).await;
@@ -270,15 +271,19 @@ request_type! {
     responses((status = 200, description = "The session, with a fresh `auth_time`", body = TokensResponse)),
 )]
 #[post("/auth/reauthenticate")]
-async fn reauthenticate(caller: Caller<Session>, input: Input, state: web::Data<State>) -> Result<Answer, Error> {
+async fn reauthenticate(
+    caller: Caller<Session>,
+    input: RequestInput,
+    state: web::Data<State>,
+) -> Result<ApiResponse, Error> {
     let request: ReauthenticateRequest = input.json().await?;
-    accounts::check_password(&state, &caller, request.current_password, "#/current_password").await?;
+    users::check_password(&state, &caller, request.current_password, "#/current_password").await?;
     let (id, now) = (caller.session_id()?, caller.now());
     let grant = state
         .db
         .transaction(move |connection| operations::reauthenticate(connection, &caller, id))
         .await?;
-    Answer::ok(&grant.tokens(now, &state.tokens, &state.secret)?)
+    ApiResponse::ok(&grant.tokens(now, &state.tokens, &state.secret)?)
 }
 
 /// A log-in that is good still.
@@ -316,7 +321,11 @@ pub struct SessionListResponse {
     responses((status = 200, description = "The sessions that are good still", body = SessionListResponse)),
 )]
 #[get("/auth/sessions")]
-async fn list_sessions(caller: Caller<Session>, input: Input, state: web::Data<State>) -> Result<Answer, Error> {
+async fn list_sessions(
+    caller: Caller<Session>,
+    input: RequestInput,
+    state: web::Data<State>,
+) -> Result<ApiResponse, Error> {
     input.none().await?;
     let (now, user_id, current) = (caller.now(), caller.user_id, caller.session_id()?);
     let sessions = state
@@ -332,7 +341,7 @@ async fn list_sessions(caller: Caller<Session>, input: Input, state: web::Data<S
         created_at: session.created_at.into(),
         last_used_at: session.last_used_at.into(),
     };
-    Answer::ok(&SessionListResponse {
+    ApiResponse::ok(&SessionListResponse {
         data: sessions.into_iter().map(shown).collect(),
         next_cursor: None,
     })
@@ -348,15 +357,15 @@ async fn list_sessions(caller: Caller<Session>, input: Input, state: web::Data<S
 async fn delete_session(
     caller: Caller<Session>,
     Path(id): Path<SessionId>,
-    input: Input,
+    input: RequestInput,
     state: web::Data<State>,
-) -> Result<Answer, Error> {
+) -> Result<ApiResponse, Error> {
     input.none().await?;
     state
         .db
         .transaction(move |connection| operations::end(connection, &caller, id, EndReason::EndedByUser))
         .await?;
-    Ok(Answer::no_content())
+    Ok(ApiResponse::no_content())
 }
 
 /// End all other sessions
@@ -367,14 +376,14 @@ async fn delete_session(
 #[delete("/auth/sessions")]
 async fn delete_other_sessions(
     caller: Caller<Session>,
-    input: Input,
+    input: RequestInput,
     state: web::Data<State>,
-) -> Result<Answer, Error> {
+) -> Result<ApiResponse, Error> {
     input.none().await?;
     let id = caller.session_id()?;
     state
         .db
         .transaction(move |connection| operations::end_others(connection, &caller, id, EndReason::EndedByUser))
         .await?;
-    Ok(Answer::no_content())
+    Ok(ApiResponse::no_content())
 }

@@ -11,8 +11,8 @@ use ipnet::IpNet;
 use super::model::{EndReason, LIFETIME, Session};
 use crate::db::schema::{memberships, refresh_tokens, sessions, users};
 use crate::error::Error;
-use crate::ids::{MembershipId, OrgId, RefreshTokenId, SessionId, UserId};
 use crate::secret::{Purpose, ServerSecret, TokenHash};
+use crate::values::ids::{MembershipId, OrgId, RefreshTokenId, SessionId, UserId};
 
 pub struct NewSession<'a> {
     pub user_id: UserId,

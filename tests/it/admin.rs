@@ -1,7 +1,7 @@
 //! Administration: people.
 
 use diesel::connection::SimpleConnection as _;
-use keyward::ids::UserId;
+use keyward::values::ids::UserId;
 use serde_json::{Value, json};
 
 use crate::support::{PASSWORD, Person, TestApp};

@@ -4,7 +4,7 @@ use chrono::TimeDelta;
 use diesel::RunQueryDsl as _;
 use keyward::audit::{Entry, record};
 use keyward::auth::OrgRole;
-use keyward::ids::{Id as _, OrgId, UserId};
+use keyward::values::ids::{Id as _, OrgId, UserId};
 use serde_json::{Value, json};
 
 use crate::support::{PASSWORD, Person, TestApp};

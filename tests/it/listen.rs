@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use diesel::RunQueryDsl as _;
 use diesel::connection::SimpleConnection as _;
-use keyward::db::listen::{Event, Listener};
+use keyward::db::listener::{Event, Listener};
 
 use crate::support::TestApp;
 

@@ -1,5 +1,5 @@
 use chrono::TimeDelta;
-use keyward::worker;
+use keyward::app::worker;
 use serde_json::json;
 
 use super::support::Key;

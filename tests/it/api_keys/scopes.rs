@@ -1,4 +1,4 @@
-use keyward::app::{self, Material};
+use keyward::app::{self, Keystore};
 use keyward::clock::Clock;
 use serde_json::json;
 
@@ -42,7 +42,7 @@ fn a_wrong_file_of_scopes_stops_the_start_in_one_line() {
     let settings = [("KEYWARD_SCOPES_FILE".to_owned(), file.path().to_owned())];
     let config = keyward::config::parse(settings, ["keyward".to_owned()]).unwrap().config;
     let folder = tempfile::tempdir().unwrap();
-    let material = Material::load(&config, folder.path()).unwrap();
+    let material = Keystore::load(&config, folder.path()).unwrap();
     let url = "postgres://nobody@localhost/none".into();
     let error = app::state_of(config, &url, material, Clock::system()).err().unwrap();
     let line = std::error::Error::source(&error).unwrap().to_string();

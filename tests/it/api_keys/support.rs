@@ -1,7 +1,7 @@
 //! What tests of keys are written with.
 
 use diesel::connection::SimpleConnection as _;
-use keyward::ids::OrgId;
+use keyward::values::ids::OrgId;
 use serde_json::{Value, json};
 
 use crate::support::{Call, PASSWORD, Person, TestApp};

@@ -3,5 +3,5 @@ mod document;
 mod failures;
 mod house;
 mod idempotency;
-mod link_pages;
+mod pages;
 mod protocol;

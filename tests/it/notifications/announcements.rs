@@ -1,6 +1,6 @@
 use diesel::connection::SimpleConnection as _;
 use diesel::{QueryableByName, RunQueryDsl as _};
-use keyward::ids::OrgId;
+use keyward::values::ids::OrgId;
 use serde_json::{Value, json};
 
 use crate::support::{Person, TestApp};

@@ -1,8 +1,8 @@
 use chrono::TimeDelta;
 use diesel::connection::SimpleConnection as _;
 use keyward::auth::OrgRole;
-use keyward::ids::{EmailChangeId, InvitationId, JoinRequestId, OrgId, UserId};
 use keyward::notifications::{Notice, Subject, notify, resolve};
+use keyward::values::ids::{EmailChangeId, InvitationId, JoinRequestId, OrgId, UserId};
 use serde_json::{Value, json};
 
 use super::tell;
@@ -286,7 +286,7 @@ async fn a_foreign_notification_is_not_there() {
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     tell(&app, ada.id, "one").await;
     let id = list(&app, &ada, "").await["data"][0]["id"].as_str().unwrap().to_owned();
-    let random = keyward::ids::NotificationId::new(app.state.clock.now()).to_string();
+    let random = keyward::values::ids::NotificationId::new(app.state.clock.now()).to_string();
     for method in ["PATCH", "DELETE"] {
         let ask = |id: &str| {
             app.request(method, &format!("/notifications/{id}"))

@@ -4,8 +4,8 @@ mod preferences;
 mod retention;
 mod stream;
 
-use keyward::ids::UserId;
 use keyward::notifications::{Notice, notify};
+use keyward::values::ids::UserId;
 
 use crate::support::TestApp;
 

@@ -1,6 +1,6 @@
-use keyward::ids::OrgId;
-use keyward::mail::Message;
+use keyward::notifications::email::Message;
 use keyward::notifications::{Notice, Recipient, tell};
+use keyward::values::ids::OrgId;
 use serde_json::{Map, Value, json};
 
 use crate::support::{Person, TestApp};
@@ -113,7 +113,7 @@ async fn who_does_not_want_a_mail_is_told_in_the_centre_alone() {
         let recipient = Recipient {
             user_id: id,
             email: &email,
-            locale: keyward::locale::Locale::En,
+            locale: keyward::values::locale::Locale::En,
         };
         let org_name = "Acme".to_owned();
         let notice = Notice::MemberRemoved {

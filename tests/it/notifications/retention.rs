@@ -1,7 +1,7 @@
 use chrono::TimeDelta;
 use diesel::connection::SimpleConnection as _;
 use diesel::{QueryableByName, RunQueryDsl as _};
-use keyward::worker;
+use keyward::app::worker;
 
 use super::tell;
 use crate::support::TestApp;

@@ -1,7 +1,7 @@
 //! Organisations and API keys.
 
 use keyward::auth::OrgRole;
-use keyward::orgs::OrgAct;
+use keyward::orgs::OrgPermission;
 use serde_json::{Value, json};
 
 use crate::support::{Person, TestApp};
@@ -46,10 +46,10 @@ async fn a_key_that_is_bound_to_an_organisation_sees_that_one_only() {
 }
 
 /// The answer to each act, tried with a key, by its status and code; acts on oneself where there is a choice.
-async fn tried(app: &TestApp, org: &str, person: &Person, secret: &str) -> Vec<(OrgAct, u16, String)> {
+async fn tried(app: &TestApp, org: &str, person: &Person, secret: &str) -> Vec<(OrgPermission, u16, String)> {
     let document = app.get("/openapi.json").await.expect(200);
     let mut tried = Vec::new();
-    for act in OrgAct::ALL.iter().copied() {
+    for act in OrgPermission::ALL.iter().copied() {
         let (method, path) = act.route();
         if !document["paths"][path.replace("{own_id}", "{user_id}")][method.to_lowercase()].is_object() {
             continue;
@@ -100,7 +100,7 @@ async fn of_all_acts_keys_may_only_see_the_members_whoever_they_are_of() {
     ] {
         for (act, status, code) in tried(&app, &org, person, &secret).await {
             let expected = match act {
-                OrgAct::ListMembers | OrgAct::ReadMember => of_members,
+                OrgPermission::ListMembers | OrgPermission::ReadMember => of_members,
                 _ => (403, "session_required"),
             };
             assert_eq!(

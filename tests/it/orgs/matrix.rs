@@ -1,7 +1,7 @@
 //! The matrix role × route: the table the code reads, walked with every kind of person.
 
 use keyward::auth::OrgRole;
-use keyward::orgs::OrgAct;
+use keyward::orgs::OrgPermission;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -87,7 +87,7 @@ impl Stage {
     }
 
     /// The request by which somebody does `act` here.
-    fn call(&self, app: &TestApp, act: OrgAct, caller: &Person, target: &Person) -> Call {
+    fn call(&self, app: &TestApp, act: OrgPermission, caller: &Person, target: &Person) -> Call {
         let (method, path) = act.route();
         let path = path
             .replace("{org_id}", &self.org)
@@ -98,7 +98,7 @@ impl Stage {
             .replace("{api_key_id}", &Uuid::now_v7().to_string());
         let call = app.request(method, &path).bearer(&caller.access_token);
         match act {
-            OrgAct::ReplaceLogo => call.body("image/png", png(4, 4)),
+            OrgPermission::ReplaceLogo => call.body("image/png", png(4, 4)),
             _ => match body(act, target) {
                 Some(body) => call.json(&body),
                 None => call,
@@ -107,12 +107,12 @@ impl Stage {
     }
 }
 
-fn body(act: OrgAct, target: &Person) -> Option<Value> {
+fn body(act: OrgPermission, target: &Person) -> Option<Value> {
     match act {
-        OrgAct::UpdateOrg => Some(json!({"description": "changed"})),
-        OrgAct::UpdateMember => Some(json!({"disabled_services": ["keyward"]})),
-        OrgAct::TransferOrg => Some(json!({"user_id": target.id, "current_password": PASSWORD})),
-        OrgAct::CreateInvitation => Some(json!({"email": "new@example.com", "role": "member"})),
+        OrgPermission::UpdateOrg => Some(json!({"description": "changed"})),
+        OrgPermission::UpdateMember => Some(json!({"disabled_services": ["keyward"]})),
+        OrgPermission::TransferOrg => Some(json!({"user_id": target.id, "current_password": PASSWORD})),
+        OrgPermission::CreateInvitation => Some(json!({"email": "new@example.com", "role": "member"})),
         _ => None,
     }
 }
@@ -130,7 +130,7 @@ async fn trace(app: &TestApp, stage: &Stage, cast: &Cast) -> (Vec<String>, Vec<(
     )
 }
 
-fn offers(document: &Value, act: OrgAct) -> bool {
+fn offers(document: &Value, act: OrgPermission) -> bool {
     let (method, path) = act.route();
     let path = path.replace("{own_id}", "{user_id}");
     document["paths"][path][method.to_lowercase()].is_object()
@@ -141,7 +141,7 @@ async fn each_act_is_open_from_its_role_on_and_closed_below() {
     let app = TestApp::start();
     let cast = Cast::of(&app).await;
     let document = app.get("/openapi.json").await.expect(200);
-    for act in OrgAct::ALL.iter().copied().filter(|act| offers(&document, *act)) {
+    for act in OrgPermission::ALL.iter().copied().filter(|act| offers(&document, *act)) {
         let mut stage = Stage::set(&app, &cast).await;
         for (who, person, role) in cast.callers() {
             let before = trace(&app, &stage, &cast).await;
@@ -155,8 +155,8 @@ async fn each_act_is_open_from_its_role_on_and_closed_below() {
                 Some(_) => {
                     // An unknown key is all there is to revoke here: 404 after the role is as good as done.
                     let done = (200..300).contains(&reply.status)
-                        || (act == OrgAct::RevokeOrgApiKey && reply.status == 404)
-                        || (act == OrgAct::Leave && who == "owner" && reply.json()["code"] == "last_owner");
+                        || (act == OrgPermission::RevokeOrgApiKey && reply.status == 404)
+                        || (act == OrgPermission::Leave && who == "owner" && reply.json()["code"] == "last_owner");
                     assert!(done, "{act:?} by {who}: {} {}", reply.status, reply.text());
                     stage = Stage::set(&app, &cast).await;
                     continue;
@@ -175,7 +175,7 @@ async fn each_act_is_open_from_its_role_on_and_closed_below() {
 async fn refused_as_unknown(
     app: &TestApp,
     stage: &Stage,
-    act: OrgAct,
+    act: OrgPermission,
     person: &Person,
     target: &Person,
     reply: &Reply,
@@ -194,7 +194,7 @@ async fn refused_as_unknown(
 async fn without_a_credential_nothing_is_looked_at() {
     let app = TestApp::start();
     let document = app.get("/openapi.json").await.expect(200);
-    for act in OrgAct::ALL.iter().copied().filter(|act| offers(&document, *act)) {
+    for act in OrgPermission::ALL.iter().copied().filter(|act| offers(&document, *act)) {
         let (method, path) = act.route();
         let path = path
             .split('/')
@@ -219,7 +219,7 @@ async fn every_route_below_an_organisation_stands_in_the_table() {
             continue;
         }
         for method in item.as_object().unwrap().keys() {
-            let listed = OrgAct::ALL.iter().any(|act| {
+            let listed = OrgPermission::ALL.iter().any(|act| {
                 let (listed, route) = act.route();
                 listed.eq_ignore_ascii_case(method) && route == path
             });

@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use actix_web::dev::ServerHandle;
 use chrono::TimeDelta;
 use diesel::pg::PgConnection;
-use keyward::app::{self, Material};
+use keyward::app::{self, Keystore};
 use keyward::clock::Clock;
 use keyward::config::{self, Config};
 use keyward::error::Error;
@@ -89,7 +89,7 @@ impl TestApp {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let config = config_with(&settings, "http://keyward.test");
-        let material = Material::load(&config, folder.path()).unwrap();
+        let material = Keystore::load(&config, folder.path()).unwrap();
         let url: SecretString = database.url.clone();
         let state = app::state_of(config, &url, material, clock).unwrap();
         let served = state.clone();

@@ -1,6 +1,6 @@
 //! What was mailed.
 
-use keyward::mail::{Mailer, outbox};
+use keyward::notifications::email::{Mailer, outbox};
 use mail_parser::MessageParser;
 
 use super::TestApp;

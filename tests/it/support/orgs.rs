@@ -1,8 +1,8 @@
 //! Organisations to test with.
 
 use keyward::auth::OrgRole;
-use keyward::ids::{Id as _, OrgId};
-use keyward::memberships;
+use keyward::orgs::membership;
+use keyward::values::ids::{Id as _, OrgId};
 use serde_json::{Value, json};
 
 use super::{Person, TestApp};
@@ -24,7 +24,7 @@ impl TestApp {
     /// Makes somebody a member, past the API.
     pub async fn join(&self, org_id: &str, person: &Person, role: OrgRole) {
         let (org_id, user_id, now) = (OrgId::parse(org_id).unwrap(), person.id, self.state.clock.now());
-        self.transaction(move |connection| memberships::begin(connection, now, org_id, user_id, role))
+        self.transaction(move |connection| membership::begin(connection, now, org_id, user_id, role))
             .await;
     }
 

@@ -1,9 +1,10 @@
 //! People to test with.
 
-use keyward::accounts::{NewUser, Username, create_user};
+use keyward::account::{NewUser, create_user};
 use keyward::auth::{Password, PlatformRole};
-use keyward::ids::UserId;
-use keyward::mail::EmailAddress;
+use keyward::users::Username;
+use keyward::values::EmailAddress;
+use keyward::values::ids::UserId;
 use serde_json::{Value, json};
 
 use super::TestApp;

@@ -1,0 +1,304 @@
+//! What can be done with the address of an account.
+
+use chrono::{DateTime, Utc};
+use diesel::pg::PgConnection;
+
+use super::model::{EmailChange, LIFETIME, REVERT_WINDOW};
+use super::store;
+use crate::account;
+use crate::api_keys;
+use crate::audit::{self, Entry};
+use crate::auth::{Caller, Session};
+use crate::error::{Code, Error, FieldCode, Invalid};
+use crate::http::Client;
+use crate::notifications::email::{MailLimit, Message, outbox};
+use crate::notifications::{self, Notice, Subject};
+use crate::one_time_tokens::{self, Target};
+use crate::secret::{Purpose, ServerSecret, Token};
+use crate::sessions::{self, EndReason};
+use crate::users::{self, User};
+use crate::values::EmailAddress;
+use crate::values::ids::UserId;
+
+/// An account's address, and the change that waits.
+pub struct Email {
+    pub user: User,
+    pub pending: Option<EmailChange>,
+}
+
+/// What `GET /email` shows.
+pub fn status(connection: &mut PgConnection, now: DateTime<Utc>, user_id: UserId) -> Result<Email, Error> {
+    let user = users::find(connection, user_id)?;
+    let pending = store::find_open(connection, user_id)?.filter(|change| change.is_pending(now));
+    Ok(Email { user, pending })
+}
+
+/// Asks for a change. Whoever has the new address already is told, and nobody else.
+///
+/// # Errors
+/// `validation_error` when it is the address already.
+pub fn request(
+    connection: &mut PgConnection,
+    (secret, limit): (&ServerSecret, MailLimit),
+    caller: &Caller<Session>,
+    new_email: &EmailAddress,
+) -> Result<Email, Error> {
+    let now = caller.now();
+    let user = users::lock(connection, caller.user_id)?;
+    if user.email == new_email.as_str() {
+        let same = Invalid::new(FieldCode::SameAsCurrent, "This is your address already.");
+        return Err(Error::field("#/new_email", same));
+    }
+    cancel_pending(connection, now, user.id)?;
+    let change = store::insert(connection, now, user.id, &user.email, new_email.as_str())?;
+    mail_new_address(connection, (secret, limit), now, &user, &change)?;
+    let target = Target::EmailChange(change.id);
+    // Good until the change can take effect no more, and after that for as long as it can be undone.
+    let token_id = one_time_tokens::issue(
+        connection,
+        secret,
+        now,
+        Purpose::RevertEmail,
+        target,
+        LIFETIME + REVERT_WINDOW,
+    )?;
+    let message = Message::EmailChangeRequested {
+        token_id,
+        new_email: new_email.to_string(),
+    };
+    outbox::enqueue(connection, now, &user.email, user.locale(), &message)?;
+    let notice = Notice::EmailChangePending {
+        new_email: new_email.to_string(),
+        expires_at: change.expires_at,
+    };
+    notifications::notify(connection, now, user.id, &notice, Some(Subject::EmailChange(change.id)))?;
+    let entry = Entry::by(caller, "email.change_requested").object("email_change", change.id.uuid(), None);
+    audit::record(
+        connection,
+        entry
+            .detail("old_email", user.email.as_str())
+            .detail("new_email", new_email.as_str()),
+    )?;
+    Ok(Email {
+        user,
+        pending: Some(change),
+    })
+}
+
+/// The link to the new address, or the notice to the account that has it.
+fn mail_new_address(
+    connection: &mut PgConnection,
+    (secret, limit): (&ServerSecret, MailLimit),
+    now: DateTime<Utc>,
+    user: &User,
+    change: &EmailChange,
+) -> Result<(), Error> {
+    let target = Target::EmailChange(change.id);
+    one_time_tokens::void(connection, now, Purpose::ConfirmEmail, target)?;
+    let token_id = one_time_tokens::issue(connection, secret, now, Purpose::ConfirmEmail, target, LIFETIME)?;
+    let taken = users::is_taken(connection, now, &change.new_email, Some(user.id))?;
+    let message = if taken {
+        Message::EmailTaken
+    } else {
+        Message::ConfirmEmail {
+            token_id,
+            new_email: change.new_email.clone(),
+        }
+    };
+    // Nobody has shown yet that they want mail there.
+    if limit.allows(connection, now, &change.new_email)? {
+        outbox::enqueue(connection, now, &change.new_email, user.locale(), &message)?;
+    }
+    Ok(())
+}
+
+/// Mails a new link to the new address; the earlier one dies.
+///
+/// # Errors
+/// `invalid_state` when no change is pending.
+pub fn resend(
+    connection: &mut PgConnection,
+    (secret, limit): (&ServerSecret, MailLimit),
+    caller: &Caller<Session>,
+) -> Result<Email, Error> {
+    let now = caller.now();
+    let user = users::lock(connection, caller.user_id)?;
+    let change = store::find_open(connection, user.id)?
+        .filter(|change| change.is_pending(now))
+        .ok_or_else(|| Error::with_detail(Code::InvalidState, "No change of address is pending."))?;
+    let change = store::prolong(connection, now, change.id)?;
+    mail_new_address(connection, (secret, limit), now, &user, &change)?;
+    audit::record(
+        connection,
+        Entry::by(caller, "email.change_resent").object("email_change", change.id.uuid(), None),
+    )?;
+    Ok(Email {
+        user,
+        pending: Some(change),
+    })
+}
+
+/// Takes a pending change back.
+///
+/// # Errors
+/// `not_found` when none is pending.
+pub fn cancel(connection: &mut PgConnection, caller: &Caller<Session>) -> Result<(), Error> {
+    let now = caller.now();
+    users::lock(connection, caller.user_id)?;
+    let change = cancel_pending(connection, now, caller.user_id)?;
+    let change = change
+        .filter(|change| change.is_pending(now))
+        .ok_or_else(Error::not_found)?;
+    audit::record(
+        connection,
+        Entry::by(caller, "email.change_cancelled").object("email_change", change.id.uuid(), None),
+    )
+}
+
+/// Ends the change of a person that waits, with its links and its notification; what led to it is for the caller to record.
+/// Gives the change as it was.
+///
+/// # Errors
+/// When the database fails.
+pub fn cancel_pending(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    user_id: UserId,
+) -> Result<Option<EmailChange>, Error> {
+    let Some(change) = store::find_open(connection, user_id)? else {
+        return Ok(None);
+    };
+    store::cancel(connection, now, change.id)?;
+    for purpose in [Purpose::ConfirmEmail, Purpose::RevertEmail] {
+        one_time_tokens::void(connection, now, purpose, Target::EmailChange(change.id))?;
+    }
+    notifications::resolve(connection, now, Subject::EmailChange(change.id))?;
+    Ok(Some(change))
+}
+
+fn gone() -> Error {
+    Error::new(Code::LinkExpiredOrUsed)
+}
+
+/// Uses a link up, and finds its change and account, the account locked.
+fn open(
+    connection: &mut PgConnection,
+    now: DateTime<Utc>,
+    purpose: Purpose,
+    token: &Token,
+) -> Result<(EmailChange, User), Error> {
+    let Target::EmailChange(id) = one_time_tokens::consume(connection, now, purpose, token)? else {
+        return Err(gone());
+    };
+    let user_id = store::find(connection, id)?.ok_or_else(gone)?.user_id;
+    let user = users::lock(connection, user_id).map_err(|_| gone())?;
+    // Read again under the lock, under which alone changes change.
+    let change = store::find(connection, id)?.ok_or_else(gone)?;
+    Ok((change, user))
+}
+
+/// The new address has proven itself: from now on it is the login.
+///
+/// # Errors
+/// `link_expired_or_used`, also when somebody else has the address by now.
+pub fn confirm(
+    connection: &mut PgConnection,
+    secret: &ServerSecret,
+    client: &Client,
+    token: &Token,
+) -> Result<String, Error> {
+    let now = client.now;
+    let (change, user) = open(connection, now, Purpose::ConfirmEmail, token)?;
+    if !change.is_pending(now) || users::is_taken(connection, now, &change.new_email, Some(user.id))? {
+        return Err(gone());
+    }
+    take_address(connection, now, &user, &change.new_email)?;
+    store::confirm(connection, now, change.id)?;
+    // Links to set the password anew went to the old mailbox.
+    one_time_tokens::void(connection, now, Purpose::ResetPassword, Target::User(user.id))?;
+    notifications::resolve(connection, now, Subject::EmailChange(change.id))?;
+    tell_changed(connection, secret, now, &user, &change)?;
+    let entry = Entry::by_user(client, user.id, user.name(), "email.changed");
+    let entry = entry
+        .detail("old_email", change.old_email.as_str())
+        .detail("new_email", change.new_email.as_str());
+    audit::record(connection, entry.object("email_change", change.id.uuid(), None))?;
+    Ok(change.new_email)
+}
+
+/// Gives an account a proven address. Of two who prove one address at once, the unique constraint lets one through.
+fn take_address(connection: &mut PgConnection, now: DateTime<Utc>, user: &User, address: &str) -> Result<(), Error> {
+    users::delete_unverified(connection, address)?;
+    account::delete_registrations(connection, address)?;
+    users::move_email(connection, now, user.id, address).map_err(|error| {
+        if crate::db::violated_constraint(&error) == Some("users_email_key") {
+            gone()
+        } else {
+            error.into()
+        }
+    })
+}
+
+fn tell_changed(
+    connection: &mut PgConnection,
+    secret: &ServerSecret,
+    now: DateTime<Utc>,
+    user: &User,
+    change: &EmailChange,
+) -> Result<(), Error> {
+    let target = Target::EmailChange(change.id);
+    let token_id = one_time_tokens::issue(connection, secret, now, Purpose::RevertEmail, target, REVERT_WINDOW)?;
+    let (old_email, new_email) = (change.old_email.clone(), change.new_email.clone());
+    let message = Message::EmailChanged {
+        token_id,
+        old_email: old_email.clone(),
+        new_email: new_email.clone(),
+    };
+    outbox::enqueue(connection, now, &change.old_email, user.locale(), &message)?;
+    notifications::notify(
+        connection,
+        now,
+        user.id,
+        &Notice::EmailChanged { old_email, new_email },
+        None,
+    )
+}
+
+/// The old address says no. A change that waits is cancelled; one that took effect is undone, and whoever made it is shut
+/// out: the password is void until it is reset by mail, every session ends, the API keys made since are disabled.
+///
+/// # Errors
+/// `link_expired_or_used`.
+pub fn revert(connection: &mut PgConnection, client: &Client, token: &Token) -> Result<(), Error> {
+    let now = client.now;
+    let (change, user) = open(connection, now, Purpose::RevertEmail, token)?;
+    let entry =
+        |action| Entry::by_user(client, user.id, user.name(), action).object("email_change", change.id.uuid(), None);
+    if change.is_pending(now) {
+        cancel_pending(connection, now, user.id)?;
+        return audit::record(connection, entry("email.change_stopped"));
+    }
+    if !change.can_be_reverted(now) {
+        return Err(gone());
+    }
+    cancel_pending(connection, now, user.id)?;
+    store::revert_from(connection, now, &change)?;
+    take_address(connection, now, &user, &change.old_email)?;
+    users::invalidate_password(connection, user.id)?;
+    one_time_tokens::void(connection, now, Purpose::ResetPassword, Target::User(user.id))?;
+    one_time_tokens::void(connection, now, Purpose::RevertEmail, Target::EmailChange(change.id))?;
+    sessions::end_all(connection, now, user.id, EndReason::EmailReverted)?;
+    let (old_email, new_email) = (user.email.clone(), change.old_email.clone());
+    notifications::notify(
+        connection,
+        now,
+        user.id,
+        &Notice::EmailChanged { old_email, new_email },
+        None,
+    )?;
+    let disabled = api_keys::disable_made_since(connection, now, user.id, change.requested_at)?;
+    audit::record(
+        connection,
+        entry("email.change_reverted").detail("api_keys_disabled", disabled),
+    )
+}

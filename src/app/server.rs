@@ -1,0 +1,221 @@
+//! From settings to a listening server, and to its end.
+
+use std::net::TcpListener;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use actix_cors::Cors;
+use actix_web::dev::ServerHandle;
+use actix_web::http::header;
+use actix_web::middleware::{Condition, from_fn};
+use actix_web::{App, HttpServer, web};
+use secrecy::SecretString;
+use tokio::sync::Notify;
+use utoipa::openapi::PathItem;
+use utoipa_actix_web::service_config::ServiceConfig;
+use utoipa_actix_web::{AppExt as _, scope};
+
+use super::authenticate::authenticate;
+use super::docs::{self, Document};
+use super::keystore::Keystore;
+use super::{openapi, pages, routes};
+use crate::auth::{PasswordHasher, PasswordPolicy, ScopeCatalog, Throttle};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::credential_cache::CredentialCache;
+use crate::db::Db;
+use crate::error::Error;
+use crate::gateway::FORWARD;
+use crate::http::{Challenge, Edge, MAX_BODY_BYTES, PROTECTED_RESOURCE, RateLimit, RouteTable, edge, fallback};
+use crate::images::resize::ImageResizer;
+use crate::notifications::email::MailLimit;
+use crate::state::State;
+use crate::{notifications, sessions};
+
+/// A client that does not finish its headers by then is cut off.
+const HEADERS_DEADLINE: Duration = Duration::from_secs(5);
+/// How long an idle connection is kept.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+/// How long requests in flight may take to finish once the service stops, in seconds.
+const SHUTDOWN_SECONDS: u64 = 30;
+
+/// Makes what handlers work with. Connects to nothing yet.
+///
+/// # Errors
+/// The cost of password hashes is not one Argon2 takes; the file of scopes cannot be used.
+pub fn state_of(config: Config, database_url: &SecretString, material: Keystore, clock: Clock) -> Result<State, Error> {
+    let db = Db::new(database_url, config.db_pool_size);
+    Ok(State {
+        credential_cache: Arc::new(CredentialCache::new(Arc::clone(db.changes()))),
+        usage: Arc::default(),
+        db,
+        clock,
+        secret: material.secret,
+        tokens: Arc::new(material.tokens),
+        hasher: PasswordHasher::new(&config)?,
+        throttle: Throttle {
+            enabled: config.limits_rates(),
+        },
+        rate_limit: RateLimit::new(config.limits_rates()),
+        mail_limit: MailLimit {
+            enabled: config.limits_rates(),
+        },
+        scopes: Arc::new(ScopeCatalog::load(config.scopes_file.as_deref()).map_err(Error::internal)?),
+        policy: PasswordPolicy::new(&config),
+        painter: ImageResizer::default(),
+        mail_waiting: Arc::new(Notify::new()),
+        draining: Arc::new(AtomicBool::new(false)),
+        config: Arc::new(config),
+    })
+}
+
+/// A server that listens.
+pub struct Running {
+    /// Ends it.
+    pub handle: ServerHandle,
+    /// Resolves when it has ended.
+    pub server: actix_web::dev::Server,
+}
+
+/// Starts to serve on `listener`.
+///
+/// # Errors
+/// The listener cannot be used.
+pub fn start(listener: TcpListener, state: State) -> std::io::Result<Running> {
+    let config = Arc::clone(&state.config);
+    let document = openapi::document(&config);
+    let table = web::Data::new(route_table(&document, &config));
+    let document = web::Data::new(Document(document.to_json().unwrap_or_default().into()));
+    let edge_data = Edge {
+        clock: state.clock.clone(),
+        trusted_proxies: config.trusted_proxies.clone(),
+        challenge: Challenge::new(&config.public_url()),
+        https: config.public_url().is_https(),
+        asked_about: format!("{}{FORWARD}", config.base_path),
+    };
+    state.db.follow_changes();
+    let (db, secret) = (web::Data::new(state.db.clone()), web::Data::new(state.secret.clone()));
+    let centre = notifications::Centre::new(state.clone(), sessions::live_among).map_err(std::io::Error::other)?;
+    let centre = web::Data::new(centre);
+    let workers = match config.workers {
+        0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+        workers => workers.into(),
+    };
+    let server = HttpServer::new(move || {
+        let app = App::new()
+            // Of what every request holds each worker has one of its own: its count of holders would go back and forth
+            // between the cores.
+            .app_data(web::Data::new(state.clone()))
+            .app_data(web::Data::new(edge_data.clone()))
+            .app_data(centre.clone())
+            .app_data(db.clone())
+            .app_data(secret.clone())
+            .app_data(table.clone())
+            .app_data(document.clone())
+            .app_data(web::PayloadConfig::new(MAX_BODY_BYTES))
+            .wrap(from_fn(authenticate))
+            .wrap(Condition::new(!config.cors_origins.is_empty(), cors(&config)))
+            .wrap(from_fn(edge))
+            .into_utoipa_app()
+            .configure(routes::root);
+        let api = |api: &mut ServiceConfig| routes::api(api, &config);
+        // A scope is one more layer for a request to pass.
+        let app = match config.base_path.as_str() {
+            "" => app.configure(api),
+            base_path => app.service(scope(base_path).configure(api)),
+        };
+        app.into_app().default_service(web::to(fallback))
+    })
+    .workers(workers)
+    .client_request_timeout(HEADERS_DEADLINE)
+    .keep_alive(KEEP_ALIVE)
+    .shutdown_timeout(SHUTDOWN_SECONDS)
+    .disable_signals()
+    .listen(listener)?
+    .run();
+    Ok(Running {
+        handle: server.handle(),
+        server,
+    })
+}
+
+/// Stops: first says so to whoever asks `/readyz`, for `drain`, then finishes what is in flight.
+pub async fn stop(state: &State, handle: ServerHandle, drain: Duration) {
+    state.draining.store(true, Ordering::Relaxed);
+    tokio::time::sleep(drain).await;
+    handle.stop(true).await;
+}
+
+/// Pages of the listed origins may call, with credentials for the refresh cookie.
+fn cors(config: &Config) -> Cors {
+    let cors = Cors::default()
+        .allowed_methods(["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
+        .allowed_headers([
+            header::AUTHORIZATION,
+            header::CONTENT_TYPE,
+            header::IF_MATCH,
+            header::IF_NONE_MATCH,
+            header::HeaderName::from_static("idempotency-key"),
+            header::HeaderName::from_static("x-request-id"),
+            header::HeaderName::from_static("last-event-id"),
+        ])
+        .expose_headers([
+            header::ETAG,
+            header::LOCATION,
+            header::RETRY_AFTER,
+            header::WWW_AUTHENTICATE,
+            header::HeaderName::from_static("idempotency-replayed"),
+            header::HeaderName::from_static("x-request-id"),
+            header::HeaderName::from_static("ratelimit"),
+            header::HeaderName::from_static("ratelimit-policy"),
+        ])
+        .supports_credentials()
+        .block_on_origin_mismatch(false)
+        .max_age(600);
+    config
+        .cors_origins
+        .iter()
+        .fold(cors, |cors, origin| cors.allowed_origin(origin))
+}
+
+/// Which methods each path has, those outside of the document included.
+fn route_table(document: &utoipa::openapi::OpenApi, config: &Config) -> RouteTable {
+    let base_path = &config.base_path;
+    let mut paths: Vec<(String, Vec<String>)> = document
+        .paths
+        .paths
+        .iter()
+        .map(|(path, item)| {
+            let path = if routes::is_at_root(path) {
+                path.clone()
+            } else {
+                format!("{base_path}{path}")
+            };
+            (path, methods(item))
+        })
+        .collect();
+    let pages = pages::paths(config);
+    for path in pages.iter().map(String::as_str).chain(docs::PATHS) {
+        paths.push((format!("{base_path}{path}"), vec!["GET".to_owned()]));
+    }
+    let path = config.public_url().path();
+    if !path.is_empty() {
+        paths.push((format!("{PROTECTED_RESOURCE}{path}"), vec!["GET".to_owned()]));
+    }
+    RouteTable::new(paths.iter().map(|(path, methods)| (path.as_str(), methods.clone())))
+}
+
+fn methods(item: &PathItem) -> Vec<String> {
+    [
+        ("GET", &item.get),
+        ("PUT", &item.put),
+        ("POST", &item.post),
+        ("DELETE", &item.delete),
+        ("PATCH", &item.patch),
+    ]
+    .into_iter()
+    .filter(|(_, operation)| operation.is_some())
+    .map(|(method, _)| method.to_owned())
+    .collect()
+}

@@ -1,0 +1,7 @@
+//! `GET /notifications/stream`: new notifications as server-sent events.
+
+mod routes;
+mod subscribers;
+
+pub use routes::*;
+pub use subscribers::{Centre, LiveAmong};

@@ -1,0 +1,5 @@
+//! Log lines and metrics.
+
+pub mod http_metrics;
+pub mod log;
+pub mod metrics;

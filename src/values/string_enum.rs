@@ -1,0 +1,68 @@
+//! Members that are one of a few words.
+
+/// Declares an enum whose values are words (`lower_snake`), in JSON and in the database; the first is the least, and the
+/// one a stored word is read as that this version does not know.
+#[macro_export]
+macro_rules! string_enum {
+    (@first $first:ident $($rest:ident)*) => { Self::$first };
+    ($(#[doc = $text:literal])* $vis:vis enum $name:ident { $($(#[$doc:meta])* $variant:ident $word:literal,)+ }) => {
+        $(#[doc = $text])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+        $vis enum $name { $($(#[$doc])* #[serde(rename = $word)] $variant,)+ }
+
+        #[allow(dead_code, reason = "not every word is stored")]
+        impl $name {
+            const LEAST: Self = $crate::string_enum!(@first $($variant)+);
+
+            /// Every value, the least first.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
+
+            /// The word in JSON and in the database.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $word,)+ }
+            }
+
+            /// The value of a word.
+            pub fn of_word(word: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|value| value.as_str() == word)
+            }
+
+            /// The value of a stored word.
+            pub fn stored(word: &str) -> Self {
+                Self::of_word(word).unwrap_or(Self::LEAST)
+            }
+        }
+
+        impl std::fmt::Display for $name {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+
+        // By hand: the derive does not see a rename that a macro made, and would list the names of the variants.
+        impl utoipa::PartialSchema for $name {
+            fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
+                utoipa::openapi::ObjectBuilder::new()
+                    .schema_type(utoipa::openapi::Type::String)
+                    .description(Some([$($text.trim()),*].join(" ")))
+                    .enum_values(Some([$($word),+]))
+                    .into()
+            }
+        }
+
+        impl utoipa::ToSchema for $name {}
+
+        impl $crate::values::FieldValue for $name {
+            fn parse(value: serde_json::Value) -> Result<Self, $crate::values::Invalids> {
+                let word = <String as $crate::values::FieldValue>::parse(value)?;
+                Self::of_word(&word).ok_or_else(|| {
+                    let words: Vec<&str> = Self::ALL.iter().map(|value| value.as_str()).collect();
+                    let detail = format!("Must be one of {}.", words.join(", "));
+                    $crate::error::Invalid::new($crate::error::FieldCode::NotAllowed, detail).with("allowed", words).into()
+                })
+            }
+        }
+    };
+}
+
+pub use string_enum;
