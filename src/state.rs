@@ -3,8 +3,6 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use tokio::sync::Notify;
-
 use crate::auth::{AccessTokens, PasswordHasher, PasswordPolicy, ScopeCatalog, Throttle, Usage};
 use crate::clock::Clock;
 use crate::config::Config;
@@ -46,8 +44,6 @@ pub struct State {
     pub policy: PasswordPolicy,
     /// Makes stored images of pictures.
     pub painter: ImageResizer,
-    /// Wakes the worker: there is mail to send.
-    pub mail_waiting: Arc<Notify>,
     /// Set once the service is about to stop.
     pub draining: Arc<AtomicBool>,
 }

@@ -31,6 +31,7 @@ use keyward::app::{self, Keystore};
 use keyward::auth::{Password, PlatformRole};
 use keyward::clock::Clock;
 use keyward::config;
+use keyward::db::Tx;
 use keyward::db::embedded::{EmbeddedPostgres, Options};
 use keyward::db::migrations;
 use keyward::secret::TokenHash;
@@ -196,9 +197,9 @@ fn person(state: &State, name: &str, role: PlatformRole) -> UserId {
             verified: true,
             password_hash: state.hasher.hash(password).await.unwrap(),
         };
-        let (secret, now) = (state.secret.clone(), state.clock.now());
-        let make = move |connection: &mut PgConnection| create_user(connection, &secret, now, &new);
-        state.db.transaction(make).await.unwrap()
+        let secret = state.secret.clone();
+        let make = move |tx: &mut Tx<'_>| create_user(tx, &secret, &new);
+        state.db.transaction(state.clock.now(), make).await.unwrap()
     })
 }
 

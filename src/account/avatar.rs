@@ -1,7 +1,7 @@
 //! `/me/avatar`.
 
+use crate::db::Tx;
 use actix_web::{delete, put, web};
-use diesel::pg::PgConnection;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -43,7 +43,7 @@ pub(super) async fn put_avatar(
     let webp = state.painter.paint(content).await?;
     let id = state
         .db
-        .transaction(move |connection| replace(connection, &caller, Some(&webp)))
+        .transaction(caller.now(), move |tx| replace(tx, &caller, Some(&webp)))
         .await?;
     let id = id.ok_or_else(|| Error::internal("no image was kept"))?;
     ApiResponse::ok(&AvatarResponse {
@@ -65,27 +65,21 @@ pub(super) async fn delete_avatar(
     input.none().await?;
     state
         .db
-        .transaction(move |connection| replace(connection, &caller, None))
+        .transaction(caller.now(), move |tx| replace(tx, &caller, None))
         .await?;
     Ok(ApiResponse::no_content())
 }
 
 /// Puts another picture, or none, in the place of the present one.
-fn replace(
-    connection: &mut PgConnection,
-    caller: &Caller<Session>,
-    webp: Option<&[u8]>,
-) -> Result<Option<ImageId>, Error> {
-    let user = users::lock(connection, caller.user_id)?;
-    let id = webp
-        .map(|webp| images::insert(connection, caller.now(), webp))
-        .transpose()?;
-    users::set_avatar(connection, caller.now(), user.id, id)?;
+fn replace(tx: &mut Tx<'_>, caller: &Caller<Session>, webp: Option<&[u8]>) -> Result<Option<ImageId>, Error> {
+    let user = users::lock(tx, caller.user_id)?;
+    let id = webp.map(|webp| images::insert(tx, webp)).transpose()?;
+    users::set_avatar(tx, user.id, id)?;
     if let Some(old) = user.avatar_id {
-        images::delete(connection, old)?;
+        images::delete(tx, old)?;
     }
     if user.avatar_id.is_some() || id.is_some() {
-        audit::record(connection, Entry::by(caller, "account.avatar_changed"))?;
+        audit::record(tx, Entry::by(caller, "account.avatar_changed"))?;
     }
     Ok(id)
 }

@@ -1,7 +1,7 @@
 //! What can be done with accounts.
 
-use chrono::{DateTime, TimeDelta, Utc};
-use diesel::pg::PgConnection;
+use crate::db::Tx;
+use chrono::TimeDelta;
 
 use super::model::Profile;
 use super::store::{self, NewRegistration};
@@ -33,20 +33,18 @@ pub struct Registrant {
 /// Keeps a registration and mails its link; to the owner of an address that has an account goes a notice instead. Both
 /// roads do the same work.
 pub fn register(
-    connection: &mut PgConnection,
+    tx: &mut Tx<'_>,
     (secret, limit): (&ServerSecret, MailLimit),
     client: &Client,
     registrant: &Registrant,
 ) -> Result<(), Error> {
-    let now = client.now;
     let email = &registrant.email;
-    let taken = users::is_taken(connection, now, email.as_str(), None)?;
+    let taken = users::is_taken(tx, email.as_str(), None)?;
     if !taken {
-        users::insert_unverified(connection, now, email, registrant.locale)?;
+        users::insert_unverified(tx, email, registrant.locale)?;
     }
     let registration_id = store::insert_registration(
-        connection,
-        now,
+        tx,
         &NewRegistration {
             email,
             password_hash: &registrant.password_hash,
@@ -55,62 +53,55 @@ pub fn register(
             lifetime: REGISTRATION_LIFETIME,
         },
     )?;
-    let link = verification(connection, secret, now, registration_id)?;
+    let link = verification(tx, secret, registration_id)?;
     let message = if taken { Message::AlreadyRegistered } else { link };
-    if limit.allows(connection, now, email.as_str())? {
-        outbox::enqueue(connection, now, email.as_str(), registrant.locale, &message)?;
+    if limit.allows(tx, email.as_str())? {
+        outbox::enqueue(tx, email.as_str(), registrant.locale, &message)?;
     }
     audit::record(
-        connection,
+        tx,
         Entry::by_anybody(client, "account.registered").object("email", None, email.to_string()),
     )
 }
 
 /// The mail with the link that makes a registration an account.
-fn verification(
-    connection: &mut PgConnection,
-    secret: &ServerSecret,
-    now: DateTime<Utc>,
-    id: RegistrationId,
-) -> Result<Message, Error> {
+fn verification(tx: &mut Tx<'_>, secret: &ServerSecret, id: RegistrationId) -> Result<Message, Error> {
     let (purpose, target) = (Purpose::VerifyEmail, Target::Registration(id));
-    let token_id = one_time_tokens::issue(connection, secret, now, purpose, target, REGISTRATION_LIFETIME)?;
+    let token_id = one_time_tokens::issue(tx, secret, purpose, target, REGISTRATION_LIFETIME)?;
     Ok(Message::VerifyEmail { token_id })
 }
 
 /// Mails a new link for the newest registration of an address; the earlier one dies. That it was asked for is on record
 /// either way.
 pub fn resend(
-    connection: &mut PgConnection,
+    tx: &mut Tx<'_>,
     (secret, limit): (&ServerSecret, MailLimit),
     client: &Client,
     email: &EmailAddress,
 ) -> Result<(), Error> {
-    let now = client.now;
-    let registration = store::newest_registration(connection, now, email.as_str())?;
-    let taken = users::is_taken(connection, now, email.as_str(), None)?;
-    let may_send = limit.allows(connection, now, email.as_str())?;
+    let registration = store::newest_registration(tx, email.as_str())?;
+    let taken = users::is_taken(tx, email.as_str(), None)?;
+    let may_send = limit.allows(tx, email.as_str())?;
     if let Some(registration) = registration.filter(|_| !taken && may_send) {
         let target = Target::Registration(registration.id);
-        one_time_tokens::void(connection, now, Purpose::VerifyEmail, target)?;
-        let link = verification(connection, secret, now, registration.id)?;
+        one_time_tokens::void(tx, Purpose::VerifyEmail, target)?;
+        let link = verification(tx, secret, registration.id)?;
         let locale = Locale::stored(&registration.locale);
-        outbox::enqueue(connection, now, email.as_str(), locale, &link)?;
+        outbox::enqueue(tx, email.as_str(), locale, &link)?;
     }
     let entry = Entry::by_anybody(client, "account.verification_resent").object("email", None, email.to_string());
-    audit::record(connection, entry)
+    audit::record(tx, entry)
 }
 
 /// Makes a registration the account of its address. All other registrations of the address end.
-pub fn verify_email(connection: &mut PgConnection, client: &Client, token: &Token) -> Result<(), Error> {
-    let now = client.now;
+pub fn verify_email(tx: &mut Tx<'_>, client: &Client, token: &Token) -> Result<(), Error> {
     let gone = || Error::new(Code::LinkExpiredOrUsed);
-    let Target::Registration(id) = one_time_tokens::consume(connection, now, Purpose::VerifyEmail, token)? else {
+    let Target::Registration(id) = one_time_tokens::consume(tx, Purpose::VerifyEmail, token)? else {
         return Err(gone());
     };
-    let registration = store::find_registration(connection, id)?.ok_or_else(gone)?;
+    let registration = store::find_registration(tx, id)?.ok_or_else(gone)?;
     // The lock decides between two links of one address: the second finds the account proven.
-    let user = users::find_by_email_for_update(connection, &registration.email)?
+    let user = users::find_by_email_for_update(tx, &registration.email)?
         .filter(|user| user.email_verified_at.is_none())
         .ok_or_else(gone)?;
     let credentials = VerifiedRegistration {
@@ -118,18 +109,15 @@ pub fn verify_email(connection: &mut PgConnection, client: &Client, token: &Toke
         nickname: registration.nickname.as_deref(),
         locale: &registration.locale,
     };
-    users::verify(connection, now, user.id, &credentials)?;
-    store::delete_registrations(connection, &registration.email)?;
-    audit::record(
-        connection,
-        Entry::by_user(client, user.id, user.name(), "account.verified"),
-    )
+    users::verify(tx, user.id, &credentials)?;
+    store::delete_registrations(tx, &registration.email)?;
+    audit::record(tx, Entry::by_user(client, user.id, user.name(), "account.verified"))
 }
 
 /// Everything `GET /me` shows.
-pub fn profile<P>(connection: &mut PgConnection, caller: &Caller<P>) -> Result<Profile, Error> {
+pub fn profile<P>(tx: &mut Tx<'_>, caller: &Caller<P>) -> Result<Profile, Error> {
     let org_id = caller.org.map(|acting| acting.org_id);
-    store::find_profile(connection, caller.now(), caller.user_id, org_id)?.ok_or_else(Error::not_found)
+    store::find_profile(tx, caller.user_id, org_id)?.ok_or_else(Error::not_found)
 }
 
 /// What `PATCH /me` can change.
@@ -142,13 +130,12 @@ pub struct ProfileChanges {
 
 /// Changes the caller's profile.
 pub fn update_profile<P>(
-    connection: &mut PgConnection,
+    tx: &mut Tx<'_>,
     caller: &Caller<P>,
     precondition: &Precondition,
     changes: ProfileChanges,
 ) -> Result<Profile, Error> {
-    let now = caller.now();
-    let user = users::lock(connection, caller.user_id)?;
+    let user = users::lock(tx, caller.user_id)?;
     precondition.check(user.version)?;
     let username = changes
         .username
@@ -177,14 +164,14 @@ pub fn update_profile<P>(
         }
     }
     if changed.is_empty() {
-        return profile(connection, caller);
+        return profile(tx, caller);
     }
     if let Some(new) = &username {
-        if users::is_resting(connection, now, new, user.id)? {
+        if users::is_resting(tx, new, user.id)? {
             return Err(Error::new(Code::UsernameTaken));
         }
         if let Some(old) = &user.username {
-            users::release_username(connection, now, old, user.id)?;
+            users::release_username(tx, old, user.id)?;
         }
     }
     let username = username.map(Username::into_string);
@@ -194,12 +181,12 @@ pub fn update_profile<P>(
         locale: locale.map(Locale::as_str),
         time_zone,
     };
-    users::update_profile(connection, now, user.id, change).map_err(taken)?;
+    users::update_profile(tx, user.id, change).map_err(taken)?;
     audit::record(
-        connection,
+        tx,
         Entry::by(caller, "account.profile_changed").detail("changed", changed),
     )?;
-    profile(connection, caller)
+    profile(tx, caller)
 }
 
 /// Which unique constraint decided against somebody.
@@ -212,14 +199,9 @@ fn taken(error: diesel::result::Error) -> Error {
 }
 
 /// Whether the caller could have this name.
-pub fn is_username_available(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    user_id: UserId,
-    username: &Username,
-) -> Result<bool, Error> {
-    let taken = users::has_username(connection, username, user_id)?;
-    Ok(!taken && !users::is_resting(connection, now, username, user_id)?)
+pub fn is_username_available(tx: &mut Tx<'_>, user_id: UserId, username: &Username) -> Result<bool, Error> {
+    let taken = users::has_username(tx, username, user_id)?;
+    Ok(!taken && !users::is_resting(tx, username, user_id)?)
 }
 
 /// An account that an operator makes.
@@ -240,14 +222,9 @@ pub struct NewUser {
 ///
 /// # Errors
 /// `username_taken`; `invalid_state` when the address has an account.
-pub fn create_user(
-    connection: &mut PgConnection,
-    secret: &ServerSecret,
-    now: DateTime<Utc>,
-    new: &NewUser,
-) -> Result<UserId, Error> {
+pub fn create_user(tx: &mut Tx<'_>, secret: &ServerSecret, new: &NewUser) -> Result<UserId, Error> {
     let password = new.verified.then_some(new.password_hash.as_str());
-    let id = users::insert(connection, now, &new.email, &new.username, new.role, password).map_err(|error| {
+    let id = users::insert(tx, &new.email, &new.username, new.role, password).map_err(|error| {
         if violated_constraint(&error) == Some("users_email_key") {
             return Error::with_detail(Code::InvalidState, "This address has an account already.");
         }
@@ -261,13 +238,13 @@ pub fn create_user(
             locale: Locale::default(),
             lifetime: REGISTRATION_LIFETIME,
         };
-        let registration_id = store::insert_registration(connection, now, &registration)?;
-        let link = verification(connection, secret, now, registration_id)?;
-        outbox::enqueue(connection, now, new.email.as_str(), Locale::default(), &link)?;
+        let registration_id = store::insert_registration(tx, &registration)?;
+        let link = verification(tx, secret, registration_id)?;
+        outbox::enqueue(tx, new.email.as_str(), Locale::default(), &link)?;
     }
-    let entry = Entry::by_system(now, "account.created")
+    let entry = Entry::by_system(tx.now, "account.created")
         .object("user", id.uuid(), new.username.to_string())
         .user(id);
-    audit::record(connection, entry.detail("role", new.role.as_str()))?;
+    audit::record(tx, entry.detail("role", new.role.as_str()))?;
     Ok(id)
 }

@@ -98,9 +98,10 @@ async fn register(client: Client, input: RequestInput, state: web::Data<State>) 
     let (secret, limit) = (state.secret.clone(), state.mail_limit);
     state
         .db
-        .transaction(move |connection| operations::register(connection, (&secret, limit), &client, &registrant))
+        .transaction(client.now, move |tx| {
+            operations::register(tx, (&secret, limit), &client, &registrant)
+        })
         .await?;
-    state.mail_waiting.notify_one();
     AcceptedResponse::answer()
 }
 
@@ -134,9 +135,10 @@ async fn resend_verification(
     let (secret, limit) = (state.secret.clone(), state.mail_limit);
     state
         .db
-        .transaction(move |connection| operations::resend(connection, (&secret, limit), &client, &request.email))
+        .transaction(client.now, move |tx| {
+            operations::resend(tx, (&secret, limit), &client, &request.email)
+        })
         .await?;
-    state.mail_waiting.notify_one();
     AcceptedResponse::answer()
 }
 
@@ -162,7 +164,7 @@ async fn verify_email(client: Client, input: RequestInput, state: web::Data<Stat
     let token = Token::presented(request.token);
     state
         .db
-        .transaction(move |connection| operations::verify_email(connection, &client, &token))
+        .transaction(client.now, move |tx| operations::verify_email(tx, &client, &token))
         .await?;
     Ok(ApiResponse::no_content())
 }
@@ -249,7 +251,7 @@ async fn get_me(caller: Caller<MeRead>, input: RequestInput, state: web::Data<St
     input.none().await?;
     let profile = state
         .db
-        .run(move |connection| operations::profile(connection, &caller))
+        .read(caller.now(), move |tx| operations::profile(tx, &caller))
         .await?;
     MeResponse::answer(profile, &state)
 }
@@ -303,7 +305,9 @@ async fn update_me(
     };
     let profile = state
         .db
-        .transaction(move |connection| operations::update_profile(connection, &caller, &precondition, changes))
+        .transaction(caller.now(), move |tx| {
+            operations::update_profile(tx, &caller, &precondition, changes)
+        })
         .await?;
     MeResponse::answer(profile, &state)
 }
@@ -335,7 +339,7 @@ async fn get_username_availability(
             let (now, user_id) = (caller.now(), caller.user_id);
             state
                 .db
-                .run(move |connection| operations::is_username_available(connection, now, user_id, &username))
+                .read(now, move |tx| operations::is_username_available(tx, user_id, &username))
                 .await?
         }
     };

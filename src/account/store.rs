@@ -1,7 +1,7 @@
 //! Every query on registrations, and the profile.
 
-use chrono::{DateTime, TimeDelta, Utc};
-use diesel::pg::PgConnection;
+use crate::db::Tx;
+use chrono::TimeDelta;
 use diesel::prelude::*;
 
 use super::model::Profile;
@@ -22,12 +22,8 @@ pub struct NewRegistration<'a> {
     pub lifetime: TimeDelta,
 }
 
-pub fn insert_registration(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    new: &NewRegistration<'_>,
-) -> Result<RegistrationId, Error> {
-    let id = RegistrationId::new(now);
+pub fn insert_registration(tx: &mut Tx<'_>, new: &NewRegistration<'_>) -> Result<RegistrationId, Error> {
+    let id = RegistrationId::new(tx.now);
     diesel::insert_into(registrations::table)
         .values((
             registrations::id.eq(id),
@@ -35,10 +31,10 @@ pub fn insert_registration(
             registrations::password_hash.eq(new.password_hash),
             registrations::nickname.eq(new.nickname),
             registrations::locale.eq(new.locale.as_str()),
-            registrations::created_at.eq(now),
-            registrations::expires_at.eq(now + new.lifetime),
+            registrations::created_at.eq(tx.now),
+            registrations::expires_at.eq(tx.now + new.lifetime),
         ))
-        .execute(connection)?;
+        .execute(tx.conn)?;
     Ok(id)
 }
 
@@ -52,26 +48,22 @@ pub struct Registration {
     pub locale: String,
 }
 
-pub fn find_registration(connection: &mut PgConnection, id: RegistrationId) -> Result<Option<Registration>, Error> {
+pub fn find_registration(tx: &mut Tx<'_>, id: RegistrationId) -> Result<Option<Registration>, Error> {
     Ok(registrations::table
         .find(id)
         .select(Registration::as_select())
-        .first(connection)
+        .first(tx.conn)
         .optional()?)
 }
 
 /// The newest sign-up of an address that is still open.
-pub fn newest_registration(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    email: &str,
-) -> Result<Option<Registration>, Error> {
+pub fn newest_registration(tx: &mut Tx<'_>, email: &str) -> Result<Option<Registration>, Error> {
     Ok(registrations::table
         .filter(registrations::email.eq(email))
-        .filter(registrations::expires_at.gt(now))
+        .filter(registrations::expires_at.gt(tx.now))
         .order(registrations::created_at.desc())
         .select(Registration::as_select())
-        .first(connection)
+        .first(tx.conn)
         .optional()?)
 }
 
@@ -80,20 +72,16 @@ pub fn newest_registration(
 ///
 /// # Errors
 /// When the database fails.
-pub fn registered_hash(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    email: &str,
-) -> Result<Option<String>, Error> {
-    Ok(newest_registration(connection, now, email)?.map(|registration| registration.password_hash))
+pub fn registered_hash(tx: &mut Tx<'_>, email: &str) -> Result<Option<String>, Error> {
+    Ok(newest_registration(tx, email)?.map(|registration| registration.password_hash))
 }
 
 /// Ends all sign-ups of an address.
 ///
 /// # Errors
 /// When the database fails.
-pub fn delete_registrations(connection: &mut PgConnection, email: &str) -> Result<(), Error> {
-    diesel::delete(registrations::table.filter(registrations::email.eq(email))).execute(connection)?;
+pub fn delete_registrations(tx: &mut Tx<'_>, email: &str) -> Result<(), Error> {
+    diesel::delete(registrations::table.filter(registrations::email.eq(email))).execute(tx.conn)?;
     Ok(())
 }
 
@@ -101,17 +89,12 @@ pub fn delete_registrations(connection: &mut PgConnection, email: &str) -> Resul
 ///
 /// # Errors
 /// When the database fails.
-pub fn delete_expired_registrations(connection: &mut PgConnection, now: DateTime<Utc>) -> Result<usize, Error> {
-    Ok(diesel::delete(registrations::table.filter(registrations::expires_at.le(now))).execute(connection)?)
+pub fn delete_expired_registrations(tx: &mut Tx<'_>) -> Result<usize, Error> {
+    Ok(diesel::delete(registrations::table.filter(registrations::expires_at.le(tx.now))).execute(tx.conn)?)
 }
 
 /// A person's account with what other slices hold about them, in one statement: it is asked for often.
-pub fn find_profile(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    id: UserId,
-    org_id: Option<OrgId>,
-) -> Result<Option<Profile>, Error> {
+pub fn find_profile(tx: &mut Tx<'_>, id: UserId, org_id: Option<OrgId>) -> Result<Option<Profile>, Error> {
     type Row = (
         User,
         Option<String>,
@@ -122,7 +105,7 @@ pub fn find_profile(
         .filter(email_changes::user_id.eq(id))
         .filter(email_changes::confirmed_at.is_null())
         .filter(email_changes::cancelled_at.is_null())
-        .filter(email_changes::expires_at.gt(now))
+        .filter(email_changes::expires_at.gt(tx.now))
         .select(email_changes::new_email);
     let unread = notifications::table
         .filter(notifications::user_id.eq(id))
@@ -140,7 +123,7 @@ pub fn find_profile(
             unread.single_value(),
             (orgs::id, orgs::name, orgs::slug, memberships::role).nullable(),
         ))
-        .first(connection)
+        .first(tx.conn)
         .optional()?;
     Ok(row.map(|(user, pending_email, unread, org)| Profile {
         user,

@@ -1,6 +1,6 @@
 //! What administrators can do.
 
-use diesel::pg::PgConnection;
+use crate::db::Tx;
 
 use super::model::UserRow;
 use super::store;
@@ -16,16 +16,16 @@ use crate::values::ids::UserId;
 ///
 /// # Errors
 /// `not_found`.
-pub fn find(connection: &mut PgConnection, id: UserId) -> Result<UserRow, Error> {
-    store::find(connection, id)?.ok_or_else(Error::not_found)
+pub fn find(tx: &mut Tx<'_>, id: UserId) -> Result<UserRow, Error> {
+    store::find(tx, id)?.ok_or_else(Error::not_found)
 }
 
 /// A person whom the caller may change: anybody but themselves.
 ///
 /// # Errors
 /// `not_found`; `forbidden_role`.
-pub fn find_other(connection: &mut PgConnection, caller: &Caller<Admin>, id: UserId) -> Result<UserRow, Error> {
-    let user = find(connection, id)?;
+pub fn find_other(tx: &mut Tx<'_>, caller: &Caller<Admin>, id: UserId) -> Result<UserRow, Error> {
+    let user = find(tx, id)?;
     if id == caller.user_id {
         let detail = "Administrators cannot change their own role, nor disable themselves.";
         return Err(Error::with_detail(Code::ForbiddenRole, detail));
@@ -45,13 +45,13 @@ pub struct Changes {
 /// # Errors
 /// `not_found`; `forbidden_role` when the caller is no administrator any more; `precondition_failed`.
 pub fn update(
-    connection: &mut PgConnection,
+    tx: &mut Tx<'_>,
     caller: &Caller<Admin>,
     id: UserId,
     precondition: &Precondition,
     changes: Changes,
 ) -> Result<UserRow, Error> {
-    let locked = store::lock(connection, &[caller.user_id, id])?;
+    let locked = store::lock(tx, &[caller.user_id, id])?;
     let still_admin = |row: &&UserRow| row.role() == PlatformRole::Admin && row.disabled_at.is_none();
     if !locked.iter().filter(still_admin).any(|row| row.id == caller.user_id) {
         return Err(Error::new(Code::ForbiddenRole));
@@ -72,22 +72,22 @@ pub fn update(
         Some(disabled) => disabled.then(|| caller.now()),
         None => user.disabled_at,
     };
-    let changed = store::set(connection, id, role.unwrap_or_else(|| user.role()), disabled_at)?;
+    let changed = store::set(tx, id, role.unwrap_or_else(|| user.role()), disabled_at)?;
     if let Some(role) = role {
         let entry = entry(caller, "user.role_changed", &user)
             .detail("from", user.role().as_str())
             .detail("to", role.as_str());
-        audit::record(connection, entry)?;
+        audit::record(tx, entry)?;
     }
     match disabled {
         Some(true) => {
-            let ended = sessions::end_all(connection, caller.now(), id, EndReason::Disabled)?;
+            let ended = sessions::end_all(tx, id, EndReason::Disabled)?;
             audit::record(
-                connection,
+                tx,
                 entry(caller, "user.disabled", &user).detail("sessions_ended", ended),
             )?;
         }
-        Some(false) => audit::record(connection, entry(caller, "user.enabled", &user))?,
+        Some(false) => audit::record(tx, entry(caller, "user.enabled", &user))?,
         None => {}
     }
     Ok(changed)
@@ -103,33 +103,29 @@ fn entry(caller: &Caller<Admin>, action: &'static str, user: &UserRow) -> Entry 
 ///
 /// # Errors
 /// `not_found`.
-pub fn revoke_sessions(connection: &mut PgConnection, caller: &Caller<Admin>, id: UserId) -> Result<(), Error> {
-    let user = find(connection, id)?;
-    let ended = sessions::end_all(connection, caller.now(), id, EndReason::EndedByAdmin)?;
+pub fn revoke_sessions(tx: &mut Tx<'_>, caller: &Caller<Admin>, id: UserId) -> Result<(), Error> {
+    let user = find(tx, id)?;
+    let ended = sessions::end_all(tx, id, EndReason::EndedByAdmin)?;
     let entry = entry(caller, "user.sessions_revoked", &user);
-    audit::record(connection, entry.detail("sessions_ended", ended))
+    audit::record(tx, entry.detail("sessions_ended", ended))
 }
 
 /// Tells everybody, or all members of an organisation; answers how many that are.
 ///
 /// # Errors
 /// `not_found` for an organisation that there is not.
-pub fn announce(
-    connection: &mut PgConnection,
-    caller: &Caller<Admin>,
-    announcement: &Announcement,
-) -> Result<usize, Error> {
+pub fn announce(tx: &mut Tx<'_>, caller: &Caller<Admin>, announcement: &Announcement) -> Result<usize, Error> {
     if let Some(org_id) = announcement.org_id
-        && !store::has_org(connection, org_id)?
+        && !store::has_org(tx, org_id)?
     {
         return Err(Error::not_found());
     }
-    let told = notifications::announce(connection, caller.now(), announcement)?;
+    let told = notifications::announce(tx, announcement)?;
     let entry = Entry::by(caller, "announcement.sent")
         .user(None)
         .org(announcement.org_id)
         .object("announcement", None, announcement.title.clone())
         .detail("recipients", told);
-    audit::record(connection, entry)?;
+    audit::record(tx, entry)?;
     Ok(told)
 }

@@ -65,11 +65,7 @@ impl FromFields for ListUsersQuery {
     responses((status = 200, description = "A page", body = Page<UserResponse>)),
 )]
 #[get("/admin/users")]
-async fn list_users(
-    _caller: Caller<Admin>,
-    input: RequestInput,
-    state: web::Data<State>,
-) -> Result<ApiResponse, Error> {
+async fn list_users(caller: Caller<Admin>, input: RequestInput, state: web::Data<State>) -> Result<ApiResponse, Error> {
     let query: ListUsersQuery = input.query()?;
     let limit = query.page.limit;
     let filter = Filter {
@@ -80,7 +76,7 @@ async fn list_users(
     let after = cursors.read(query.page.cursor.as_deref())?;
     let rows = state
         .db
-        .run(move |connection| store::list(connection, &filter, after, limit + 1))
+        .read(caller.now(), move |tx| store::list(tx, &filter, after, limit + 1))
         .await?;
     let page = cursors.page(rows, limit, |row| (row.created_at, row.id))?;
     ApiResponse::ok(&page.map(UserResponse::from))
@@ -94,12 +90,12 @@ async fn list_users(
 )]
 #[get("/admin/users/{user_id}")]
 async fn get_user(
-    _caller: Caller<Admin>,
+    caller: Caller<Admin>,
     Path(id): Path<UserId>,
     input: RequestInput,
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
-    let user = state.db.run(move |connection| operations::find(connection, id)).await?;
+    let user = state.db.read(caller.now(), move |tx| operations::find(tx, id)).await?;
     input.none().await?;
     let version = user.version();
     Ok(ApiResponse::ok(&UserResponse::from(user))?.etag(version))
@@ -141,7 +137,7 @@ async fn update_user(
     let looker = caller.clone();
     state
         .db
-        .run(move |connection| operations::find_other(connection, &looker, id))
+        .read(caller.now(), move |tx| operations::find_other(tx, &looker, id))
         .await?;
     let request: UpdateUserRequest = input.merge_patch().await?;
     let changes = Changes {
@@ -150,7 +146,9 @@ async fn update_user(
     };
     let user = state
         .db
-        .transaction(move |connection| operations::update(connection, &caller, id, &precondition, changes))
+        .transaction(caller.now(), move |tx| {
+            operations::update(tx, &caller, id, &precondition, changes)
+        })
         .await?;
     let version = user.version();
     Ok(ApiResponse::ok(&UserResponse::from(user))?.etag(version))
@@ -170,11 +168,11 @@ async fn revoke_user_sessions(
     input: RequestInput,
     state: web::Data<State>,
 ) -> Result<HttpResponse, Error> {
-    state.db.run(move |connection| operations::find(connection, id)).await?;
+    state.db.read(caller.now(), move |tx| operations::find(tx, id)).await?;
     input.none().await?;
     idempotent
-        .transaction(&state.db, move |connection| {
-            operations::revoke_sessions(connection, &caller, id)?;
+        .transaction(&state.db, caller.now(), move |tx| {
+            operations::revoke_sessions(tx, &caller, id)?;
             Ok(ApiResponse::no_content())
         })
         .await
@@ -251,8 +249,8 @@ async fn create_announcement(
         org_id: request.org_id.map(IdRef::id).transpose()?,
     };
     let response = idempotent
-        .transaction(&state.db, move |connection| {
-            let recipients = operations::announce(connection, &caller, &announcement)?;
+        .transaction(&state.db, caller.now(), move |tx| {
+            let recipients = operations::announce(tx, &caller, &announcement)?;
             let Announcement { title, body, org_id } = announcement;
             let made = AnnouncementResponse {
                 title,
@@ -264,6 +262,5 @@ async fn create_announcement(
             ApiResponse::json(StatusCode::CREATED, &made)
         })
         .await?;
-    state.mail_waiting.notify_one();
     Ok(response)
 }

@@ -1,8 +1,8 @@
 //! Queries on all people, which only administrators may ask.
 
+use crate::db::Tx;
 use chrono::{DateTime, Utc};
 use diesel::dsl::exists;
-use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::sql_types::{Nullable, Text};
 
@@ -30,7 +30,7 @@ pub struct Filter {
 
 /// All people, newest first, after the one with the key `after`.
 pub fn list(
-    connection: &mut PgConnection,
+    tx: &mut Tx<'_>,
     filter: &Filter,
     after: Option<(DateTime<Utc>, UserId)>,
     limit: i64,
@@ -63,30 +63,30 @@ pub fn list(
             .filter(users::created_at.le(at))
             .filter(users::created_at.lt(at).or(users::id.lt(id)));
     }
-    Ok(query.load(connection)?)
+    Ok(query.load(tx.conn)?)
 }
 
-pub fn find(connection: &mut PgConnection, id: UserId) -> Result<Option<UserRow>, Error> {
+pub fn find(tx: &mut Tx<'_>, id: UserId) -> Result<Option<UserRow>, Error> {
     Ok(users::table
         .find(id)
         .select(UserRow::as_select())
-        .first(connection)
+        .first(tx.conn)
         .optional()?)
 }
 
 /// Those of these people that there are, locked in the order of their ids: so that of two administrators who unmake each
 /// other one comes after the other.
-pub fn lock(connection: &mut PgConnection, ids: &[UserId]) -> Result<Vec<UserRow>, Error> {
+pub fn lock(tx: &mut Tx<'_>, ids: &[UserId]) -> Result<Vec<UserRow>, Error> {
     Ok(users::table
         .filter(users::id.eq_any(ids))
         .order(users::id)
         .select(UserRow::as_select())
         .for_update()
-        .load(connection)?)
+        .load(tx.conn)?)
 }
 
 pub fn set(
-    connection: &mut PgConnection,
+    tx: &mut Tx<'_>,
     id: UserId,
     role: PlatformRole,
     disabled_at: Option<DateTime<Utc>>,
@@ -94,9 +94,9 @@ pub fn set(
     Ok(diesel::update(users::table.find(id))
         .set((users::role.eq(role.as_str()), users::disabled_at.eq(disabled_at)))
         .returning(UserRow::as_returning())
-        .get_result(connection)?)
+        .get_result(tx.conn)?)
 }
 
-pub fn has_org(connection: &mut PgConnection, id: OrgId) -> Result<bool, Error> {
-    Ok(diesel::select(exists(orgs::table.find(id))).get_result(connection)?)
+pub fn has_org(tx: &mut Tx<'_>, id: OrgId) -> Result<bool, Error> {
+    Ok(diesel::select(exists(orgs::table.find(id))).get_result(tx.conn)?)
 }

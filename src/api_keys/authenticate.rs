@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::db::Tx;
 use chrono::{DateTime, Utc};
-use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use ipnet::IpNet;
 
@@ -52,11 +52,7 @@ struct FoundOwner {
 ///
 /// # Errors
 /// When the database fails.
-fn find_standing(
-    connection: &mut PgConnection,
-    catalogue: &ScopeCatalog,
-    hash: &TokenHash,
-) -> Result<Option<ResolvedKey>, Error> {
+fn find_standing(tx: &mut Tx<'_>, catalogue: &ScopeCatalog, hash: &TokenHash) -> Result<Option<ResolvedKey>, Error> {
     let found: Option<Found> = api_key_secrets::table
         .inner_join(api_keys::table.on(api_keys::id.eq(api_key_secrets::api_key_id)))
         .inner_join(users::table.on(users::id.eq(api_keys::user_id)))
@@ -80,7 +76,7 @@ fn find_standing(
             orgs::slug.nullable(),
             (memberships::id, memberships::role, memberships::disabled_services).nullable(),
         ))
-        .first(connection)
+        .first(tx.conn)
         .optional()?;
     Ok(found.map(|found| found.standing(catalogue)))
 }
@@ -182,7 +178,7 @@ async fn read(state: &State, hash: TokenHash) -> Result<Option<Arc<Cached<Resolv
     let (reading, catalogue) = (state.credential_cache.reading(), Arc::clone(&state.scopes));
     let found = state
         .db
-        .run(move |connection| find_standing(connection, &catalogue, &hash))
+        .read(state.clock.now(), move |tx| find_standing(tx, &catalogue, &hash))
         .await?;
     Ok(found.map(|standing| state.credential_cache.insert_key(hash, reading, standing)))
 }

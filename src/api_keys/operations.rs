@@ -1,7 +1,7 @@
 //! What can be done with keys.
 
+use crate::db::Tx;
 use chrono::{DateTime, TimeDelta, Utc};
-use diesel::pg::PgConnection;
 use ipnet::IpNet;
 
 use super::format;
@@ -77,32 +77,25 @@ pub fn latest_expiry(config: &Config, now: DateTime<Utc>) -> DateTime<Utc> {
 /// # Errors
 /// `not_found` for an organisation the caller is no member of; `validation_error` for scopes beyond the caller's;
 /// `limit_reached`.
-pub fn create(
-    connection: &mut PgConnection,
-    state: &State,
-    caller: &Caller<Session>,
-    wish: Wish,
-) -> Result<Issued, Error> {
-    let now = caller.now();
+pub fn create(tx: &mut Tx<'_>, state: &State, caller: &Caller<Session>, wish: Wish) -> Result<Issued, Error> {
     // The lock lets two who make the hundredth key take turns.
-    let user = users::lock(connection, caller.user_id)?;
+    let user = users::lock(tx, caller.user_id)?;
     let stay = wish
         .org_id
-        .map(|org_id| membership::require(connection, org_id, caller.user_id))
+        .map(|org_id| membership::require(tx, org_id, caller.user_id))
         .transpose()?;
     let refused = scopes_not_allowed(&state.scopes, &holder_of(caller, stay.as_ref()), &wish.scopes);
     if !refused.is_empty() {
         return Err(Error::validation(refused));
     }
-    if store::count(connection, user.id)? >= MAX_KEYS {
+    if store::count(tx, user.id)? >= MAX_KEYS {
         return Err(Error::new(Code::LimitReached));
     }
     let secret = format::generate(&state.config.key_prefix)?;
     let hint = format::hint(&state.config.key_prefix, &secret);
     let name = wish.name.into_string();
     let id = store::insert(
-        connection,
-        now,
+        tx,
         NewApiKey {
             user_id: user.id,
             stay: stay.as_ref().map(|stay| (stay.org_id, stay.id)),
@@ -114,27 +107,23 @@ pub fn create(
             expires_at: wish.expires_at,
         },
     )?;
-    store::insert_secret(connection, now, id, &secret.hash())?;
+    store::insert_secret(tx, id, &secret.hash())?;
     if let Some(expires_at) = wish.expires_at {
-        store::skip_reminders(connection, now, id, expires_at, &REMINDER_DAYS)?;
+        store::skip_reminders(tx, id, expires_at, &REMINDER_DAYS)?;
     }
     let entry = Entry::by(caller, "api_key.created").org(wish.org_id);
     let entry = entry.object("api_key", id.uuid(), name.clone());
-    audit::record(
-        connection,
-        entry.detail("hint", hint.clone()).detail("scopes", wish.scopes),
-    )?;
+    audit::record(tx, entry.detail("hint", hint.clone()).detail("scopes", wish.scopes))?;
     let org_name = stay.map(|stay| stay.org_name);
-    tell_of_creation(connection, now, &user, id, (name, hint, org_name))?;
+    tell_of_creation(tx, &user, id, (name, hint, org_name))?;
     Ok(Issued {
-        record: find(connection, now, user.id, id)?,
+        record: find(tx, user.id, id)?,
         secret,
     })
 }
 
 fn tell_of_creation(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
+    tx: &mut Tx<'_>,
     user: &User,
     api_key_id: ApiKeyId,
     (name, hint, org_name): (String, String, Option<String>),
@@ -145,7 +134,7 @@ fn tell_of_creation(
         hint: hint.clone(),
     };
     let message = Message::ApiKeyCreated { name, hint, org_name };
-    notifications::tell(connection, now, recipient(user), (&notice, None), &message)
+    notifications::tell(tx, recipient(user), (&notice, None), &message)
 }
 
 fn recipient(user: &User) -> Recipient<'_> {
@@ -160,32 +149,20 @@ fn recipient(user: &User) -> Recipient<'_> {
 ///
 /// # Errors
 /// `not_found`.
-pub fn find(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    user_id: UserId,
-    id: ApiKeyId,
-) -> Result<KeyRecord, Error> {
-    find_of(connection, now, Tenant::Owner(user_id), id)
+pub fn find(tx: &mut Tx<'_>, user_id: UserId, id: ApiKeyId) -> Result<KeyRecord, Error> {
+    find_of(tx, Tenant::Owner(user_id), id)
 }
 
 /// A key of a tenant's.
 ///
 /// # Errors
 /// `not_found`.
-pub fn find_of(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    tenant: Tenant,
-    id: ApiKeyId,
-) -> Result<KeyRecord, Error> {
+pub fn find_of(tx: &mut Tx<'_>, tenant: Tenant, id: ApiKeyId) -> Result<KeyRecord, Error> {
     let selection = Selection {
         id: Some(id),
         ..Selection::of(tenant)
     };
-    store::select(connection, now, &selection)?
-        .pop()
-        .ok_or_else(Error::not_found)
+    store::select(tx, &selection)?.pop().ok_or_else(Error::not_found)
 }
 
 /// What a patch asks for.
@@ -220,15 +197,15 @@ pub fn additions_not_allowed(catalogue: &ScopeCatalog, record: &KeyRecord, scope
 /// # Errors
 /// `not_found`, `validation_error`, `reauthentication_required`, `precondition_failed`.
 pub fn update(
-    connection: &mut PgConnection,
+    tx: &mut Tx<'_>,
     catalogue: &ScopeCatalog,
     caller: &Caller<Session>,
     id: ApiKeyId,
     (changes, precondition, confirmed): (Changes, &Precondition, bool),
 ) -> Result<KeyRecord, Error> {
     let now = caller.now();
-    let key = store::lock(connection, caller.user_id, id)?.ok_or_else(Error::not_found)?;
-    let record = find(connection, now, caller.user_id, id)?;
+    let key = store::lock(tx, caller.user_id, id)?.ok_or_else(Error::not_found)?;
+    let record = find(tx, caller.user_id, id)?;
     let scopes = changes.scopes.set();
     if let Some(scopes) = &scopes {
         let refused = additions_not_allowed(catalogue, &record, scopes);
@@ -262,10 +239,10 @@ pub fn update(
     if changed.is_empty() {
         return Ok(record);
     }
-    store::update(connection, now, id, change)?;
+    store::update(tx, id, change)?;
     let entry = entry_about(caller, "api_key.updated", &key);
-    audit::record(connection, entry.detail("changed", changed))?;
-    find(connection, now, caller.user_id, id)
+    audit::record(tx, entry.detail("changed", changed))?;
+    find(tx, caller.user_id, id)
 }
 
 fn changed_members(change: &KeyChange) -> Vec<&'static str> {
@@ -314,21 +291,21 @@ pub fn extended(
 /// # Errors
 /// `not_found`; `key_never_expires`; `validation_error` when it would expire later than may be.
 pub fn extend(
-    connection: &mut PgConnection,
+    tx: &mut Tx<'_>,
     config: &Config,
     caller: &Caller<Session>,
     id: ApiKeyId,
     days: i64,
 ) -> Result<KeyRecord, Error> {
     let now = caller.now();
-    let key = store::lock(connection, caller.user_id, id)?.ok_or_else(Error::not_found)?;
+    let key = store::lock(tx, caller.user_id, id)?.ok_or_else(Error::not_found)?;
     let expires_at = key.expires_at.ok_or_else(|| Error::new(Code::KeyNeverExpires))?;
     let expires_at = extended(config, now, expires_at, days).map_err(|invalid| Error::validation(vec![*invalid]))?;
-    store::set_expiry(connection, now, id, expires_at)?;
-    store::skip_reminders(connection, now, id, expires_at, &REMINDER_DAYS)?;
+    store::set_expiry(tx, id, expires_at)?;
+    store::skip_reminders(tx, id, expires_at, &REMINDER_DAYS)?;
     let entry = entry_about(caller, "api_key.extended", &key);
-    audit::record(connection, entry.detail("days", days))?;
-    find(connection, now, caller.user_id, id)
+    audit::record(tx, entry.detail("days", days))?;
+    find(tx, caller.user_id, id)
 }
 
 /// Gives a key another secret; the present one lives for `grace`, the one before it ends.
@@ -336,28 +313,28 @@ pub fn extend(
 /// # Errors
 /// `not_found`; `invalid_state` for a key that has expired or lost its membership.
 pub fn rotate(
-    connection: &mut PgConnection,
+    tx: &mut Tx<'_>,
     config: &Config,
     caller: &Caller<Session>,
     id: ApiKeyId,
     grace: TimeDelta,
 ) -> Result<Issued, Error> {
     let now = caller.now();
-    let key = store::lock(connection, caller.user_id, id)?.ok_or_else(Error::not_found)?;
-    let (status, reason) = find(connection, now, caller.user_id, id)?.status(now);
+    let key = store::lock(tx, caller.user_id, id)?.ok_or_else(Error::not_found)?;
+    let (status, reason) = find(tx, caller.user_id, id)?.status(now);
     let has_expired = key.expires_at.is_some_and(|at| at <= now);
     if has_expired || (status, reason) == (KeyStatus::Suspended, Some(SuspensionReason::NotAMember)) {
         return Err(Error::new(Code::InvalidState));
     }
     let secret = format::generate(&config.key_prefix)?;
     let ends_at = key.expires_at.map_or(now + grace, |at| at.min(now + grace));
-    store::end_secrets(connection, id, (grace > TimeDelta::zero()).then_some(ends_at))?;
-    store::insert_secret(connection, now, id, &secret.hash())?;
-    store::set_hint(connection, now, id, &format::hint(&config.key_prefix, &secret))?;
+    store::end_secrets(tx, id, (grace > TimeDelta::zero()).then_some(ends_at))?;
+    store::insert_secret(tx, id, &secret.hash())?;
+    store::set_hint(tx, id, &format::hint(&config.key_prefix, &secret))?;
     let entry = entry_about(caller, "api_key.rotated", &key);
-    audit::record(connection, entry.detail("grace_seconds", grace.num_seconds()))?;
+    audit::record(tx, entry.detail("grace_seconds", grace.num_seconds()))?;
     Ok(Issued {
-        record: find(connection, now, caller.user_id, id)?,
+        record: find(tx, caller.user_id, id)?,
         secret,
     })
 }
@@ -366,10 +343,10 @@ pub fn rotate(
 ///
 /// # Errors
 /// When the database fails.
-pub fn delete<P>(connection: &mut PgConnection, caller: &Caller<P>, ids: &[ApiKeyId]) -> Result<Vec<ApiKeyId>, Error> {
-    let deleted = store::delete(connection, Tenant::Owner(caller.user_id), ids)?;
+pub fn delete<P>(tx: &mut Tx<'_>, caller: &Caller<P>, ids: &[ApiKeyId]) -> Result<Vec<ApiKeyId>, Error> {
+    let deleted = store::delete(tx, Tenant::Owner(caller.user_id), ids)?;
     for key in &deleted {
-        audit::record(connection, entry_about(caller, "api_key.deleted", key))?;
+        audit::record(tx, entry_about(caller, "api_key.deleted", key))?;
     }
     Ok(deleted.into_iter().map(|key| key.id).collect())
 }
@@ -378,17 +355,14 @@ pub fn delete<P>(connection: &mut PgConnection, caller: &Caller<P>, ids: &[ApiKe
 ///
 /// # Errors
 /// `not_found`.
-pub fn revoke<P>(connection: &mut PgConnection, caller: &Caller<P>, tenant: Tenant, id: ApiKeyId) -> Result<(), Error> {
-    let now = caller.now();
-    let key = store::delete(connection, tenant, &[id])?
-        .pop()
-        .ok_or_else(Error::not_found)?;
-    audit::record(connection, entry_about(caller, "api_key.revoked", &key))?;
+pub fn revoke<P>(tx: &mut Tx<'_>, caller: &Caller<P>, tenant: Tenant, id: ApiKeyId) -> Result<(), Error> {
+    let key = store::delete(tx, tenant, &[id])?.pop().ok_or_else(Error::not_found)?;
+    audit::record(tx, entry_about(caller, "api_key.revoked", &key))?;
     let org_name = match key.org_id {
-        Some(org_id) => membership::find(connection, org_id, caller.user_id)?.map(|stay| stay.org_name),
+        Some(org_id) => membership::find(tx, org_id, caller.user_id)?.map(|stay| stay.org_name),
         None => None,
     };
-    let owner = users::find(connection, key.user_id)?;
+    let owner = users::find(tx, key.user_id)?;
     let notice = Notice::ApiKeyRevoked {
         api_key_id: key.id,
         name: key.name.clone(),
@@ -401,7 +375,7 @@ pub fn revoke<P>(connection: &mut PgConnection, caller: &Caller<P>, tenant: Tena
         org_name,
         by: (owner.id != caller.user_id).then(|| caller.name.clone()),
     };
-    notifications::tell(connection, now, recipient(&owner), (&notice, None), &message)
+    notifications::tell(tx, recipient(&owner), (&notice, None), &message)
 }
 
 /// Switches off the keys a person made since an instant, such as the one at which somebody may have taken over their
@@ -409,11 +383,6 @@ pub fn revoke<P>(connection: &mut PgConnection, caller: &Caller<P>, tenant: Tena
 ///
 /// # Errors
 /// When the database fails.
-pub fn disable_made_since(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    user_id: UserId,
-    since: DateTime<Utc>,
-) -> Result<usize, Error> {
-    store::disable_made_since(connection, now, user_id, since).map(|keys| keys.len())
+pub fn disable_made_since(tx: &mut Tx<'_>, user_id: UserId, since: DateTime<Utc>) -> Result<usize, Error> {
+    store::disable_made_since(tx, user_id, since).map(|keys| keys.len())
 }

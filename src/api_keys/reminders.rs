@@ -1,7 +1,7 @@
 //! Warnings before a key expires: 30, 7 and 1 days, each once for each expiry.
 
+use crate::db::Tx;
 use chrono::{DateTime, Utc};
-use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::sql_types::{Integer, Text, Timestamptz, Uuid as SqlUuid};
 
@@ -42,7 +42,7 @@ struct Due {
 ///
 /// # Errors
 /// When the database fails.
-pub fn remind(connection: &mut PgConnection, now: DateTime<Utc>) -> Result<usize, Error> {
+pub fn remind(tx: &mut Tx<'_>) -> Result<usize, Error> {
     let due: Vec<Due> = diesel::sql_query(
         "SELECT k.id, k.user_id, k.name, k.hint, k.expires_at, due.days, u.email, u.locale \
          FROM api_keys k JOIN users u ON u.id = k.user_id, \
@@ -54,27 +54,27 @@ pub fn remind(connection: &mut PgConnection, now: DateTime<Utc>) -> Result<usize
                            AND r.days_before <= due.days) \
          ORDER BY k.expires_at LIMIT $2 FOR UPDATE OF k SKIP LOCKED",
     )
-    .bind::<Timestamptz, _>(now)
+    .bind::<Timestamptz, _>(tx.now)
     .bind::<diesel::sql_types::BigInt, _>(BATCH)
-    .load(connection)?;
+    .load(tx.conn)?;
     for key in &due {
         let sent = diesel::insert_into(api_key_reminders::table)
             .values((
                 api_key_reminders::api_key_id.eq(key.id),
                 api_key_reminders::expires_at.eq(key.expires_at),
                 api_key_reminders::days_before.eq(key.days),
-                api_key_reminders::sent_at.eq(now),
+                api_key_reminders::sent_at.eq(tx.now),
             ))
             .on_conflict_do_nothing()
-            .execute(connection)?;
+            .execute(tx.conn)?;
         if sent == 1 {
-            tell(connection, now, key)?;
+            tell(tx, key)?;
         }
     }
     Ok(due.len())
 }
 
-fn tell(connection: &mut PgConnection, now: DateTime<Utc>, key: &Due) -> Result<(), Error> {
+fn tell(tx: &mut Tx<'_>, key: &Due) -> Result<(), Error> {
     let notice = Notice::ApiKeyExpiring {
         api_key_id: key.id,
         name: key.name.clone(),
@@ -93,5 +93,5 @@ fn tell(connection: &mut PgConnection, now: DateTime<Utc>, key: &Due) -> Result<
         days: key.days.unsigned_abs(),
         expires_at: key.expires_at,
     };
-    notifications::tell(connection, now, recipient, (&notice, None), &message)
+    notifications::tell(tx, recipient, (&notice, None), &message)
 }

@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
+use crate::db::Tx;
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::connection::DefaultLoadingMode;
-use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::sql_types::Text;
 use ipnet::IpNet;
@@ -33,15 +33,15 @@ pub struct NewApiKey {
     pub expires_at: Option<DateTime<Utc>>,
 }
 
-pub fn count(connection: &mut PgConnection, user_id: UserId) -> Result<i64, Error> {
+pub fn count(tx: &mut Tx<'_>, user_id: UserId) -> Result<i64, Error> {
     Ok(api_keys::table
         .filter(api_keys::user_id.eq(user_id))
         .count()
-        .get_result(connection)?)
+        .get_result(tx.conn)?)
 }
 
-pub fn insert(connection: &mut PgConnection, now: DateTime<Utc>, new: NewApiKey) -> Result<ApiKeyId, Error> {
-    let id = ApiKeyId::new(now);
+pub fn insert(tx: &mut Tx<'_>, new: NewApiKey) -> Result<ApiKeyId, Error> {
+    let id = ApiKeyId::new(tx.now);
     let (org_id, membership_id) = new.stay.unzip();
     diesel::insert_into(api_keys::table)
         .values((
@@ -55,61 +55,56 @@ pub fn insert(connection: &mut PgConnection, now: DateTime<Utc>, new: NewApiKey)
             api_keys::scopes.eq(new.scopes),
             api_keys::allowed_ips.eq(new.allowed_ips),
             api_keys::expires_at.eq(new.expires_at),
-            api_keys::created_at.eq(now),
-            api_keys::updated_at.eq(now),
+            api_keys::created_at.eq(tx.now),
+            api_keys::updated_at.eq(tx.now),
         ))
-        .execute(connection)?;
+        .execute(tx.conn)?;
     Ok(id)
 }
 
-pub fn insert_secret(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    id: ApiKeyId,
-    hash: &TokenHash,
-) -> Result<(), Error> {
+pub fn insert_secret(tx: &mut Tx<'_>, id: ApiKeyId, hash: &TokenHash) -> Result<(), Error> {
     diesel::insert_into(api_key_secrets::table)
         .values((
             api_key_secrets::secret_hash.eq(hash.as_bytes().as_slice()),
             api_key_secrets::api_key_id.eq(id),
-            api_key_secrets::created_at.eq(now),
+            api_key_secrets::created_at.eq(tx.now),
         ))
-        .execute(connection)?;
+        .execute(tx.conn)?;
     Ok(())
 }
 
 /// Lets the current secret of a key end at `ends_at`, or at once, and the one before it now.
-pub fn end_secrets(connection: &mut PgConnection, id: ApiKeyId, ends_at: Option<DateTime<Utc>>) -> Result<(), Error> {
+pub fn end_secrets(tx: &mut Tx<'_>, id: ApiKeyId, ends_at: Option<DateTime<Utc>>) -> Result<(), Error> {
     let of_key = || api_key_secrets::table.filter(api_key_secrets::api_key_id.eq(id));
     match ends_at {
         None => {
-            diesel::delete(of_key()).execute(connection)?;
+            diesel::delete(of_key()).execute(tx.conn)?;
         }
         Some(ends_at) => {
-            diesel::delete(of_key().filter(api_key_secrets::ends_at.is_not_null())).execute(connection)?;
+            diesel::delete(of_key().filter(api_key_secrets::ends_at.is_not_null())).execute(tx.conn)?;
             diesel::update(of_key())
                 .set(api_key_secrets::ends_at.eq(ends_at))
-                .execute(connection)?;
+                .execute(tx.conn)?;
         }
     }
     Ok(())
 }
 
-pub fn set_hint(connection: &mut PgConnection, now: DateTime<Utc>, id: ApiKeyId, hint: &str) -> Result<(), Error> {
+pub fn set_hint(tx: &mut Tx<'_>, id: ApiKeyId, hint: &str) -> Result<(), Error> {
     diesel::update(api_keys::table.find(id))
-        .set((api_keys::hint.eq(hint), api_keys::updated_at.eq(now)))
-        .execute(connection)?;
+        .set((api_keys::hint.eq(hint), api_keys::updated_at.eq(tx.now)))
+        .execute(tx.conn)?;
     Ok(())
 }
 
 /// The owner's key, locked until the end of the transaction.
-pub fn lock(connection: &mut PgConnection, user_id: UserId, id: ApiKeyId) -> Result<Option<ApiKey>, Error> {
+pub fn lock(tx: &mut Tx<'_>, user_id: UserId, id: ApiKeyId) -> Result<Option<ApiKey>, Error> {
     Ok(api_keys::table
         .filter(api_keys::user_id.eq(user_id))
         .filter(api_keys::id.eq(id))
         .select(ApiKey::as_select())
         .for_update()
-        .first(connection)
+        .first(tx.conn)
         .optional()?)
 }
 
@@ -125,114 +120,94 @@ pub struct KeyChange {
     pub disabled_at: Option<Option<DateTime<Utc>>>,
 }
 
-pub fn update(connection: &mut PgConnection, now: DateTime<Utc>, id: ApiKeyId, change: KeyChange) -> Result<(), Error> {
+pub fn update(tx: &mut Tx<'_>, id: ApiKeyId, change: KeyChange) -> Result<(), Error> {
     diesel::update(api_keys::table.find(id))
         .set((
             change,
             api_keys::version.eq(api_keys::version + 1),
-            api_keys::updated_at.eq(now),
+            api_keys::updated_at.eq(tx.now),
         ))
-        .execute(connection)?;
+        .execute(tx.conn)?;
     Ok(())
 }
 
-pub fn set_expiry(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    id: ApiKeyId,
-    expires_at: DateTime<Utc>,
-) -> Result<(), Error> {
+pub fn set_expiry(tx: &mut Tx<'_>, id: ApiKeyId, expires_at: DateTime<Utc>) -> Result<(), Error> {
     diesel::update(api_keys::table.find(id))
-        .set((api_keys::expires_at.eq(expires_at), api_keys::updated_at.eq(now)))
-        .execute(connection)?;
+        .set((api_keys::expires_at.eq(expires_at), api_keys::updated_at.eq(tx.now)))
+        .execute(tx.conn)?;
     Ok(())
 }
 
 /// Counts a reminder as sent that would be due before the expiry it is about was even chosen.
-pub fn skip_reminders(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    id: ApiKeyId,
-    expires_at: DateTime<Utc>,
-    days: &[i32],
-) -> Result<(), Error> {
+pub fn skip_reminders(tx: &mut Tx<'_>, id: ApiKeyId, expires_at: DateTime<Utc>, days: &[i32]) -> Result<(), Error> {
     let rows: Vec<_> = days
         .iter()
-        .filter(|days| expires_at - TimeDelta::days(i64::from(**days)) < now)
+        .filter(|days| expires_at - TimeDelta::days(i64::from(**days)) < tx.now)
         .map(|days| {
             (
                 api_key_reminders::api_key_id.eq(id),
                 api_key_reminders::expires_at.eq(expires_at),
                 api_key_reminders::days_before.eq(*days),
-                api_key_reminders::sent_at.eq(now),
+                api_key_reminders::sent_at.eq(tx.now),
             )
         })
         .collect();
     diesel::insert_into(api_key_reminders::table)
         .values(rows)
         .on_conflict_do_nothing()
-        .execute(connection)?;
+        .execute(tx.conn)?;
     Ok(())
 }
 
 /// Deletes keys of one tenant; says which there were. They are locked in the order of their ids, so that two who delete
 /// the same keys do not wait for each other.
-pub fn delete(connection: &mut PgConnection, tenant: Tenant, ids: &[ApiKeyId]) -> Result<Vec<ApiKey>, Error> {
+pub fn delete(tx: &mut Tx<'_>, tenant: Tenant, ids: &[ApiKeyId]) -> Result<Vec<ApiKey>, Error> {
     let wanted = api_keys::table
         .filter(api_keys::id.eq_any(ids))
         .select(ApiKey::as_select())
         .order(api_keys::id)
         .for_update();
     let found: Vec<ApiKey> = match tenant {
-        Tenant::Owner(user_id) => wanted.filter(api_keys::user_id.eq(user_id)).load(connection)?,
-        Tenant::Org(org_id) => wanted.filter(api_keys::org_id.eq(org_id)).load(connection)?,
+        Tenant::Owner(user_id) => wanted.filter(api_keys::user_id.eq(user_id)).load(tx.conn)?,
+        Tenant::Org(org_id) => wanted.filter(api_keys::org_id.eq(org_id)).load(tx.conn)?,
         Tenant::Member(org_id, user_id) => wanted
             .filter(api_keys::org_id.eq(org_id))
             .filter(api_keys::user_id.eq(user_id))
-            .load(connection)?,
+            .load(tx.conn)?,
     };
     let ids: Vec<ApiKeyId> = found.iter().map(|key| key.id).collect();
-    diesel::delete(api_keys::table.filter(api_keys::id.eq_any(ids))).execute(connection)?;
+    diesel::delete(api_keys::table.filter(api_keys::id.eq_any(ids))).execute(tx.conn)?;
     Ok(found)
 }
 
 /// Switches off what a person made since an instant; says how many keys that were.
-pub fn disable_made_since(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    user_id: UserId,
-    since: DateTime<Utc>,
-) -> Result<Vec<ApiKey>, Error> {
+pub fn disable_made_since(tx: &mut Tx<'_>, user_id: UserId, since: DateTime<Utc>) -> Result<Vec<ApiKey>, Error> {
     let made = api_keys::table
         .filter(api_keys::user_id.eq(user_id))
         .filter(api_keys::created_at.ge(since))
         .filter(api_keys::disabled_at.is_null());
     Ok(diesel::update(made)
         .set((
-            api_keys::disabled_at.eq(now),
+            api_keys::disabled_at.eq(tx.now),
             api_keys::version.eq(api_keys::version + 1),
-            api_keys::updated_at.eq(now),
+            api_keys::updated_at.eq(tx.now),
         ))
         .returning(ApiKey::as_returning())
-        .get_results(connection)?)
+        .get_results(tx.conn)?)
 }
 
 /// Reads keys, with all that their status and scopes depend on.
-pub fn select(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    selection: &Selection<'_>,
-) -> Result<Vec<KeyRecord>, Error> {
-    let mut records = select_by_themselves(connection, now, selection)?;
+pub fn select(tx: &mut Tx<'_>, selection: &Selection<'_>) -> Result<Vec<KeyRecord>, Error> {
+    let mut records = select_by_themselves(tx, selection)?;
     // Personal keys are spared it: most are that, and to join what they do not have costs as much as all the rest.
     if records.iter().any(|record| record.key.org_id.is_some()) {
-        add_orgs(connection, &mut records)?;
+        add_orgs(tx, &mut records)?;
     }
     Ok(records)
 }
 
 /// Puts to keys the organisations they act in, and the memberships they hang on.
-fn add_orgs(connection: &mut PgConnection, records: &mut [KeyRecord]) -> Result<(), Error> {
+fn add_orgs(tx: &mut Tx<'_>, records: &mut [KeyRecord]) -> Result<(), Error> {
     type Org = (String, String);
     type Membership = (MembershipId, String, Vec<String>);
     let keys = || records.iter().map(|record| &record.key);
@@ -250,7 +225,7 @@ fn add_orgs(connection: &mut PgConnection, records: &mut [KeyRecord]) -> Result<
             (orgs::name, orgs::slug),
             (memberships::id, memberships::role, memberships::disabled_services).nullable(),
         ))
-        .load(connection)?;
+        .load(tx.conn)?;
     let (mut named, mut members) = (HashMap::new(), HashMap::new());
     for (org_id, org, membership) in stays {
         named.insert(org_id, org);
@@ -269,14 +244,10 @@ fn add_orgs(connection: &mut PgConnection, records: &mut [KeyRecord]) -> Result<
     clippy::too_many_lines,
     reason = "one query: the type of its parts cannot be named, so they cannot be functions"
 )]
-fn select_by_themselves(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    selection: &Selection<'_>,
-) -> Result<Vec<KeyRecord>, Error> {
+fn select_by_themselves(tx: &mut Tx<'_>, selection: &Selection<'_>) -> Result<Vec<KeyRecord>, Error> {
     let previous = api_key_secrets::api_key_id
         .eq(api_keys::id)
-        .and(api_key_secrets::ends_at.gt(now));
+        .and(api_key_secrets::ends_at.gt(tx.now));
     let mut query = api_keys::table
         .inner_join(users::table.on(users::id.eq(api_keys::user_id)))
         .left_join(api_key_secrets::table.on(previous))
@@ -315,8 +286,8 @@ fn select_by_themselves(
         let lost = users::disabled_at
             .is_not_null()
             .or(api_keys::org_id.is_not_null().and(api_keys::membership_id.is_null()));
-        let expired = api_keys::expires_at.le(now);
-        let lasts = api_keys::expires_at.is_null().or(api_keys::expires_at.gt(now));
+        let expired = api_keys::expires_at.le(tx.now);
+        let lasts = api_keys::expires_at.is_null().or(api_keys::expires_at.gt(tx.now));
         query = match status {
             KeyStatus::Suspended => query.filter(lost),
             KeyStatus::Disabled => query.filter(works).filter(api_keys::disabled_at.is_not_null()),
@@ -385,7 +356,7 @@ fn select_by_themselves(
     };
     // The rows are large: that they find their room at once saves more than it looks.
     let mut records = Vec::with_capacity(usize::try_from(selection.limit).unwrap_or_default());
-    for row in query.load_iter::<(ApiKey, KeyOwner, Option<DateTime<Utc>>), DefaultLoadingMode>(connection)? {
+    for row in query.load_iter::<(ApiKey, KeyOwner, Option<DateTime<Utc>>), DefaultLoadingMode>(tx.conn)? {
         let (key, owner, previous_secret_ends_at) = row?;
         records.push(KeyRecord {
             key,

@@ -1,7 +1,7 @@
 //! Writing down which keys were used, in batches, apart from every request.
 
+use crate::db::Tx;
 use chrono::{DateTime, NaiveDate, TimeDelta, Utc};
-use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::sql_types::{Array, BigInt, Date, Inet, Nullable, Timestamptz, Uuid as SqlUuid};
 use ipnet::IpNet;
@@ -35,7 +35,7 @@ pub async fn flush(state: &State) -> Result<(), Error> {
             let written = Arc::clone(&batch);
             outcome = state
                 .db
-                .transaction(move |connection| write(connection, &written))
+                .transaction(state.clock.now(), move |tx| write(tx, &written))
                 .await;
         }
         if outcome.is_err() {
@@ -53,7 +53,7 @@ pub async fn flush_to_read(state: &State) {
 }
 
 /// Keys that are gone meanwhile are left out; an older use does not replace a newer one.
-fn write(connection: &mut PgConnection, batch: &[(ApiKeyId, Uses)]) -> Result<(), Error> {
+fn write(tx: &mut Tx<'_>, batch: &[(ApiKeyId, Uses)]) -> Result<(), Error> {
     let ids: Vec<ApiKeyId> = batch.iter().map(|(id, _)| *id).collect();
     // In the order of their ids, so that two who write down the same keys do not wait for each other.
     let there: Vec<ApiKeyId> = api_keys::table
@@ -61,7 +61,7 @@ fn write(connection: &mut PgConnection, batch: &[(ApiKeyId, Uses)]) -> Result<()
         .select(api_keys::id)
         .order(api_keys::id)
         .for_no_key_update()
-        .load(connection)?;
+        .load(tx.conn)?;
     let batch = || batch.iter().filter(|(id, _)| there.binary_search(id).is_ok());
     let used: Vec<(ApiKeyId, DateTime<Utc>, Option<IpNet>)> = batch()
         .filter_map(|(id, uses)| uses.last.map(|(at, ip)| (*id, at, ip.map(IpNet::from))))
@@ -74,7 +74,7 @@ fn write(connection: &mut PgConnection, batch: &[(ApiKeyId, Uses)]) -> Result<()
     .bind::<Array<SqlUuid>, _>(used.iter().map(|(id, _, _)| *id).collect::<Vec<_>>())
     .bind::<Array<Timestamptz>, _>(used.iter().map(|(_, at, _)| *at).collect::<Vec<_>>())
     .bind::<Array<Nullable<Inet>>, _>(used.iter().map(|(_, _, ip)| *ip).collect::<Vec<_>>())
-    .execute(connection)?;
+    .execute(tx.conn)?;
     let counted: Vec<(ApiKeyId, NaiveDate, i64, i64)> = batch()
         .flat_map(|(id, uses)| {
             let row = |(date, count): &(NaiveDate, crate::auth::Count)| (*id, *date, count.requests, count.denied);
@@ -90,23 +90,18 @@ fn write(connection: &mut PgConnection, batch: &[(ApiKeyId, Uses)]) -> Result<()
     .bind::<Array<Date>, _>(counted.iter().map(|row| row.1).collect::<Vec<_>>())
     .bind::<Array<BigInt>, _>(counted.iter().map(|row| row.2).collect::<Vec<_>>())
     .bind::<Array<BigInt>, _>(counted.iter().map(|row| row.3).collect::<Vec<_>>())
-    .execute(connection)?;
+    .execute(tx.conn)?;
     Ok(())
 }
 
 /// How often a key was used on each of the last `days` days, and how often of these in vain; newest first.
-pub fn of_days(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    id: ApiKeyId,
-    days: i64,
-) -> Result<Vec<(NaiveDate, i64, i64)>, Error> {
-    let today = now.date_naive();
+pub fn of_days(tx: &mut Tx<'_>, id: ApiKeyId, days: i64) -> Result<Vec<(NaiveDate, i64, i64)>, Error> {
+    let today = tx.now.date_naive();
     let known: Vec<(NaiveDate, i64, i64)> = api_key_usage::table
         .filter(api_key_usage::api_key_id.eq(id))
         .filter(api_key_usage::date.gt(today - TimeDelta::days(days)))
         .select((api_key_usage::date, api_key_usage::requests, api_key_usage::denied))
-        .load(connection)?;
+        .load(tx.conn)?;
     Ok((0..days)
         .map(|back| {
             let date = today - TimeDelta::days(back);
@@ -123,7 +118,7 @@ pub fn of_days(
 ///
 /// # Errors
 /// When the database fails.
-pub fn sweep(connection: &mut PgConnection, now: DateTime<Utc>) -> Result<usize, Error> {
-    let oldest = now.date_naive() - TimeDelta::days(MEMORY_DAYS);
-    Ok(diesel::delete(api_key_usage::table.filter(api_key_usage::date.lt(oldest))).execute(connection)?)
+pub fn sweep(tx: &mut Tx<'_>) -> Result<usize, Error> {
+    let oldest = tx.now.date_naive() - TimeDelta::days(MEMORY_DAYS);
+    Ok(diesel::delete(api_key_usage::table.filter(api_key_usage::date.lt(oldest))).execute(tx.conn)?)
 }

@@ -49,7 +49,11 @@ async fn get_readyz(input: RequestInput, state: web::Data<State>) -> Result<ApiR
     if state.is_draining() {
         return Err(Error::unavailable("draining"));
     }
-    if !state.db.run(migrations::are_applied).await? {
+    if !state
+        .db
+        .read(state.clock.now(), |tx| migrations::are_applied(tx.conn))
+        .await?
+    {
         return Err(Error::unavailable("migrations are pending"));
     }
     ApiResponse::ok(&HealthResponse { status: "ok" })

@@ -11,7 +11,6 @@ use actix_web::http::header;
 use actix_web::middleware::{Condition, from_fn};
 use actix_web::{App, HttpServer, web};
 use secrecy::SecretString;
-use tokio::sync::Notify;
 use utoipa::openapi::PathItem;
 use utoipa_actix_web::service_config::ServiceConfig;
 use utoipa_actix_web::{AppExt as _, scope};
@@ -64,7 +63,6 @@ pub fn state_of(config: Config, database_url: &SecretString, material: Keystore,
         scopes: Arc::new(ScopeCatalog::load(config.scopes_file.as_deref()).map_err(Error::internal)?),
         policy: PasswordPolicy::new(&config),
         painter: ImageResizer::default(),
-        mail_waiting: Arc::new(Notify::new()),
         draining: Arc::new(AtomicBool::new(false)),
         config: Arc::new(config),
     })

@@ -82,7 +82,7 @@ pub fn spawn(state: State, database_url: SecretString, mailer: Mailer) -> Backgr
                 }
             }
             tokio::select! {
-                () = state.mail_waiting.notified() => {}
+                () = state.db.mail_queued().notified() => {}
                 () = tokio::time::sleep(MAIL_INTERVAL) => {}
                 () = stopped.notified() => return,
             }
@@ -112,14 +112,7 @@ async fn keep_books(state: State) {
 /// When the database fails.
 pub async fn remind(state: &State) -> Result<(), Error> {
     let now = state.clock.now();
-    while state
-        .db
-        .transaction(move |connection| api_keys::remind(connection, now))
-        .await?
-        > 0
-    {
-        state.mail_waiting.notify_one();
-    }
+    while state.db.transaction(now, api_keys::remind).await? > 0 {}
     Ok(())
 }
 
@@ -146,14 +139,14 @@ pub async fn sweep(state: &State) -> Result<(), Error> {
     state.rate_limit.sweep();
     state
         .db
-        .run(move |connection| {
-            http::sweep_idempotency_keys(connection, now)?;
-            auth::sweep_password_attempts(connection, now)?;
-            one_time_tokens::sweep(connection, now)?;
-            account::sweep_registrations(connection, now)?;
-            notifications::sweep(connection, now)?;
-            outbox::sweep(connection, now - MAIL_KEPT)?;
-            api_keys::sweep_usage(connection, now)?;
+        .read(now, move |tx| {
+            http::sweep_idempotency_keys(tx)?;
+            auth::sweep_password_attempts(tx)?;
+            one_time_tokens::sweep(tx)?;
+            account::sweep_registrations(tx)?;
+            notifications::sweep(tx)?;
+            outbox::sweep(tx, now - MAIL_KEPT)?;
+            api_keys::sweep_usage(tx)?;
             Ok(())
         })
         .await

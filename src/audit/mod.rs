@@ -14,8 +14,8 @@ pub use routes::router;
 
 use std::net::IpAddr;
 
+use crate::db::Tx;
 use chrono::{DateTime, Utc};
-use diesel::pg::PgConnection;
 use serde_json::{Map, Value};
 use uuid::Uuid;
 
@@ -128,6 +128,6 @@ impl Entry {
 ///
 /// # Errors
 /// When the database fails.
-pub fn record(connection: &mut PgConnection, entry: Entry) -> Result<(), Error> {
-    store::insert(connection, entry)
+pub fn record(tx: &mut Tx<'_>, entry: Entry) -> Result<(), Error> {
+    store::insert(tx, entry)
 }

@@ -16,7 +16,9 @@ pub async fn list(state: &State, log: Log, query: &AuditFilterQuery) -> Result<P
     let after = cursors.read(query.page.cursor.as_deref())?;
     let rows = state
         .db
-        .run(move |connection| store::list(connection, log, &filter, after, limit + 1))
+        .read(state.clock.now(), move |tx| {
+            store::list(tx, log, &filter, after, limit + 1)
+        })
         .await?;
     let page = cursors.page(rows, limit, |row| (row.at, row.id))?;
     Ok(page.map(|row| AuditRecordResponse::of(row, log)))

@@ -1,7 +1,7 @@
 //! Every query on the audit log.
 
+use crate::db::Tx;
 use chrono::{DateTime, Utc};
-use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use ipnet::IpNet;
 use serde_json::Value;
@@ -12,7 +12,7 @@ use crate::db::schema::audit_log;
 use crate::error::Error;
 use crate::values::ids::AuditId;
 
-pub fn insert(connection: &mut PgConnection, entry: Entry) -> Result<(), Error> {
+pub fn insert(tx: &mut Tx<'_>, entry: Entry) -> Result<(), Error> {
     let (actor_type, actor_id, actor_name) = entry.actor;
     let (object_type, object_id, object_name) = entry
         .object
@@ -40,13 +40,13 @@ pub fn insert(connection: &mut PgConnection, entry: Entry) -> Result<(), Error> 
             audit_log::request_id.eq(entry.request_id),
             audit_log::details.eq(Value::Object(entry.details)),
         ))
-        .execute(connection)?;
+        .execute(tx.conn)?;
     Ok(())
 }
 
 /// The records of a log, newest first, after the one with the key `after`.
 pub fn list(
-    connection: &mut PgConnection,
+    tx: &mut Tx<'_>,
     log: Log,
     filter: &Filter,
     after: Option<(DateTime<Utc>, AuditId)>,
@@ -80,5 +80,5 @@ pub fn list(
             .filter(audit_log::at.le(at))
             .filter(audit_log::at.lt(at).or(audit_log::id.lt(id)));
     }
-    Ok(query.load(connection)?)
+    Ok(query.load(tx.conn)?)
 }

@@ -1,7 +1,7 @@
 //! What an operator does to accounts on the command line: the last resort when nobody can log in.
 
+use crate::db::Tx;
 use chrono::{DateTime, Utc};
-use diesel::pg::PgConnection;
 
 use crate::audit::{self, Entry};
 use crate::auth::PlatformRole;
@@ -21,8 +21,8 @@ fn entry(now: DateTime<Utc>, action: &'static str, user: &User) -> Entry {
 ///
 /// # Errors
 /// `not_found`.
-pub fn find(connection: &mut PgConnection, login: &str) -> Result<User, Error> {
-    let found = users::find_by_login(connection, &login.to_lowercase())?;
+pub fn find(tx: &mut Tx<'_>, login: &str) -> Result<User, Error> {
+    let found = users::find_by_login(tx, &login.to_lowercase())?;
     found.ok_or_else(|| Error::with_detail(Code::NotFound, format!("{login}: there is no such account")))
 }
 
@@ -30,24 +30,19 @@ pub fn find(connection: &mut PgConnection, login: &str) -> Result<User, Error> {
 ///
 /// # Errors
 /// When the database fails.
-pub fn list(connection: &mut PgConnection) -> Result<Vec<User>, Error> {
-    users::list(connection)
+pub fn list(tx: &mut Tx<'_>) -> Result<Vec<User>, Error> {
+    users::list(tx)
 }
 
 /// Gives somebody a role on the platform.
 ///
 /// # Errors
 /// When the database fails.
-pub fn set_role(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    user: User,
-    role: PlatformRole,
-) -> Result<(), Error> {
-    users::set_role(connection, now, user.id, role)?;
+pub fn set_role(tx: &mut Tx<'_>, user: User, role: PlatformRole) -> Result<(), Error> {
+    users::set_role(tx, user.id, role)?;
     audit::record(
-        connection,
-        entry(now, "user.role_changed", &user).detail("role", role.as_str()),
+        tx,
+        entry(tx.now, "user.role_changed", &user).detail("role", role.as_str()),
     )
 }
 
@@ -55,19 +50,14 @@ pub fn set_role(
 ///
 /// # Errors
 /// When the database fails.
-pub fn set_disabled(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    user: User,
-    disabled: bool,
-) -> Result<(), Error> {
-    users::set_disabled(connection, now, user.id, disabled)?;
+pub fn set_disabled(tx: &mut Tx<'_>, user: User, disabled: bool) -> Result<(), Error> {
+    users::set_disabled(tx, user.id, disabled)?;
     if disabled {
-        sessions::end_all(connection, now, user.id, EndReason::Disabled)?;
+        sessions::end_all(tx, user.id, EndReason::Disabled)?;
     }
     audit::record(
-        connection,
-        entry(now, if disabled { "user.disabled" } else { "user.enabled" }, &user),
+        tx,
+        entry(tx.now, if disabled { "user.disabled" } else { "user.enabled" }, &user),
     )
 }
 
@@ -75,19 +65,13 @@ pub fn set_disabled(
 ///
 /// # Errors
 /// When the database fails.
-pub fn set_password(connection: &mut PgConnection, now: DateTime<Utc>, user: User, hash: &str) -> Result<(), Error> {
-    let user = users::lock(connection, user.id)?;
-    if !users::set_password(connection, now, user.id, user.password_hash.as_deref(), hash)? {
+pub fn set_password(tx: &mut Tx<'_>, user: User, hash: &str) -> Result<(), Error> {
+    let user = users::lock(tx, user.id)?;
+    if !users::set_password(tx, user.id, user.password_hash.as_deref(), hash)? {
         return Err(Error::new(Code::InvalidState));
     }
-    sessions::end_all(connection, now, user.id, EndReason::PasswordChanged)?;
-    notifications::notify(connection, now, user.id, &Notice::PasswordChanged {}, None)?;
-    outbox::enqueue(
-        connection,
-        now,
-        &user.email,
-        user.locale(),
-        &Message::PasswordReset { at: now },
-    )?;
-    audit::record(connection, entry(now, "password.set_by_operator", &user))
+    sessions::end_all(tx, user.id, EndReason::PasswordChanged)?;
+    notifications::notify(tx, user.id, &Notice::PasswordChanged {}, None)?;
+    outbox::enqueue(tx, &user.email, user.locale(), &Message::PasswordReset { at: tx.now })?;
+    audit::record(tx, entry(tx.now, "password.set_by_operator", &user))
 }

@@ -6,6 +6,7 @@ use super::operator;
 use crate::account::{self, NewUser};
 use crate::auth::{Password, PlatformRole};
 use crate::config::{CreateUserArgs, SetPasswordArgs, UserCommand};
+use crate::db::Tx;
 use crate::error::{Error, Invalid};
 use crate::state::State;
 use crate::users::{self, Username};
@@ -24,26 +25,17 @@ pub fn run(place: &Place, command: UserCommand) -> Result<(), Failure> {
             UserCommand::SetPassword(args) => set_password(&state, args).await,
             UserCommand::SetRole { login, role } => {
                 let role = PlatformRole::of_word(&role).unwrap_or(PlatformRole::User);
-                act(&state, &login, move |connection, now, user| {
-                    operator::set_role(connection, now, user, role)
-                })
-                .await?;
+                act(&state, &login, move |tx, user| operator::set_role(tx, user, role)).await?;
                 println!("{login} is {role} now.");
                 Ok(())
             }
             UserCommand::Disable { login } => {
-                act(&state, &login, |connection, now, user| {
-                    operator::set_disabled(connection, now, user, true)
-                })
-                .await?;
+                act(&state, &login, |tx, user| operator::set_disabled(tx, user, true)).await?;
                 println!("{login} is disabled; their sessions have ended, their API keys are suspended.");
                 Ok(())
             }
             UserCommand::Enable { login } => {
-                act(&state, &login, |connection, now, user| {
-                    operator::set_disabled(connection, now, user, false)
-                })
-                .await?;
+                act(&state, &login, |tx, user| operator::set_disabled(tx, user, false)).await?;
                 println!("{login} is enabled.");
                 Ok(())
             }
@@ -73,15 +65,18 @@ async fn create(state: &State, args: CreateUserArgs) -> Result<(), Failure> {
         verified: args.verified,
         password_hash,
     };
-    let (secret, now, name) = (state.secret.clone(), state.clock.now(), new.username.to_string());
-    let create = move |connection: &mut _| account::create_user(connection, &secret, now, &new);
-    let id = state.db.transaction(create).await.map_err(said)?;
+    let (secret, name) = (state.secret.clone(), new.username.to_string());
+    let id = state
+        .db
+        .transaction(state.clock.now(), move |tx| account::create_user(tx, &secret, &new))
+        .await
+        .map_err(said)?;
     println!("Created {name} ({id}).");
     Ok(())
 }
 
 async fn list(state: &State) -> Result<(), Failure> {
-    let users = state.db.run(operator::list).await.map_err(said)?;
+    let users = state.db.read(state.clock.now(), operator::list).await.map_err(said)?;
     for user in users {
         let status = match (user.disabled_at, user.email_verified_at) {
             (Some(_), _) => "disabled",
@@ -98,12 +93,12 @@ async fn set_password(state: &State, args: SetPasswordArgs) -> Result<(), Failur
     let login = args.login.clone();
     let user = state
         .db
-        .run(move |connection| operator::find(connection, &login))
+        .read(state.clock.now(), move |tx| operator::find(tx, &login))
         .await
         .map_err(said)?;
     let password = read_password(state, args.password_stdin, &user.personal_words())?;
     let hash = state.hasher.hash(password).await.map_err(said)?;
-    let set = move |connection: &mut _, now, user| operator::set_password(connection, now, user, &hash);
+    let set = move |tx: &mut Tx<'_>, user| operator::set_password(tx, user, &hash);
     act(state, &args.login, set).await?;
     println!("The password of {} is set; their sessions have ended.", args.login);
     Ok(())
@@ -112,16 +107,17 @@ async fn set_password(state: &State, args: SetPasswordArgs) -> Result<(), Failur
 async fn act(
     state: &State,
     login: &str,
-    act: impl FnOnce(&mut diesel::PgConnection, chrono::DateTime<chrono::Utc>, users::User) -> Result<(), Error>
-    + Send
-    + 'static,
+    act: impl FnOnce(&mut Tx<'_>, users::User) -> Result<(), Error> + Send + 'static,
 ) -> Result<(), Failure> {
-    let (login, now) = (login.to_owned(), state.clock.now());
-    let found_and_done = move |connection: &mut diesel::PgConnection| {
-        let user = operator::find(connection, &login)?;
-        act(connection, now, user)
-    };
-    state.db.transaction(found_and_done).await.map_err(said)
+    let login = login.to_owned();
+    state
+        .db
+        .transaction(state.clock.now(), move |tx| {
+            let user = operator::find(tx, &login)?;
+            act(tx, user)
+        })
+        .await
+        .map_err(said)
 }
 
 /// From the terminal, twice, or from standard input; one the policy takes.

@@ -14,10 +14,12 @@ pub mod schema;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use diesel::connection::TransactionManager;
 use diesel::pg::PgConnection;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use secrecy::SecretString;
+use tokio::sync::Notify;
 
 use crate::blocking_pool::BlockingPool;
 use crate::error::Error;
@@ -38,6 +40,7 @@ pub struct Db {
     suspicion: PoolGeneration,
     changes: Arc<InvalidationLog>,
     listener: Arc<OnceLock<Listener>>,
+    mail_queued: Arc<Notify>,
 }
 
 impl Db {
@@ -59,6 +62,7 @@ impl Db {
             suspicion,
             changes: Arc::default(),
             listener: Arc::default(),
+            mail_queued: Arc::default(),
         }
     }
 
@@ -79,34 +83,46 @@ impl Db {
         }
     }
 
-    /// Runs `work` with a connection, off the async threads, outside a transaction: for reads of one statement. What it
-    /// changes is forgotten by memory a moment later only, so whatever credentials depend on is changed in
-    /// [`Db::transaction`].
+    /// Runs `work` on a pooled connection, outside a transaction: for reads of one statement. A write here would reach
+    /// the credential cache late, so whatever credentials depend on is changed in [`Db::transaction`].
     ///
     /// # Errors
-    /// [`Code::Unavailable`](crate::error::Code::Unavailable) without a database, and what `work` fails with.
-    pub async fn run<T: Send + 'static>(
+    /// `unavailable` without a database, and what `work` fails with.
+    pub async fn read<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut PgConnection) -> Result<T, Error> + Send + 'static,
+        now: DateTime<Utc>,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        self.with_connection(move |connection, _| work(connection)).await
+        self.with_connection(move |conn, _| work(&mut Tx::new(conn, now))).await
     }
 
-    /// Runs `work` in one transaction: all of it is kept, or nothing when it fails.
+    /// Runs `work` in one transaction: committed when it succeeds, rolled back when it fails. A commit that queued mail
+    /// wakes the mailer.
     ///
     /// # Errors
-    /// As [`Db::run`]; also when the commit fails.
+    /// As [`Db::read`]; also when the commit fails.
     pub async fn transaction<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut PgConnection) -> Result<T, Error> + Send + 'static,
+        now: DateTime<Utc>,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        self.with_connection(move |connection, changes| {
-            let done = transaction(connection, work);
-            // What was just changed here is forgotten here before anybody learns that it was changed.
-            changes.take_in(connection);
-            done
+        let mailer = Arc::clone(&self.mail_queued);
+        self.with_connection(move |conn, invalidation_log| {
+            let result = transaction(conn, now, |tx| work(tx).map(|value| (value, tx.mail_queued)));
+            // Applied before the caller sees the result, so that its next request finds nothing stale here.
+            invalidation_log.take_in(conn);
+            let (value, mail_queued) = result?;
+            if mail_queued {
+                mailer.notify_one();
+            }
+            Ok(value)
         })
         .await
+    }
+
+    /// Notified after each commit that put mail into the outbox.
+    pub fn mail_queued(&self) -> &Notify {
+        &self.mail_queued
     }
 
     async fn with_connection<T: Send + 'static>(
@@ -147,24 +163,48 @@ impl Db {
     }
 }
 
-/// Runs `work` in one transaction on a connection in hand.
+/// A unit of database work: the connection, and the instant at which everything in it is decided.
+pub struct Tx<'a> {
+    pub conn: &'a mut PgConnection,
+    pub now: DateTime<Utc>,
+    /// Whether the commit has to wake the mailer.
+    mail_queued: bool,
+}
+
+impl<'a> Tx<'a> {
+    pub const fn new(conn: &'a mut PgConnection, now: DateTime<Utc>) -> Self {
+        Self {
+            conn,
+            now,
+            mail_queued: false,
+        }
+    }
+
+    /// Records that the outbox has a new row.
+    pub const fn queue_mail(&mut self) {
+        self.mail_queued = true;
+    }
+}
+
+/// Runs `work` in one transaction on an open connection.
 ///
 /// # Errors
 /// What `work` fails with, and a failing BEGIN or COMMIT.
 pub fn transaction<T>(
-    connection: &mut PgConnection,
-    work: impl FnOnce(&mut PgConnection) -> Result<T, Error>,
+    conn: &mut PgConnection,
+    now: DateTime<Utc>,
+    work: impl FnOnce(&mut Tx<'_>) -> Result<T, Error>,
 ) -> Result<T, Error> {
     type Manager = <PgConnection as diesel::Connection>::TransactionManager;
-    Manager::begin_transaction(connection)?;
-    match work(connection) {
+    Manager::begin_transaction(conn)?;
+    match work(&mut Tx::new(conn, now)) {
         Ok(value) => {
-            Manager::commit_transaction(connection)?;
+            Manager::commit_transaction(conn)?;
             Ok(value)
         }
         Err(error) => {
             // The first error is the one that matters; a connection whose rollback fails is dropped by the pool.
-            let _ = Manager::rollback_transaction(connection);
+            let _ = Manager::rollback_transaction(conn);
             Err(error)
         }
     }

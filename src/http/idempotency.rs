@@ -6,13 +6,13 @@
 
 use std::future::{Ready, ready};
 
+use crate::db::Tx;
 use actix_web::dev::{Payload, ServiceRequest};
 use actix_web::error::InternalError;
 use actix_web::http::Method;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest, HttpResponse, web};
 use chrono::{DateTime, TimeDelta, Utc};
-use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, LocalBoxFuture};
@@ -109,9 +109,9 @@ impl IdempotencyRecord {
     }
 
     /// The answer of the same request, if it was answered before, and if it may be repeated before anything is checked.
-    fn remembered_at_once(&self, connection: &mut PgConnection) -> Result<Option<ApiResponse>, Error> {
+    fn remembered_at_once(&self, tx: &mut Tx<'_>) -> Result<Option<ApiResponse>, Error> {
         // Locked, so that those who guess at once are counted one by one.
-        let Some(found) = self.find(connection)?.filter(|found| found.mismatches < MISMATCHES) else {
+        let Some(found) = self.find(tx)?.filter(|found| found.mismatches < MISMATCHES) else {
             return Ok(None);
         };
         if equal(&found.request_mac, &self.request_mac) {
@@ -120,13 +120,13 @@ impl IdempotencyRecord {
         // That the key is in use is for the handler's transaction to say.
         diesel::update(idempotency_keys::table.find((self.user_id.uuid(), &self.key)))
             .set(idempotency_keys::mismatches.eq(found.mismatches + 1))
-            .execute(connection)?;
+            .execute(tx.conn)?;
         Ok(None)
     }
 
     /// The answer of the same request, if it was answered before.
-    fn remembered(&self, connection: &mut PgConnection) -> Result<Option<ApiResponse>, Error> {
-        match self.find(connection)? {
+    fn remembered(&self, tx: &mut Tx<'_>) -> Result<Option<ApiResponse>, Error> {
+        match self.find(tx)? {
             None => Ok(None),
             Some(found) if equal(&found.request_mac, &self.request_mac) => found.answer().map(Some),
             Some(_) => Err(Error::new(Code::IdempotencyKeyReused)),
@@ -134,25 +134,25 @@ impl IdempotencyRecord {
     }
 
     /// What is remembered under the key, locked until the end of the transaction.
-    fn find(&self, connection: &mut PgConnection) -> Result<Option<Found>, Error> {
+    fn find(&self, tx: &mut Tx<'_>) -> Result<Option<Found>, Error> {
         Ok(idempotency_keys::table
             .find((self.user_id.uuid(), &self.key))
             .filter(idempotency_keys::created_at.gt(self.now - MEMORY))
             .select(Found::as_select())
             .for_update()
-            .first(connection)
+            .first(tx.conn)
             .optional()?)
     }
 
     /// Takes the lock under which the act runs; it ends with the transaction.
-    fn lock(&self, connection: &mut PgConnection) -> Result<(), Error> {
+    fn lock(&self, tx: &mut Tx<'_>) -> Result<(), Error> {
         let mac = self.secret.mac(
             Purpose::Idempotency,
             &[self.user_id.uuid().as_bytes(), self.key.as_bytes()],
         );
         let [a, b, c, d, e, f, g, h, ..] = mac;
         let lock = i64::from_be_bytes([a, b, c, d, e, f, g, h]);
-        let taken: bool = diesel::select(pg_try_advisory_xact_lock(lock)).get_result(connection)?;
+        let taken: bool = diesel::select(pg_try_advisory_xact_lock(lock)).get_result(tx.conn)?;
         if taken {
             Ok(())
         } else {
@@ -160,7 +160,7 @@ impl IdempotencyRecord {
         }
     }
 
-    fn remember(&self, connection: &mut PgConnection, answer: &ApiResponse) -> Result<(), Error> {
+    fn remember(&self, tx: &mut Tx<'_>, answer: &ApiResponse) -> Result<(), Error> {
         let (headers, body) = answer.to_remember()?;
         let values = (
             idempotency_keys::request_mac.eq(self.request_mac.as_slice()),
@@ -180,7 +180,7 @@ impl IdempotencyRecord {
             .on_conflict((idempotency_keys::user_id, idempotency_keys::key))
             .do_update()
             .set(values)
-            .execute(connection)?;
+            .execute(tx.conn)?;
         Ok(())
     }
 }
@@ -235,7 +235,7 @@ async fn begin(request: HttpRequest, mut payload: Payload, owner: Owner) -> Resu
     let ticket = IdempotencyRecord::of(&request, owner, key, &body).ok_or_else(missing)?;
     request.extensions_mut().insert(ReadBody(Ok(body)));
     let wanted = ticket.clone();
-    let answer = db.transaction(move |connection| wanted.remembered_at_once(connection));
+    let answer = db.transaction(ticket.now, move |tx| wanted.remembered_at_once(tx));
     match answer.await? {
         Some(answer) => Err(InternalError::from_response(Replayed, replayed(answer)).into()),
         None => Ok(Idempotent(Some(ticket))),
@@ -250,19 +250,20 @@ impl Idempotent {
     pub async fn transaction(
         self,
         db: &Db,
-        act: impl FnOnce(&mut PgConnection) -> Result<ApiResponse, Error> + Send + 'static,
+        now: DateTime<Utc>,
+        act: impl FnOnce(&mut Tx<'_>) -> Result<ApiResponse, Error> + Send + 'static,
     ) -> Result<HttpResponse, Error> {
         let Some(ticket) = self.0 else {
-            return db.transaction(act).await.map(HttpResponse::from);
+            return db.transaction(now, act).await.map(HttpResponse::from);
         };
-        db.transaction(move |connection| {
-            ticket.lock(connection)?;
+        db.transaction(now, move |tx| {
+            ticket.lock(tx)?;
             // The one who held the lock may have finished since this request began.
-            if let Some(answer) = ticket.remembered(connection)? {
+            if let Some(answer) = ticket.remembered(tx)? {
                 return Ok((answer, true));
             }
-            let answer = act(connection)?;
-            ticket.remember(connection, &answer)?;
+            let answer = act(tx)?;
+            ticket.remember(tx, &answer)?;
             Ok((answer, false))
         })
         .await
@@ -274,7 +275,7 @@ impl Idempotent {
 ///
 /// # Errors
 /// When the database fails.
-pub fn sweep(connection: &mut PgConnection, now: DateTime<Utc>) -> Result<usize, Error> {
-    let old = idempotency_keys::table.filter(idempotency_keys::created_at.le(now - MEMORY));
-    Ok(diesel::delete(old).execute(connection)?)
+pub fn sweep(tx: &mut Tx<'_>) -> Result<usize, Error> {
+    let old = idempotency_keys::table.filter(idempotency_keys::created_at.le(tx.now - MEMORY));
+    Ok(diesel::delete(old).execute(tx.conn)?)
 }

@@ -31,7 +31,7 @@ async fn get_avatar(
 ) -> Result<HttpResponse, Error> {
     let content = state
         .db
-        .run(move |connection| store::find(connection, id))
+        .read(state.clock.now(), move |tx| store::find(tx, id))
         .await?
         .ok_or_else(Error::not_found)?;
     input.none().await?;

@@ -1,7 +1,6 @@
 //! Every query on images.
 
-use chrono::{DateTime, Utc};
-use diesel::pg::PgConnection;
+use crate::db::Tx;
 use diesel::prelude::*;
 
 use crate::db::schema::images;
@@ -12,15 +11,15 @@ use crate::values::ids::ImageId;
 ///
 /// # Errors
 /// When the database fails.
-pub fn insert(connection: &mut PgConnection, now: DateTime<Utc>, content: &[u8]) -> Result<ImageId, Error> {
-    let id = ImageId::new(now);
+pub fn insert(tx: &mut Tx<'_>, content: &[u8]) -> Result<ImageId, Error> {
+    let id = ImageId::new(tx.now);
     diesel::insert_into(images::table)
         .values((
             images::id.eq(id),
             images::content.eq(content),
-            images::created_at.eq(now),
+            images::created_at.eq(tx.now),
         ))
-        .execute(connection)?;
+        .execute(tx.conn)?;
     Ok(id)
 }
 
@@ -28,15 +27,15 @@ pub fn insert(connection: &mut PgConnection, now: DateTime<Utc>, content: &[u8])
 ///
 /// # Errors
 /// When the database fails.
-pub fn delete(connection: &mut PgConnection, id: ImageId) -> Result<(), Error> {
-    diesel::delete(images::table.find(id)).execute(connection)?;
+pub fn delete(tx: &mut Tx<'_>, id: ImageId) -> Result<(), Error> {
+    diesel::delete(images::table.find(id)).execute(tx.conn)?;
     Ok(())
 }
 
-pub(super) fn find(connection: &mut PgConnection, id: ImageId) -> Result<Option<Vec<u8>>, Error> {
+pub(super) fn find(tx: &mut Tx<'_>, id: ImageId) -> Result<Option<Vec<u8>>, Error> {
     Ok(images::table
         .find(id)
         .select(images::content)
-        .first(connection)
+        .first(tx.conn)
         .optional()?)
 }

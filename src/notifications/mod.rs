@@ -24,8 +24,7 @@ pub use operations::{Announcement, announce, sweep};
 pub use routes::router;
 pub use stream::{Centre, LiveAmong};
 
-use chrono::{DateTime, Utc};
-use diesel::pg::PgConnection;
+use crate::db::Tx;
 
 use crate::error::Error;
 use crate::notifications::email::{Message, outbox};
@@ -35,14 +34,8 @@ use crate::values::ids::UserId;
 ///
 /// # Errors
 /// When the database fails.
-pub fn notify(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    user_id: UserId,
-    notice: &Notice,
-    about: Option<Subject>,
-) -> Result<(), Error> {
-    store::insert(connection, now, user_id, notice, about)
+pub fn notify(tx: &mut Tx<'_>, user_id: UserId, notice: &Notice, about: Option<Subject>) -> Result<(), Error> {
+    store::insert(tx, user_id, notice, about)
 }
 
 /// Tells a person something, in the notification centre and, unless they do not want that, by mail. The caller wakes the
@@ -51,15 +44,14 @@ pub fn notify(
 /// # Errors
 /// When the database fails.
 pub fn tell(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
+    tx: &mut Tx<'_>,
     recipient: Recipient<'_>,
     (notice, about): (&Notice, Option<Subject>),
     mail: &Message,
 ) -> Result<(), Error> {
-    store::insert(connection, now, recipient.user_id, notice, about)?;
-    if wants_mail(connection, recipient.user_id, notice.kind())? {
-        outbox::enqueue(connection, now, recipient.email, recipient.locale, mail)?;
+    store::insert(tx, recipient.user_id, notice, about)?;
+    if wants_mail(tx, recipient.user_id, notice.kind())? {
+        outbox::enqueue(tx, recipient.email, recipient.locale, mail)?;
     }
     Ok(())
 }
@@ -68,14 +60,14 @@ pub fn tell(
 ///
 /// # Errors
 /// When the database fails.
-pub fn wants_mail(connection: &mut PgConnection, user_id: UserId, kind: NotificationType) -> Result<bool, Error> {
-    Ok(kind.is_security() || !store::has_opted_out(connection, user_id, kind)?)
+pub fn wants_mail(tx: &mut Tx<'_>, user_id: UserId, kind: NotificationType) -> Result<bool, Error> {
+    Ok(kind.is_security() || !store::has_opted_out(tx, user_id, kind)?)
 }
 
 /// Settles all notifications about something that was decided, in the caller's transaction.
 ///
 /// # Errors
 /// When the database fails.
-pub fn resolve(connection: &mut PgConnection, now: DateTime<Utc>, about: Subject) -> Result<(), Error> {
-    store::resolve(connection, now, about)
+pub fn resolve(tx: &mut Tx<'_>, about: Subject) -> Result<(), Error> {
+    store::resolve(tx, about)
 }

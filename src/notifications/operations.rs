@@ -1,7 +1,7 @@
 //! What can be done with notifications.
 
-use chrono::{DateTime, TimeDelta, Utc};
-use diesel::pg::PgConnection;
+use crate::db::Tx;
+use chrono::TimeDelta;
 
 use super::model::{Notice, Notification, NotificationState, NotificationType};
 use super::store;
@@ -23,19 +23,19 @@ const SWEEP_BATCH: i64 = 5_000;
 /// # Errors
 /// `not_found`; `precondition_failed`.
 pub fn set_state<P>(
-    connection: &mut PgConnection,
+    tx: &mut Tx<'_>,
     caller: &Caller<P>,
     id: NotificationId,
     precondition: &Precondition,
     state: Option<NotificationState>,
 ) -> Result<Notification, Error> {
     let user_id = caller.user_id;
-    let mut notification = store::find_for_update(connection, user_id, id)?.ok_or_else(Error::not_found)?;
+    let mut notification = store::find_for_update(tx, user_id, id)?.ok_or_else(Error::not_found)?;
     precondition.check(notification.version())?;
     let new = state.filter(|state| *state != notification.state());
     if let Some(new) = new {
         notification.read_at = (new == NotificationState::Read).then(|| caller.now());
-        store::set_read_at(connection, user_id, id, notification.read_at)?;
+        store::set_read_at(tx, user_id, id, notification.read_at)?;
     }
     Ok(notification)
 }
@@ -44,8 +44,8 @@ pub fn set_state<P>(
 ///
 /// # Errors
 /// `not_found`.
-pub fn delete(connection: &mut PgConnection, user_id: UserId, id: NotificationId) -> Result<(), Error> {
-    if store::delete(connection, user_id, id)? {
+pub fn delete(tx: &mut Tx<'_>, user_id: UserId, id: NotificationId) -> Result<(), Error> {
+    if store::delete(tx, user_id, id)? {
         Ok(())
     } else {
         Err(Error::not_found())
@@ -53,8 +53,8 @@ pub fn delete(connection: &mut PgConnection, user_id: UserId, id: NotificationId
 }
 
 /// Every type, and whether a person wants it by mail.
-pub fn preferences(connection: &mut PgConnection, user_id: UserId) -> Result<Vec<(NotificationType, bool)>, Error> {
-    let unwanted = store::opt_outs(connection, user_id)?;
+pub fn preferences(tx: &mut Tx<'_>, user_id: UserId) -> Result<Vec<(NotificationType, bool)>, Error> {
+    let unwanted = store::opt_outs(tx, user_id)?;
     let wanted = |kind: NotificationType| kind.is_security() || !unwanted.iter().any(|word| word == kind.as_str());
     Ok(NotificationType::ALL
         .iter()
@@ -78,20 +78,16 @@ pub struct Announcement {
 ///
 /// # Errors
 /// When the database fails.
-pub fn announce(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    announcement: &Announcement,
-) -> Result<usize, Error> {
+pub fn announce(tx: &mut Tx<'_>, announcement: &Announcement) -> Result<usize, Error> {
     let Announcement { title, body, org_id } = announcement.clone();
     let notice = Notice::Announcement {
         title: title.clone(),
         body: body.clone(),
         org_id,
     };
-    store::allow_time(connection)?;
-    let told = store::announce(connection, now, &notice, org_id)?;
-    store::mail_announcement(connection, now, &Message::Announcement { title, body }, org_id)?;
+    store::allow_time(tx)?;
+    let told = store::announce(tx, &notice, org_id)?;
+    store::mail_announcement(tx, &Message::Announcement { title, body }, org_id)?;
     Ok(told)
 }
 
@@ -99,6 +95,6 @@ pub fn announce(
 ///
 /// # Errors
 /// When the database fails.
-pub fn sweep(connection: &mut PgConnection, now: DateTime<Utc>) -> Result<usize, Error> {
-    store::delete_old(connection, now - KEEP, now - KEEP_DONE, SWEEP_BATCH)
+pub fn sweep(tx: &mut Tx<'_>) -> Result<usize, Error> {
+    store::delete_old(tx, tx.now - KEEP, tx.now - KEEP_DONE, SWEEP_BATCH)
 }

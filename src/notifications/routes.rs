@@ -141,9 +141,9 @@ async fn list_notifications(
     let after = cursors.read(query.page.cursor.as_deref())?;
     let (rows, unread_count) = state
         .db
-        .run(move |connection| {
-            let rows = store::list(connection, user_id, filter, after, limit + 1)?;
-            Ok((rows, store::count_unread(connection, user_id)?))
+        .read(caller.now(), move |tx| {
+            let rows = store::list(tx, user_id, filter, after, limit + 1)?;
+            Ok((rows, store::count_unread(tx, user_id)?))
         })
         .await?;
     let page = cursors
@@ -189,7 +189,7 @@ async fn update_notification(
     // Who has no such notification is told so before what they sent is looked at.
     let found = state
         .db
-        .run(move |connection| store::list_named(connection, user_id, &[id]));
+        .read(caller.now(), move |tx| store::list_named(tx, user_id, &[id]));
     if found.await?.is_empty() {
         return Err(Error::not_found());
     }
@@ -197,8 +197,8 @@ async fn update_notification(
     let now = caller.now();
     let notification = state
         .db
-        .transaction(move |connection| {
-            operations::set_state(connection, &caller, id, &precondition, request.state.set())
+        .transaction(now, move |tx| {
+            operations::set_state(tx, &caller, id, &precondition, request.state.set())
         })
         .await?;
     let version = notification.version();
@@ -219,8 +219,8 @@ async fn read_all_notifications(
 ) -> Result<HttpResponse, Error> {
     input.none().await?;
     idempotent
-        .transaction(&state.db, move |connection| {
-            store::read_all(connection, caller.now(), caller.user_id)?;
+        .transaction(&state.db, caller.now(), move |tx| {
+            store::read_all(tx, caller.user_id)?;
             Ok(ApiResponse::no_content())
         })
         .await
@@ -242,14 +242,14 @@ async fn delete_notification(
     let user_id = caller.user_id;
     let found = state
         .db
-        .run(move |connection| store::list_named(connection, user_id, &[id]));
+        .read(caller.now(), move |tx| store::list_named(tx, user_id, &[id]));
     if found.await?.is_empty() {
         return Err(Error::not_found());
     }
     input.none().await?;
     state
         .db
-        .transaction(move |connection| operations::delete(connection, user_id, id))
+        .transaction(caller.now(), move |tx| operations::delete(tx, user_id, id))
         .await?;
     Ok(ApiResponse::no_content())
 }
@@ -329,7 +329,7 @@ async fn get_notification_preferences(
     input.none().await?;
     let preferences = state
         .db
-        .run(move |connection| operations::preferences(connection, caller.user_id))
+        .read(caller.now(), move |tx| operations::preferences(tx, caller.user_id))
         .await?;
     ApiResponse::ok(&NotificationPreferencesResponse::of(preferences))
 }
@@ -351,15 +351,15 @@ async fn replace_notification_preferences(
     let request: ReplaceNotificationPreferencesRequest = input.json().await?;
     let preferences = state
         .db
-        .transaction(move |connection| {
+        .transaction(caller.now(), move |tx| {
             let MailPreferences(chosen) = request.mail;
             let unwanted: Vec<_> = chosen
                 .iter()
                 .filter(|(_, wanted)| !wanted)
                 .map(|(kind, _)| *kind)
                 .collect();
-            store::replace_opt_outs(connection, caller.user_id, &unwanted)?;
-            operations::preferences(connection, caller.user_id)
+            store::replace_opt_outs(tx, caller.user_id, &unwanted)?;
+            operations::preferences(tx, caller.user_id)
         })
         .await?;
     ApiResponse::ok(&NotificationPreferencesResponse::of(preferences))

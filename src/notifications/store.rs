@@ -1,9 +1,9 @@
 //! Every query on notifications, and on who does not want which by mail.
 
+use crate::db::Tx;
 use chrono::{DateTime, Utc};
 use diesel::connection::SimpleConnection as _;
 use diesel::dsl::exists;
-use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::sql_types::{self, Integer, Jsonb, Nullable, Text, Timestamptz};
 use uuid::Uuid;
@@ -24,13 +24,7 @@ fn boundary(at: DateTime<Utc>) -> NotificationId {
     first_id(at).into()
 }
 
-pub fn insert(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    user_id: UserId,
-    notice: &Notice,
-    about: Option<Subject>,
-) -> Result<(), Error> {
+pub fn insert(tx: &mut Tx<'_>, user_id: UserId, notice: &Notice, about: Option<Subject>) -> Result<(), Error> {
     let data = notice.data().map_err(Error::internal)?;
     let (invitation_id, join_request_id, email_change_id) = match about {
         None => (None, None, None),
@@ -40,44 +34,44 @@ pub fn insert(
     };
     diesel::insert_into(notifications::table)
         .values((
-            notifications::id.eq(NotificationId::new(now)),
+            notifications::id.eq(NotificationId::new(tx.now)),
             notifications::user_id.eq(user_id),
             notifications::type_.eq(notice.kind().as_str()),
             notifications::data.eq(data),
             notifications::invitation_id.eq(invitation_id),
             notifications::join_request_id.eq(join_request_id),
             notifications::email_change_id.eq(email_change_id),
-            notifications::created_at.eq(now),
+            notifications::created_at.eq(tx.now),
         ))
-        .execute(connection)?;
+        .execute(tx.conn)?;
     Ok(())
 }
 
-pub fn resolve(connection: &mut PgConnection, now: DateTime<Utc>, about: Subject) -> Result<(), Error> {
+pub fn resolve(tx: &mut Tx<'_>, about: Subject) -> Result<(), Error> {
     let open = diesel::update(notifications::table).filter(notifications::resolved_at.is_null());
-    let resolved = notifications::resolved_at.eq(now);
+    let resolved = notifications::resolved_at.eq(tx.now);
     match about {
         Subject::Invitation(id) => open
             .filter(notifications::invitation_id.eq(id))
             .set(resolved)
-            .execute(connection)?,
+            .execute(tx.conn)?,
         Subject::JoinRequest(id) => open
             .filter(notifications::join_request_id.eq(id))
             .set(resolved)
-            .execute(connection)?,
+            .execute(tx.conn)?,
         Subject::EmailChange(id) => open
             .filter(notifications::email_change_id.eq(id))
             .set(resolved)
-            .execute(connection)?,
+            .execute(tx.conn)?,
     };
     Ok(())
 }
 
-pub fn count_unread(connection: &mut PgConnection, user_id: UserId) -> Result<i64, Error> {
+pub fn count_unread(tx: &mut Tx<'_>, user_id: UserId) -> Result<i64, Error> {
     let unread = notifications::table
         .filter(notifications::user_id.eq(user_id))
         .filter(notifications::read_at.is_null());
-    Ok(unread.count().get_result(connection)?)
+    Ok(unread.count().get_result(tx.conn)?)
 }
 
 /// Notifications with what decides how they are shown.
@@ -112,7 +106,7 @@ pub struct Filter {
 
 /// A person's notifications, newest first, after the one with the key `after`.
 pub fn list(
-    connection: &mut PgConnection,
+    tx: &mut Tx<'_>,
     user_id: UserId,
     filter: Filter,
     after: Option<NotificationId>,
@@ -134,12 +128,12 @@ pub fn list(
     if let Some(after) = after {
         query = query.filter(notifications::id.lt(after));
     }
-    Ok(query.load(connection)?)
+    Ok(query.load(tx.conn)?)
 }
 
 /// A person's notifications with an id above `after`, the oldest first: the newest `limit` of them.
 pub fn list_since(
-    connection: &mut PgConnection,
+    tx: &mut Tx<'_>,
     user_id: UserId,
     after: NotificationId,
     limit: i64,
@@ -149,44 +143,36 @@ pub fn list_since(
         .filter(notifications::id.gt(after))
         .order(notifications::id.desc())
         .limit(limit)
-        .load(connection)?;
+        .load(tx.conn)?;
     found.reverse();
     Ok(found)
 }
 
 /// Those of a person's notifications that are named, the oldest first.
-pub fn list_named(
-    connection: &mut PgConnection,
-    user_id: UserId,
-    ids: &[NotificationId],
-) -> Result<Vec<Notification>, Error> {
+pub fn list_named(tx: &mut Tx<'_>, user_id: UserId, ids: &[NotificationId]) -> Result<Vec<Notification>, Error> {
     Ok(shown()
         .filter(notifications::user_id.eq(user_id))
         .filter(notifications::id.eq_any(ids))
         .order(notifications::id)
-        .load(connection)?)
+        .load(tx.conn)?)
 }
 
-pub fn find_for_update(
-    connection: &mut PgConnection,
-    user_id: UserId,
-    id: NotificationId,
-) -> Result<Option<Notification>, Error> {
+pub fn find_for_update(tx: &mut Tx<'_>, user_id: UserId, id: NotificationId) -> Result<Option<Notification>, Error> {
     let locked: Option<NotificationId> = notifications::table
         .filter(notifications::user_id.eq(user_id))
         .filter(notifications::id.eq(id))
         .select(notifications::id)
         .for_update()
-        .first(connection)
+        .first(tx.conn)
         .optional()?;
     if locked.is_none() {
         return Ok(None);
     }
-    Ok(list_named(connection, user_id, &[id])?.pop())
+    Ok(list_named(tx, user_id, &[id])?.pop())
 }
 
 pub fn set_read_at(
-    connection: &mut PgConnection,
+    tx: &mut Tx<'_>,
     user_id: UserId,
     id: NotificationId,
     read_at: Option<DateTime<Utc>>,
@@ -196,45 +182,41 @@ pub fn set_read_at(
         .filter(notifications::id.eq(id));
     diesel::update(own)
         .set(notifications::read_at.eq(read_at))
-        .execute(connection)?;
+        .execute(tx.conn)?;
     Ok(())
 }
 
-pub fn read_all(connection: &mut PgConnection, now: DateTime<Utc>, user_id: UserId) -> Result<usize, Error> {
+pub fn read_all(tx: &mut Tx<'_>, user_id: UserId) -> Result<usize, Error> {
     let unread = notifications::table
         .filter(notifications::user_id.eq(user_id))
         .filter(notifications::read_at.is_null());
     Ok(diesel::update(unread)
-        .set(notifications::read_at.eq(now))
-        .execute(connection)?)
+        .set(notifications::read_at.eq(tx.now))
+        .execute(tx.conn)?)
 }
 
 /// Deletes one of a person's notifications; false when there is no such one.
-pub fn delete(connection: &mut PgConnection, user_id: UserId, id: NotificationId) -> Result<bool, Error> {
+pub fn delete(tx: &mut Tx<'_>, user_id: UserId, id: NotificationId) -> Result<bool, Error> {
     let own = notifications::table
         .filter(notifications::user_id.eq(user_id))
         .filter(notifications::id.eq(id));
-    Ok(diesel::delete(own).execute(connection)? == 1)
+    Ok(diesel::delete(own).execute(tx.conn)? == 1)
 }
 
 /// Which types a person does not want by mail.
-pub fn opt_outs(connection: &mut PgConnection, user_id: UserId) -> Result<Vec<String>, Error> {
+pub fn opt_outs(tx: &mut Tx<'_>, user_id: UserId) -> Result<Vec<String>, Error> {
     Ok(mail_opt_outs::table
         .filter(mail_opt_outs::user_id.eq(user_id))
         .select(mail_opt_outs::type_)
-        .load(connection)?)
+        .load(tx.conn)?)
 }
 
-pub fn has_opted_out(connection: &mut PgConnection, user_id: UserId, kind: NotificationType) -> Result<bool, Error> {
-    Ok(diesel::select(exists(mail_opt_outs::table.find((user_id.uuid(), kind.as_str())))).get_result(connection)?)
+pub fn has_opted_out(tx: &mut Tx<'_>, user_id: UserId, kind: NotificationType) -> Result<bool, Error> {
+    Ok(diesel::select(exists(mail_opt_outs::table.find((user_id.uuid(), kind.as_str())))).get_result(tx.conn)?)
 }
 
-pub fn replace_opt_outs(
-    connection: &mut PgConnection,
-    user_id: UserId,
-    unwanted: &[NotificationType],
-) -> Result<(), Error> {
-    diesel::delete(mail_opt_outs::table.filter(mail_opt_outs::user_id.eq(user_id))).execute(connection)?;
+pub fn replace_opt_outs(tx: &mut Tx<'_>, user_id: UserId, unwanted: &[NotificationType]) -> Result<(), Error> {
+    diesel::delete(mail_opt_outs::table.filter(mail_opt_outs::user_id.eq(user_id))).execute(tx.conn)?;
     let rows: Vec<_> = unwanted
         .iter()
         .map(|kind| {
@@ -248,13 +230,13 @@ pub fn replace_opt_outs(
     diesel::insert_into(mail_opt_outs::table)
         .values(rows)
         .on_conflict_do_nothing()
-        .execute(connection)?;
+        .execute(tx.conn)?;
     Ok(())
 }
 
 /// Deletes what is old: all before `all_before`, and before `done_before` what was read or resolved; at most `limit`.
 pub fn delete_old(
-    connection: &mut PgConnection,
+    tx: &mut Tx<'_>,
     all_before: DateTime<Utc>,
     done_before: DateTime<Utc>,
     limit: i64,
@@ -269,8 +251,8 @@ pub fn delete_old(
         .order(notifications::id)
         .limit(limit)
         .select(notifications::id)
-        .load(connection)?;
-    Ok(diesel::delete(notifications::table.filter(notifications::id.eq_any(old))).execute(connection)?)
+        .load(tx.conn)?;
+    Ok(diesel::delete(notifications::table.filter(notifications::id.eq_any(old))).execute(tx.conn)?)
 }
 
 /// Whom an announcement is for: $1 is the organisation, or null.
@@ -278,37 +260,27 @@ const AUDIENCE: &str = "users WHERE users.email_verified_at IS NOT NULL AND user
      AND ($1 IS NULL OR EXISTS (SELECT FROM memberships m WHERE m.user_id = users.id AND m.org_id = $1))";
 
 /// Lets the statements of this transaction run for longer than those on which somebody waits at a screen.
-pub fn allow_time(connection: &mut PgConnection) -> Result<(), Error> {
-    Ok(connection.batch_execute("SET LOCAL statement_timeout = '50s'")?)
+pub fn allow_time(tx: &mut Tx<'_>) -> Result<(), Error> {
+    Ok(tx.conn.batch_execute("SET LOCAL statement_timeout = '50s'")?)
 }
 
 /// Puts an announcement into the notification centre of its whole audience; answers how many they are.
-pub fn announce(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    notice: &Notice,
-    org_id: Option<OrgId>,
-) -> Result<usize, Error> {
+pub fn announce(tx: &mut Tx<'_>, notice: &Notice, org_id: Option<OrgId>) -> Result<usize, Error> {
     let statement = format!(
         "INSERT INTO notifications (id, user_id, type, data, created_at) \
          SELECT keyward_uuid_v7($2), users.id, $3, $4, $2 FROM {AUDIENCE}"
     );
     Ok(diesel::sql_query(statement)
         .bind::<Nullable<sql_types::Uuid>, _>(org_id)
-        .bind::<Timestamptz, _>(now)
+        .bind::<Timestamptz, _>(tx.now)
         .bind::<Text, _>(notice.kind().as_str())
         .bind::<Jsonb, _>(notice.data().map_err(Error::internal)?)
-        .execute(connection)?)
+        .execute(tx.conn)?)
 }
 
 /// Puts the mails of an announcement into the outbox, for those of its audience who want them. Each second only a few
 /// become due, so that they do not stand in the way of mail that somebody waits for.
-pub fn mail_announcement(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    message: &Message,
-    org_id: Option<OrgId>,
-) -> Result<usize, Error> {
+pub fn mail_announcement(tx: &mut Tx<'_>, message: &Message, org_id: Option<OrgId>) -> Result<usize, Error> {
     const A_SECOND: i32 = 20;
     let statement = format!(
         "INSERT INTO mail_outbox (id, recipient, locale, message, created_at, next_attempt_at) \
@@ -317,11 +289,13 @@ pub fn mail_announcement(
          FROM {AUDIENCE} \
          AND NOT EXISTS (SELECT FROM mail_opt_outs o WHERE o.user_id = users.id AND o.type = $3)"
     );
-    Ok(diesel::sql_query(statement)
+    let queued = diesel::sql_query(statement)
         .bind::<Nullable<sql_types::Uuid>, _>(org_id)
-        .bind::<Timestamptz, _>(now)
+        .bind::<Timestamptz, _>(tx.now)
         .bind::<Text, _>(NotificationType::Announcement.as_str())
         .bind::<Jsonb, _>(serde_json::to_value(message).map_err(Error::internal)?)
         .bind::<Integer, _>(A_SECOND)
-        .execute(connection)?)
+        .execute(tx.conn)?;
+    tx.queue_mail();
+    Ok(queued)
 }

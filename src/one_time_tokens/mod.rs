@@ -5,8 +5,8 @@
 
 mod store;
 
-use chrono::{DateTime, TimeDelta, Utc};
-use diesel::pg::PgConnection;
+use crate::db::Tx;
+use chrono::TimeDelta;
 
 use crate::error::{Code, Error};
 use crate::secret::{Purpose, ServerSecret, Token};
@@ -30,16 +30,15 @@ pub enum Target {
 /// # Errors
 /// When the database fails.
 pub fn issue(
-    connection: &mut PgConnection,
+    tx: &mut Tx<'_>,
     secret: &ServerSecret,
-    now: DateTime<Utc>,
     purpose: Purpose,
     target: Target,
     lifetime: TimeDelta,
 ) -> Result<OneTimeTokenId, Error> {
-    let id = OneTimeTokenId::new(now);
+    let id = OneTimeTokenId::new(tx.now);
     let hash = secret.token(purpose, id.uuid()).hash();
-    store::insert(connection, id, purpose, &hash, target, now, now + lifetime)?;
+    store::insert(tx, id, purpose, &hash, target, tx.now + lifetime)?;
     Ok(id)
 }
 
@@ -48,40 +47,30 @@ pub fn issue(
 ///
 /// # Errors
 /// `link_expired_or_used`.
-pub fn consume(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    purpose: Purpose,
-    token: &Token,
-) -> Result<Target, Error> {
-    store::consume(connection, now, purpose, &token.hash())?.ok_or_else(|| Error::new(Code::LinkExpiredOrUsed))
+pub fn consume(tx: &mut Tx<'_>, purpose: Purpose, token: &Token) -> Result<Target, Error> {
+    store::consume(tx, purpose, &token.hash())?.ok_or_else(|| Error::new(Code::LinkExpiredOrUsed))
 }
 
 /// What a link acts on, while it is good; it stays so.
 ///
 /// # Errors
 /// When the database fails.
-pub fn peek(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    purpose: Purpose,
-    token: &Token,
-) -> Result<Option<Target>, Error> {
-    store::find_live(connection, now, purpose, &token.hash())
+pub fn peek(tx: &mut Tx<'_>, purpose: Purpose, token: &Token) -> Result<Option<Target>, Error> {
+    store::find_live(tx, purpose, &token.hash())
 }
 
 /// Voids the links for `purpose` that act on `target`.
 ///
 /// # Errors
 /// When the database fails.
-pub fn void(connection: &mut PgConnection, now: DateTime<Utc>, purpose: Purpose, target: Target) -> Result<(), Error> {
-    store::void(connection, now, purpose, target)
+pub fn void(tx: &mut Tx<'_>, purpose: Purpose, target: Target) -> Result<(), Error> {
+    store::void(tx, purpose, target)
 }
 
 /// Forgets links that ended long ago.
 ///
 /// # Errors
 /// When the database fails.
-pub fn sweep(connection: &mut PgConnection, now: DateTime<Utc>) -> Result<usize, Error> {
-    store::delete_expired(connection, now - TimeDelta::days(30))
+pub fn sweep(tx: &mut Tx<'_>) -> Result<usize, Error> {
+    store::delete_expired(tx, tx.now - TimeDelta::days(30))
 }

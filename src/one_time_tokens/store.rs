@@ -1,7 +1,7 @@
 //! Every query on one-time tokens.
 
+use crate::db::Tx;
 use chrono::{DateTime, Utc};
-use diesel::pg::PgConnection;
 use diesel::prelude::*;
 
 use super::Target;
@@ -36,12 +36,11 @@ fn target_of(columns: Columns) -> Option<Target> {
 }
 
 pub fn insert(
-    connection: &mut PgConnection,
+    tx: &mut Tx<'_>,
     id: OneTimeTokenId,
     purpose: Purpose,
     hash: &TokenHash,
     target: Target,
-    now: DateTime<Utc>,
     expires_at: DateTime<Utc>,
 ) -> Result<(), Error> {
     let (registration, user, email_change, invitation) = columns_of(target);
@@ -54,85 +53,72 @@ pub fn insert(
             table::user_id.eq(user),
             table::email_change_id.eq(email_change),
             table::invitation_id.eq(invitation),
-            table::created_at.eq(now),
+            table::created_at.eq(tx.now),
             table::expires_at.eq(expires_at),
         ))
-        .execute(connection)?;
+        .execute(tx.conn)?;
     Ok(())
 }
 
-pub fn find_live(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    purpose: Purpose,
-    hash: &TokenHash,
-) -> Result<Option<Target>, Error> {
+pub fn find_live(tx: &mut Tx<'_>, purpose: Purpose, hash: &TokenHash) -> Result<Option<Target>, Error> {
     let columns: Option<Columns> = table::table
         .filter(table::token_hash.eq(hash.as_bytes().as_slice()))
         .filter(table::purpose.eq(purpose.as_str()))
         .filter(table::used_at.is_null())
         .filter(table::voided_at.is_null())
-        .filter(table::expires_at.gt(now))
+        .filter(table::expires_at.gt(tx.now))
         .select((
             table::registration_id,
             table::user_id,
             table::email_change_id,
             table::invitation_id,
         ))
-        .first(connection)
+        .first(tx.conn)
         .optional()?;
     Ok(columns.and_then(target_of))
 }
 
-pub fn consume(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    purpose: Purpose,
-    hash: &TokenHash,
-) -> Result<Option<Target>, Error> {
+pub fn consume(tx: &mut Tx<'_>, purpose: Purpose, hash: &TokenHash) -> Result<Option<Target>, Error> {
     let live = table::table
         .filter(table::token_hash.eq(hash.as_bytes().as_slice()))
         .filter(table::purpose.eq(purpose.as_str()))
         .filter(table::used_at.is_null())
         .filter(table::voided_at.is_null())
-        .filter(table::expires_at.gt(now));
+        .filter(table::expires_at.gt(tx.now));
     let columns: Option<Columns> = diesel::update(live)
-        .set(table::used_at.eq(now))
+        .set(table::used_at.eq(tx.now))
         .returning((
             table::registration_id,
             table::user_id,
             table::email_change_id,
             table::invitation_id,
         ))
-        .get_result(connection)
+        .get_result(tx.conn)
         .optional()?;
     Ok(columns.and_then(target_of))
 }
 
-pub fn void(connection: &mut PgConnection, now: DateTime<Utc>, purpose: Purpose, target: Target) -> Result<(), Error> {
+pub fn void(tx: &mut Tx<'_>, purpose: Purpose, target: Target) -> Result<(), Error> {
     let open = diesel::update(table::table)
         .filter(table::purpose.eq(purpose.as_str()))
         .filter(table::used_at.is_null())
         .filter(table::voided_at.is_null());
-    let voided = table::voided_at.eq(now);
+    let voided = table::voided_at.eq(tx.now);
     match target {
         Target::Registration(id) => open
             .filter(table::registration_id.eq(id))
             .set(voided)
-            .execute(connection)?,
-        Target::User(id) => open.filter(table::user_id.eq(id)).set(voided).execute(connection)?,
+            .execute(tx.conn)?,
+        Target::User(id) => open.filter(table::user_id.eq(id)).set(voided).execute(tx.conn)?,
         Target::EmailChange(id) => open
             .filter(table::email_change_id.eq(id))
             .set(voided)
-            .execute(connection)?,
-        Target::Invitation(id) => open
-            .filter(table::invitation_id.eq(id))
-            .set(voided)
-            .execute(connection)?,
+            .execute(tx.conn)?,
+        Target::Invitation(id) => open.filter(table::invitation_id.eq(id)).set(voided).execute(tx.conn)?,
     };
     Ok(())
 }
 
-pub fn delete_expired(connection: &mut PgConnection, before: DateTime<Utc>) -> Result<usize, Error> {
-    Ok(diesel::delete(table::table.filter(table::expires_at.lt(before))).execute(connection)?)
+pub fn delete_expired(tx: &mut Tx<'_>, before: DateTime<Utc>) -> Result<usize, Error> {
+    Ok(diesel::delete(table::table.filter(table::expires_at.lt(before))).execute(tx.conn)?)
 }

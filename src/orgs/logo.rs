@@ -45,8 +45,8 @@ pub(super) async fn put_logo(
     let webp = state.painter.paint(content).await?;
     let id = state
         .db
-        .transaction(move |connection| {
-            operations::replace_logo(connection, &caller, org_id, OrgPermission::ReplaceLogo, Some(&webp))
+        .transaction(caller.now(), move |tx| {
+            operations::replace_logo(tx, &caller, org_id, OrgPermission::ReplaceLogo, Some(&webp))
         })
         .await?;
     let id = id.ok_or_else(|| Error::internal("no image was kept"))?;
@@ -74,8 +74,8 @@ pub(super) async fn delete_logo(
     input.none().await?;
     state
         .db
-        .transaction(move |connection| {
-            operations::replace_logo(connection, &caller, org_id, OrgPermission::DeleteLogo, None)
+        .transaction(caller.now(), move |tx| {
+            operations::replace_logo(tx, &caller, org_id, OrgPermission::DeleteLogo, None)
         })
         .await?;
     Ok(ApiResponse::no_content())

@@ -1,6 +1,6 @@
 //! What can be done with organisations.
 
-use diesel::pg::PgConnection;
+use crate::db::Tx;
 
 use super::model::{Description, JoinPolicy, Org, OrgName, Slug};
 use super::permissions::{OrgCaller, OrgPermission};
@@ -36,16 +36,16 @@ pub struct OrgView {
 ///
 /// # Errors
 /// `not_found`.
-pub fn find_org(connection: &mut PgConnection, id: OrgId) -> Result<Org, Error> {
-    store::find(connection, id)?.ok_or_else(Error::not_found)
+pub fn find_org(tx: &mut Tx<'_>, id: OrgId) -> Result<Org, Error> {
+    store::find(tx, id)?.ok_or_else(Error::not_found)
 }
 
 /// The organisation so named, if there is one.
 ///
 /// # Errors
 /// When the database fails.
-pub fn find_by_slug(connection: &mut PgConnection, slug: &Slug) -> Result<Option<Org>, Error> {
-    store::find_by_slug(connection, slug.as_str())
+pub fn find_by_slug(tx: &mut Tx<'_>, slug: &Slug) -> Result<Option<Org>, Error> {
+    store::find_by_slug(tx, slug.as_str())
 }
 
 /// What an organisation is to be.
@@ -57,21 +57,18 @@ pub struct OrgDraft {
 }
 
 /// Makes an organisation, which the caller owns.
-pub fn create<P>(connection: &mut PgConnection, caller: &Caller<P>, draft: &OrgDraft) -> Result<OrgView, Error> {
-    let now = caller.now();
+pub fn create<P>(tx: &mut Tx<'_>, caller: &Caller<P>, draft: &OrgDraft) -> Result<OrgView, Error> {
     let new = NewOrg {
         name: draft.name.as_str(),
         description: draft.description.as_ref().map(Description::as_str),
         join_policy: draft.join_policy,
     };
     let org = match &draft.slug {
-        Some(slug) => {
-            store::insert(connection, now, slug.as_str(), &new)?.ok_or_else(|| Error::new(Code::SlugTaken))?
-        }
-        None => insert_under_own_name(connection, caller, &draft.name, &new)?,
+        Some(slug) => store::insert(tx, slug.as_str(), &new)?.ok_or_else(|| Error::new(Code::SlugTaken))?,
+        None => insert_under_own_name(tx, &draft.name, &new)?,
     };
-    membership::begin(connection, now, org.id, caller.user_id, OrgRole::Owner)?;
-    audit::record(connection, about(caller, "org.created", &org))?;
+    membership::begin(tx, org.id, caller.user_id, OrgRole::Owner)?;
+    audit::record(tx, about(caller, "org.created", &org))?;
     Ok(OrgView {
         org,
         role: OrgRole::Owner,
@@ -86,13 +83,7 @@ fn about<P>(caller: &Caller<P>, action: &'static str, org: &Org) -> Entry {
 }
 
 /// Derives a slug from the name: as it is, else with a number, else with chance behind it.
-fn insert_under_own_name<P>(
-    connection: &mut PgConnection,
-    caller: &Caller<P>,
-    name: &OrgName,
-    new: &NewOrg<'_>,
-) -> Result<Org, Error> {
-    let now = caller.now();
+fn insert_under_own_name(tx: &mut Tx<'_>, name: &OrgName, new: &NewOrg<'_>) -> Result<Org, Error> {
     let stem = Slug::stem_of(name);
     let numbered = (1..=NUMBERED).map(|n| if n == 1 { stem.clone() } else { format!("{stem}-{n}") });
     let by_chance = (0..NUMBERED).map(|_| {
@@ -101,8 +92,8 @@ fn insert_under_own_name<P>(
     });
     for candidate in numbered.chain(by_chance) {
         let Ok(slug) = Slug::try_from(candidate) else { continue };
-        if !store::has_slug(connection, slug.as_str())?
-            && let Some(org) = store::insert(connection, now, slug.as_str(), new)?
+        if !store::has_slug(tx, slug.as_str())?
+            && let Some(org) = store::insert(tx, slug.as_str(), new)?
         {
             return Ok(org);
         }
@@ -112,17 +103,17 @@ fn insert_under_own_name<P>(
 
 /// The caller's organisations, the last joined first.
 pub fn list<P>(
-    connection: &mut PgConnection,
+    tx: &mut Tx<'_>,
     secret: &ServerSecret,
     caller: &Caller<P>,
     page: &PageQuery,
 ) -> Result<Page<OrgView>, Error> {
     let cursors = Cursors::new(secret, format!("orgs of {}", caller.user_id));
     let after = cursors.read(page.cursor.as_deref())?;
-    let rows = store::list_joined(connection, caller.user_id, caller.bound_to(), after, page.limit + 1)?;
+    let rows = store::list_joined(tx, caller.user_id, caller.bound_to(), after, page.limit + 1)?;
     let page = cursors.page(rows, page.limit, |(org, _, joined_at): &Joined| (*joined_at, org.id))?;
     let ids: Vec<OrgId> = page.data.iter().map(|(org, ..)| org.id).collect();
-    let counts = store::count_members(connection, &ids)?;
+    let counts = store::count_members(tx, &ids)?;
     Ok(page.map(|(org, role, _)| OrgView {
         member_count: counts.get(&org.id).copied().unwrap_or_default(),
         role: OrgRole::stored(&role),
@@ -131,18 +122,18 @@ pub fn list<P>(
 }
 
 /// The organisation, as the caller sees it.
-pub fn read<P>(connection: &mut PgConnection, caller: &Caller<P>, id: OrgId) -> Result<OrgView, Error> {
-    let member = OrgCaller::require(connection, caller, id, OrgPermission::ReadOrg)?;
-    let org = find_org(connection, id)?;
-    view(connection, &member, org)
+pub fn read<P>(tx: &mut Tx<'_>, caller: &Caller<P>, id: OrgId) -> Result<OrgView, Error> {
+    let member = OrgCaller::require(tx, caller, id, OrgPermission::ReadOrg)?;
+    let org = find_org(tx, id)?;
+    view(tx, &member, org)
 }
 
 /// The organisation, as this member sees it.
 ///
 /// # Errors
 /// When the database fails.
-pub fn view(connection: &mut PgConnection, member: &OrgCaller, org: Org) -> Result<OrgView, Error> {
-    let counts = store::count_members(connection, &[org.id])?;
+pub fn view(tx: &mut Tx<'_>, member: &OrgCaller, org: Org) -> Result<OrgView, Error> {
+    let counts = store::count_members(tx, &[org.id])?;
     Ok(OrgView {
         member_count: counts.get(&org.id).copied().unwrap_or_default(),
         role: member.role(),
@@ -160,14 +151,14 @@ pub struct OrgChanges {
 
 /// Changes what an organisation says of itself.
 pub fn update<P>(
-    connection: &mut PgConnection,
+    tx: &mut Tx<'_>,
     caller: &Caller<P>,
     id: OrgId,
     precondition: &Precondition,
     changes: OrgChanges,
 ) -> Result<OrgView, Error> {
-    let member = OrgCaller::require_locked(connection, caller, id, OrgPermission::UpdateOrg)?;
-    let org = find_org(connection, id)?;
+    let member = OrgCaller::require_locked(tx, caller, id, OrgPermission::UpdateOrg)?;
+    let org = find_org(tx, id)?;
     precondition.check(org.version)?;
     let change = OrgChange {
         name: changes
@@ -197,19 +188,16 @@ pub fn update<P>(
     .filter_map(|(name, is_new)| is_new.then_some(name))
     .collect();
     if changed.is_empty() {
-        return view(connection, &member, org);
+        return view(tx, &member, org);
     }
-    let org = store::update(connection, caller.now(), id, change).map_err(|error| {
+    let org = store::update(tx, id, change).map_err(|error| {
         if violated_constraint(&error) == Some("orgs_slug_key") {
             return Error::new(Code::SlugTaken);
         }
         error.into()
     })?;
-    audit::record(
-        connection,
-        about(caller, "org.changed", &org).detail("changed", changed),
-    )?;
-    view(connection, &member, org)
+    audit::record(tx, about(caller, "org.changed", &org).detail("changed", changed))?;
+    view(tx, &member, org)
 }
 
 /// Ends an organisation, locked before, with its logo and all else that hangs on it. Whether it may end, who is told, and
@@ -217,30 +205,24 @@ pub fn update<P>(
 ///
 /// # Errors
 /// When the database fails.
-pub fn end(connection: &mut PgConnection, id: OrgId) -> Result<(), Error> {
-    match store::delete(connection, id)? {
-        Some(logo) => images::delete(connection, logo),
+pub fn end(tx: &mut Tx<'_>, id: OrgId) -> Result<(), Error> {
+    match store::delete(tx, id)? {
+        Some(logo) => images::delete(tx, logo),
         None => Ok(()),
     }
 }
 
 /// Ends an organisation, and all that hangs on it; its members are told.
-pub fn delete<P>(
-    connection: &mut PgConnection,
-    caller: &Caller<P>,
-    id: OrgId,
-    precondition: &Precondition,
-) -> Result<(), Error> {
-    let now = caller.now();
-    OrgCaller::require_locked(connection, caller, id, OrgPermission::DeleteOrg)?;
-    let org = find_org(connection, id)?;
+pub fn delete<P>(tx: &mut Tx<'_>, caller: &Caller<P>, id: OrgId, precondition: &Precondition) -> Result<(), Error> {
+    OrgCaller::require_locked(tx, caller, id, OrgPermission::DeleteOrg)?;
+    let org = find_org(tx, id)?;
     precondition.check(org.version)?;
-    let others = store::others(connection, id, caller.user_id)?;
+    let others = store::others(tx, id, caller.user_id)?;
     audit::record(
-        connection,
+        tx,
         about(caller, "org.deleted", &org).detail("members", others.len() + 1),
     )?;
-    end(connection, id)?;
+    end(tx, id)?;
     for (user_id, email, locale) in others {
         let notice = Notice::MemberRemoved {
             org_id: id,
@@ -254,31 +236,29 @@ pub fn delete<P>(
             email: &email,
             locale: Locale::stored(&locale),
         };
-        notifications::tell(connection, now, recipient, (&notice, None), &message)?;
+        notifications::tell(tx, recipient, (&notice, None), &message)?;
     }
     Ok(())
 }
 
 /// Puts another logo, or none, in the place of the present one.
 pub fn replace_logo<P>(
-    connection: &mut PgConnection,
+    tx: &mut Tx<'_>,
     caller: &Caller<P>,
     id: OrgId,
     act: OrgPermission,
     webp: Option<&[u8]>,
 ) -> Result<Option<ImageId>, Error> {
-    OrgCaller::require_locked(connection, caller, id, act)?;
-    let org = find_org(connection, id)?;
+    OrgCaller::require_locked(tx, caller, id, act)?;
+    let org = find_org(tx, id)?;
     if org.logo_id.is_none() && webp.is_none() {
         return Ok(None);
     }
-    let logo = webp
-        .map(|webp| images::insert(connection, caller.now(), webp))
-        .transpose()?;
-    store::set_logo(connection, caller.now(), id, logo)?;
+    let logo = webp.map(|webp| images::insert(tx, webp)).transpose()?;
+    store::set_logo(tx, id, logo)?;
     if let Some(old) = org.logo_id {
-        images::delete(connection, old)?;
+        images::delete(tx, old)?;
     }
-    audit::record(connection, about(caller, "org.logo_changed", &org))?;
+    audit::record(tx, about(caller, "org.logo_changed", &org))?;
     Ok(logo)
 }

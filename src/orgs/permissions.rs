@@ -1,7 +1,7 @@
 //! Who may do what in an organisation: the matrix role × route, written once. Handlers ask it through [`OrgCaller`], and a
 //! test walks it with every kind of person.
 
-use diesel::pg::PgConnection;
+use crate::db::Tx;
 
 use super::store;
 use crate::auth::{Caller, OrgRole};
@@ -101,16 +101,11 @@ impl OrgCaller {
     ///
     /// # Errors
     /// `not_found` for who is no member, and for a key that is bound to another organisation; `forbidden_role`.
-    pub fn require<P>(
-        connection: &mut PgConnection,
-        caller: &Caller<P>,
-        org_id: OrgId,
-        act: OrgPermission,
-    ) -> Result<Self, Error> {
+    pub fn require<P>(tx: &mut Tx<'_>, caller: &Caller<P>, org_id: OrgId, act: OrgPermission) -> Result<Self, Error> {
         if caller.is_bound_elsewhere(org_id) {
             return Err(Error::not_found());
         }
-        let membership = membership::require(connection, org_id, caller.user_id)?;
+        let membership = membership::require(tx, org_id, caller.user_id)?;
         let caller = Self { membership };
         caller.permit(act)?;
         Ok(caller)
@@ -122,13 +117,13 @@ impl OrgCaller {
     /// # Errors
     /// As [`OrgCaller::require`].
     pub fn require_locked<P>(
-        connection: &mut PgConnection,
+        tx: &mut Tx<'_>,
         caller: &Caller<P>,
         org_id: OrgId,
         act: OrgPermission,
     ) -> Result<Self, Error> {
-        lock(connection, org_id)?;
-        Self::require(connection, caller, org_id, act)
+        lock(tx, org_id)?;
+        Self::require(tx, caller, org_id, act)
     }
 
     /// As [`OrgCaller::require`], for a handler that has not read its body yet.
@@ -139,9 +134,9 @@ impl OrgCaller {
     where
         Caller<P>: Clone + Send + 'static,
     {
-        let caller = caller.clone();
-        let asked = move |connection: &mut PgConnection| Self::require(connection, &caller, org_id, act);
-        state.db.run(asked).await.map(|_| ())
+        let (caller, caller_now) = (caller.clone(), caller.now());
+        let asked = move |tx: &mut Tx<'_>| Self::require(tx, &caller, org_id, act);
+        state.db.read(caller_now, asked).await.map(|_| ())
     }
 
     /// Whether they may do something else as well.
@@ -196,8 +191,8 @@ impl OrgCaller {
 ///
 /// # Errors
 /// `not_found`.
-pub fn lock(connection: &mut PgConnection, org_id: OrgId) -> Result<(), Error> {
-    if store::lock(connection, org_id)? {
+pub fn lock(tx: &mut Tx<'_>, org_id: OrgId) -> Result<(), Error> {
+    if store::lock(tx, org_id)? {
         Ok(())
     } else {
         Err(Error::not_found())

@@ -132,8 +132,8 @@ async fn create_org(
     };
     let shown = state.clone();
     idempotent
-        .transaction(&state.db, move |connection| {
-            let view = operations::create(connection, &caller, &draft)?;
+        .transaction(&state.db, caller.now(), move |tx| {
+            let view = operations::create(tx, &caller, &draft)?;
             let (path, version) = (format!("/orgs/{}", view.org.id), view.org.version);
             Ok(ApiResponse::created(&shown.config, &path, &OrgResponse::new(view, &shown))?.etag(version))
         })
@@ -158,7 +158,7 @@ async fn list_orgs(
     let secret = state.secret.clone();
     let page = state
         .db
-        .run(move |connection| operations::list(connection, &secret, &caller, &query))
+        .read(caller.now(), move |tx| operations::list(tx, &secret, &caller, &query))
         .await?;
     ApiResponse::ok(&page.map(|view| OrgResponse::new(view, &state)))
 }
@@ -178,7 +178,7 @@ async fn get_org(
 ) -> Result<ApiResponse, Error> {
     let view = state
         .db
-        .run(move |connection| operations::read(connection, &caller, org_id))
+        .read(caller.now(), move |tx| operations::read(tx, &caller, org_id))
         .await?;
     input.none().await?;
     OrgResponse::answer(view, &state)
@@ -234,7 +234,9 @@ async fn update_org(
     };
     let view = state
         .db
-        .transaction(move |connection| operations::update(connection, &caller, org_id, &precondition, changes))
+        .transaction(caller.now(), move |tx| {
+            operations::update(tx, &caller, org_id, &precondition, changes)
+        })
         .await?;
     OrgResponse::answer(view, &state)
 }
@@ -271,9 +273,10 @@ async fn delete_org(
     users::require_fresh(&state, &caller, request.current_password).await?;
     state
         .db
-        .transaction(move |connection| operations::delete(connection, &caller, org_id, &precondition))
+        .transaction(caller.now(), move |tx| {
+            operations::delete(tx, &caller, org_id, &precondition)
+        })
         .await?;
-    state.mail_waiting.notify_one();
     Ok(ApiResponse::no_content())
 }
 
@@ -297,7 +300,7 @@ async fn switch_org(
     let (id, now) = (caller.session_id()?, caller.now());
     let grant = state
         .db
-        .transaction(move |connection| sessions::switch_org(connection, &caller, id, org_id))
+        .transaction(now, move |tx| sessions::switch_org(tx, &caller, id, org_id))
         .await?;
     ApiResponse::ok(&grant.tokens(now, &state.tokens, &state.secret)?)
 }

@@ -40,7 +40,7 @@ async fn read(state: &State, hash: TokenHash, claims: Claims) -> Result<Option<A
     let asked = claims.clone();
     let found = state
         .db
-        .run(move |connection| operations::find_standing(connection, &asked))
+        .read(state.clock.now(), move |tx| operations::find_standing(tx, &asked))
         .await?;
     Ok(found.map(|standing| state.credential_cache.insert_token(hash, reading, claims, standing)))
 }

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use chrono::{DateTime, TimeDelta, Utc};
-use diesel::pg::PgConnection;
+use crate::db::Tx;
+use chrono::TimeDelta;
 
 use super::model::{EndReason, Grant, RETRY_WINDOW, Session};
 use super::store::{self, NewSession, RefreshToken};
@@ -29,8 +29,8 @@ const DEVICE_MEMORY: TimeDelta = TimeDelta::days(90);
 ///
 /// # Errors
 /// When the database fails.
-pub fn find_standing(connection: &mut PgConnection, claims: &Claims) -> Result<Option<ResolvedSession>, Error> {
-    let Some(found) = store::find_authentication(connection, claims.sid, claims.org_id)? else {
+pub fn find_standing(tx: &mut Tx<'_>, claims: &Claims) -> Result<Option<ResolvedSession>, Error> {
+    let Some(found) = store::find_authentication(tx, claims.sid, claims.org_id)? else {
         return Ok(None);
     };
     let session = found.session;
@@ -89,13 +89,13 @@ pub async fn log_in(state: &State, client: Client, attempt: Login) -> Result<Gra
     let typed = login.clone();
     let (user, account) = state
         .db
-        .transaction(move |connection| {
-            let user = users::find_by_login(connection, &login)?;
+        .transaction(client.now, move |tx| {
+            let user = users::find_by_login(tx, &login)?;
             let account = match &user {
                 Some(user) => ThrottleKey::of_user(&secret, user.id),
                 None => ThrottleKey::of_nobody(&secret, &login),
             };
-            throttle.admit(connection, looker.now, &account, looker.ip)?;
+            throttle.admit(tx, &account, looker.ip)?;
             Ok((user, account))
         })
         .await?;
@@ -108,7 +108,7 @@ pub async fn log_in(state: &State, client: Client, attempt: Login) -> Result<Gra
         // As much work whether or not there is an open sign-up.
         let registered = state
             .db
-            .run(move |connection| account::registered_hash(connection, client.now, &email))
+            .read(client.now, move |tx| account::registered_hash(tx, &email))
             .await?;
         let signs_up = state.hasher.verify(password, registered).await?;
         return Err(refuse(state, client, account, (is_proven, signs_up)).await?);
@@ -122,25 +122,22 @@ pub async fn log_in(state: &State, client: Client, attempt: Login) -> Result<Gra
     } else {
         None
     };
-    let (secret, throttle, ip) = (state.secret.clone(), state.throttle, client.ip);
+    let (secret, throttle, ip, now) = (state.secret.clone(), state.throttle, client.ip, client.now);
     let begun = state
         .db
-        .transaction(move |connection| {
-            throttle.clear(connection, &account, client.ip)?;
-            begin(connection, &secret, &client, &user, new_hash.as_deref(), org_id)
+        .transaction(client.now, move |tx| {
+            throttle.clear(tx, &account, client.ip)?;
+            begin(tx, &secret, &client, &user, new_hash.as_deref(), org_id)
         })
         .await;
     if begun.is_err() {
         // The password was right all the same, and what fails after it is no guess.
         state
             .db
-            .transaction(move |connection| throttle.clear(connection, &account, ip))
+            .transaction(now, move |tx| throttle.clear(tx, &account, ip))
             .await?;
     }
-    let (grant, mailed) = begun?;
-    if mailed {
-        state.mail_waiting.notify_one();
-    }
+    let (grant, _mailed) = begun?;
     Ok(grant)
 }
 
@@ -158,7 +155,7 @@ async fn refuse(
             let (throttle, ip) = (state.throttle, client.ip);
             state
                 .db
-                .transaction(move |connection| throttle.clear(connection, &account, ip))
+                .transaction(client.now, move |tx| throttle.clear(tx, &account, ip))
                 .await?;
         }
         return Ok(Error::new(Code::EmailUnverified));
@@ -166,14 +163,14 @@ async fn refuse(
     let entry = Entry::by_anybody(&client, "session.login_failed").failed();
     state
         .db
-        .transaction(move |connection| audit::record(connection, entry))
+        .transaction(client.now, move |tx| audit::record(tx, entry))
         .await?;
     Ok(Error::new(Code::InvalidCredentials))
 }
 
 /// Begins a session for somebody whose password was right a moment ago; says whether a mail tells them of it.
 fn begin(
-    connection: &mut PgConnection,
+    tx: &mut Tx<'_>,
     secret: &ServerSecret,
     client: &Client,
     seen: &User,
@@ -182,7 +179,7 @@ fn begin(
 ) -> Result<(Grant, bool), Error> {
     let now = client.now;
     // Between the look at the hash and this lock the password may have been changed, or the person disabled.
-    let user = users::lock(connection, seen.id).map_err(|_| Error::new(Code::InvalidCredentials))?;
+    let user = users::lock(tx, seen.id).map_err(|_| Error::new(Code::InvalidCredentials))?;
     if user.password_hash != seen.password_hash {
         return Err(Error::new(Code::InvalidCredentials));
     }
@@ -190,23 +187,23 @@ fn begin(
         return Err(Error::new(Code::AccountDisabled));
     }
     let org = match org_id {
-        Some(org_id) => Some(wanted(connection, org_id, user.id)?),
-        None => summary(connection, user.last_org_id, user.id)?,
+        Some(org_id) => Some(wanted(tx, org_id, user.id)?),
+        None => summary(tx, user.last_org_id, user.id)?,
     };
     let user_agent = client.user_agent.as_deref();
-    let (before, with_this) = store::has_logged_in(connection, user.id, user_agent, now - DEVICE_MEMORY)?;
+    let (before, with_this) = store::has_logged_in(tx, user.id, user_agent, now - DEVICE_MEMORY)?;
     let new = NewSession {
         user_id: user.id,
         org_id: org.as_ref().map(|org| org.id),
         user_agent,
         ip: client.ip,
     };
-    let session = store::insert(connection, now, &new)?;
+    let session = store::insert(tx, &new)?;
     let refresh_token_id = RefreshTokenId::new(now);
-    store::insert_refresh_token(connection, secret, now, session.id, refresh_token_id)?;
-    store::record_login(connection, now, user.id, new_hash)?;
+    store::insert_refresh_token(tx, secret, session.id, refresh_token_id)?;
+    store::record_login(tx, user.id, new_hash)?;
     if org_id.is_some() {
-        store::set_last_org(connection, user.id, org.as_ref().map(|org| org.id))?;
+        store::set_last_org(tx, user.id, org.as_ref().map(|org| org.id))?;
     }
     let is_new_device = before && !with_this;
     if is_new_device {
@@ -221,10 +218,10 @@ fn begin(
             ip: client.ip,
             at: now,
         };
-        notifications::tell(connection, now, (&user).into(), (&notice, None), &message)?;
+        notifications::tell(tx, (&user).into(), (&notice, None), &message)?;
     }
     let entry = Entry::by_user(client, user.id, user.name(), "session.created");
-    audit::record(connection, entry.object("session", session.id.uuid(), None))?;
+    audit::record(tx, entry.object("session", session.id.uuid(), None))?;
     Ok((grant(&session, &user, org, Some(refresh_token_id)), is_new_device))
 }
 
@@ -242,14 +239,14 @@ fn grant(session: &Session, user: &User, org: Option<OrgSummary>, refresh_token_
 }
 
 /// The organisation somebody asked to act in.
-fn wanted(connection: &mut PgConnection, org_id: Option<OrgId>, user_id: UserId) -> Result<OrgSummary, Error> {
+fn wanted(tx: &mut Tx<'_>, org_id: Option<OrgId>, user_id: UserId) -> Result<OrgSummary, Error> {
     let org_id = org_id.ok_or_else(Error::not_found)?;
-    Ok(membership::require(connection, org_id, user_id)?.summary())
+    Ok(membership::require(tx, org_id, user_id)?.summary())
 }
 
-fn summary(connection: &mut PgConnection, org_id: Option<OrgId>, user_id: UserId) -> Result<Option<OrgSummary>, Error> {
+fn summary(tx: &mut Tx<'_>, org_id: Option<OrgId>, user_id: UserId) -> Result<Option<OrgSummary>, Error> {
     let Some(org_id) = org_id else { return Ok(None) };
-    Ok(membership::find(connection, org_id, user_id)?.map(|membership| membership.summary()))
+    Ok(membership::find(tx, org_id, user_id)?.map(|membership| membership.summary()))
 }
 
 /// What came of presenting a refresh token. That it was one too old must be kept, so it is no error to the transaction.
@@ -263,7 +260,7 @@ pub enum Refreshed {
 /// # Errors
 /// `invalid_token`; `not_found` for an organisation the person is no member of, and then the token stays good.
 pub fn refresh(
-    connection: &mut PgConnection,
+    tx: &mut Tx<'_>,
     secret: &ServerSecret,
     client: &Client,
     token: &Token,
@@ -271,14 +268,14 @@ pub fn refresh(
 ) -> Result<Refreshed, Error> {
     let now = client.now;
     let invalid = || Error::new(Code::InvalidToken);
-    let (session, token) = store::lock_by_refresh_token(connection, &token.hash())?.ok_or_else(invalid)?;
-    let user = users::find(connection, session.user_id).map_err(|_| invalid())?;
+    let (session, token) = store::lock_by_refresh_token(tx, &token.hash())?.ok_or_else(invalid)?;
+    let user = users::find(tx, session.user_id).map_err(|_| invalid())?;
     if !session.is_live(now) || user.disabled_at.is_some() {
         return Err(invalid());
     }
     let org = match org_id {
-        Some(org_id) => Some(wanted(connection, org_id, user.id)?),
-        None => summary(connection, session.org_id, user.id)?,
+        Some(org_id) => Some(wanted(tx, org_id, user.id)?),
+        None => summary(tx, session.org_id, user.id)?,
     };
     let successor_id = match token {
         RefreshToken {
@@ -286,23 +283,23 @@ pub fn refresh(
             successor_id: Some(successor_id),
             ..
         } => {
-            let lost_answer = now - used_at <= RETRY_WINDOW && store::is_unused(connection, successor_id)?;
+            let lost_answer = now - used_at <= RETRY_WINDOW && store::is_unused(tx, successor_id)?;
             if !lost_answer {
-                revoke_reused(connection, client, &session, &user)?;
+                revoke_reused(tx, client, &session, &user)?;
                 return Ok(Refreshed::Reused);
             }
             successor_id
         }
         RefreshToken { id, .. } => {
             let successor_id = RefreshTokenId::new(now);
-            store::use_refresh_token(connection, now, id, successor_id)?;
-            store::insert_refresh_token(connection, secret, now, session.id, successor_id)?;
+            store::use_refresh_token(tx, id, successor_id)?;
+            store::insert_refresh_token(tx, secret, session.id, successor_id)?;
             successor_id
         }
     };
-    let session = store::touch(connection, now, session.id, org.as_ref().map(|org| org.id))?;
+    let session = store::touch(tx, session.id, org.as_ref().map(|org| org.id))?;
     if org_id.is_some() {
-        store::set_last_org(connection, user.id, org.as_ref().map(|org| org.id))?;
+        store::set_last_org(tx, user.id, org.as_ref().map(|org| org.id))?;
     }
     Ok(Refreshed::Granted(Box::new(grant(
         &session,
@@ -313,36 +310,30 @@ pub fn refresh(
 }
 
 /// Two parties hold the chain of this session: it ends, and its owner is told.
-fn revoke_reused(connection: &mut PgConnection, client: &Client, session: &Session, user: &User) -> Result<(), Error> {
+fn revoke_reused(tx: &mut Tx<'_>, client: &Client, session: &Session, user: &User) -> Result<(), Error> {
     let now = client.now;
-    store::end(connection, now, user.id, session.id, EndReason::TokenReused)?;
+    store::end(tx, user.id, session.id, EndReason::TokenReused)?;
     let notice = Notice::RefreshTokenReused {
         session_id: session.id,
         ip: client.ip.to_string(),
     };
     let message = Message::RefreshTokenReused { at: now };
-    notifications::tell(connection, now, user.into(), (&notice, None), &message)?;
+    notifications::tell(tx, user.into(), (&notice, None), &message)?;
     let entry = Entry::by_anybody(client, "session.refresh_token_reused")
         .failed()
         .user(user.id);
-    audit::record(connection, entry.object("session", session.id.uuid(), None))
+    audit::record(tx, entry.object("session", session.id.uuid(), None))
 }
 
 /// Ends the session of a refresh token, used or not; nothing happens for one that is unknown.
-pub fn log_out_with(connection: &mut PgConnection, client: &Client, token: &Token) -> Result<(), Error> {
-    let Some((session, _)) = store::lock_by_refresh_token(connection, &token.hash())? else {
+pub fn log_out_with(tx: &mut Tx<'_>, client: &Client, token: &Token) -> Result<(), Error> {
+    let Some((session, _)) = store::lock_by_refresh_token(tx, &token.hash())? else {
         return Err(Error::new(Code::InvalidToken));
     };
-    if store::end(
-        connection,
-        client.now,
-        session.user_id,
-        session.id,
-        EndReason::LoggedOut,
-    )? {
-        let user = users::find(connection, session.user_id)?;
+    if store::end(tx, session.user_id, session.id, EndReason::LoggedOut)? {
+        let user = users::find(tx, session.user_id)?;
         let entry = Entry::by_user(client, user.id, user.name(), "session.ended");
-        audit::record(connection, entry.object("session", session.id.uuid(), None))?;
+        audit::record(tx, entry.object("session", session.id.uuid(), None))?;
     }
     Ok(())
 }
@@ -351,17 +342,12 @@ pub fn log_out_with(connection: &mut PgConnection, client: &Client, token: &Toke
 ///
 /// # Errors
 /// `not_found` for one that is not theirs, or has ended.
-pub fn end<P>(
-    connection: &mut PgConnection,
-    caller: &Caller<P>,
-    id: SessionId,
-    reason: EndReason,
-) -> Result<(), Error> {
-    if !store::end(connection, caller.now(), caller.user_id, id, reason)? {
+pub fn end<P>(tx: &mut Tx<'_>, caller: &Caller<P>, id: SessionId, reason: EndReason) -> Result<(), Error> {
+    if !store::end(tx, caller.user_id, id, reason)? {
         return Err(Error::not_found());
     }
     audit::record(
-        connection,
+        tx,
         Entry::by(caller, "session.ended").object("session", id.uuid(), None),
     )
 }
@@ -370,18 +356,10 @@ pub fn end<P>(
 ///
 /// # Errors
 /// When the database fails.
-pub fn end_others<P>(
-    connection: &mut PgConnection,
-    caller: &Caller<P>,
-    except: SessionId,
-    reason: EndReason,
-) -> Result<(), Error> {
-    let ended = store::end_all(connection, caller.now(), caller.user_id, Some(except), reason)?;
+pub fn end_others<P>(tx: &mut Tx<'_>, caller: &Caller<P>, except: SessionId, reason: EndReason) -> Result<(), Error> {
+    let ended = store::end_all(tx, caller.user_id, Some(except), reason)?;
     if ended > 0 {
-        audit::record(
-            connection,
-            Entry::by(caller, "session.others_ended").detail("count", ended),
-        )?;
+        audit::record(tx, Entry::by(caller, "session.others_ended").detail("count", ended))?;
     }
     Ok(())
 }
@@ -390,48 +368,38 @@ pub fn end_others<P>(
 ///
 /// # Errors
 /// When the database fails.
-pub fn end_all(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    user_id: UserId,
-    reason: EndReason,
-) -> Result<usize, Error> {
-    store::end_all(connection, now, user_id, None, reason)
+pub fn end_all(tx: &mut Tx<'_>, user_id: UserId, reason: EndReason) -> Result<usize, Error> {
+    store::end_all(tx, user_id, None, reason)
 }
 
 /// Those of these sessions that are good still, and whose person is not disabled.
 ///
 /// # Errors
 /// When the database fails.
-pub fn live_among(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    ids: &[SessionId],
-) -> Result<Vec<SessionId>, Error> {
-    let sessions = store::list_of_enabled(connection, ids)?;
+pub fn live_among(tx: &mut Tx<'_>, ids: &[SessionId]) -> Result<Vec<SessionId>, Error> {
+    let sessions = store::list_of_enabled(tx, ids)?;
     Ok(sessions
         .into_iter()
-        .filter(|session| session.is_live(now))
+        .filter(|session| session.is_live(tx.now))
         .map(|session| session.id)
         .collect())
 }
 
 /// The caller's live sessions.
-pub fn list(connection: &mut PgConnection, now: DateTime<Utc>, user_id: UserId) -> Result<Vec<Session>, Error> {
-    store::list_live(connection, now, user_id)
+pub fn list(tx: &mut Tx<'_>, user_id: UserId) -> Result<Vec<Session>, Error> {
+    store::list_live(tx, user_id)
 }
 
 /// The caller has shown their password again.
 ///
 /// # Errors
 /// `invalid_token` when the session has ended meanwhile.
-pub fn reauthenticate<P>(connection: &mut PgConnection, caller: &Caller<P>, id: SessionId) -> Result<Grant, Error> {
-    let session =
-        store::set_authenticated(connection, caller.now(), id)?.ok_or_else(|| Error::new(Code::InvalidToken))?;
-    let user = users::find(connection, caller.user_id)?;
-    let org = summary(connection, caller.org.map(|acting| acting.org_id), caller.user_id)?;
+pub fn reauthenticate<P>(tx: &mut Tx<'_>, caller: &Caller<P>, id: SessionId) -> Result<Grant, Error> {
+    let session = store::set_authenticated(tx, id)?.ok_or_else(|| Error::new(Code::InvalidToken))?;
+    let user = users::find(tx, caller.user_id)?;
+    let org = summary(tx, caller.org.map(|acting| acting.org_id), caller.user_id)?;
     audit::record(
-        connection,
+        tx,
         Entry::by(caller, "session.reauthenticated").object("session", id.uuid(), None),
     )?;
     Ok(grant(&session, &user, org, None))
@@ -442,18 +410,17 @@ pub fn reauthenticate<P>(connection: &mut PgConnection, caller: &Caller<P>, id: 
 /// # Errors
 /// `not_found` for an organisation the caller is no member of; `invalid_token` when the session has ended meanwhile.
 pub fn switch_org<P>(
-    connection: &mut PgConnection,
+    tx: &mut Tx<'_>,
     caller: &Caller<P>,
     session_id: SessionId,
     org_id: OrgId,
 ) -> Result<Grant, Error> {
-    let org = membership::require(connection, org_id, caller.user_id)?.summary();
-    let session =
-        store::set_org(connection, session_id, Some(org_id))?.ok_or_else(|| Error::new(Code::InvalidToken))?;
-    store::set_last_org(connection, caller.user_id, Some(org_id))?;
-    let user = users::find(connection, caller.user_id)?;
+    let org = membership::require(tx, org_id, caller.user_id)?.summary();
+    let session = store::set_org(tx, session_id, Some(org_id))?.ok_or_else(|| Error::new(Code::InvalidToken))?;
+    store::set_last_org(tx, caller.user_id, Some(org_id))?;
+    let user = users::find(tx, caller.user_id)?;
     audit::record(
-        connection,
+        tx,
         Entry::by(caller, "session.org_switched")
             .org(org_id)
             .object("org", org_id.uuid(), org.name.clone()),

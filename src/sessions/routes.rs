@@ -191,14 +191,11 @@ async fn refresh_session(
     let (secret, now) = (state.secret.clone(), client.now);
     let refreshed = state
         .db
-        .transaction(move |connection| operations::refresh(connection, &secret, &client, &token, org_id))
+        .transaction(now, move |tx| operations::refresh(tx, &secret, &client, &token, org_id))
         .await?;
     match refreshed {
         Refreshed::Granted(grant) => respond(&state, now, &grant, by_cookie),
-        Refreshed::Reused => {
-            state.mail_waiting.notify_one();
-            Err(Error::new(Code::InvalidToken))
-        }
+        Refreshed::Reused => Err(Error::new(Code::InvalidToken)),
     }
 }
 
@@ -234,7 +231,9 @@ async fn log_out(
             let id = caller.session_id()?;
             state
                 .db
-                .transaction(move |connection| operations::end(connection, &caller, id, EndReason::LoggedOut))
+                .transaction(client.now, move |tx| {
+                    operations::end(tx, &caller, id, EndReason::LoggedOut)
+                })
                 .await?;
         }
         (in_body, caller) => {
@@ -243,7 +242,7 @@ async fn log_out(
             };
             state
                 .db
-                .transaction(move |connection| operations::log_out_with(connection, &client, &token))
+                .transaction(client.now, move |tx| operations::log_out_with(tx, &client, &token))
                 .await?;
         }
     }
@@ -281,7 +280,7 @@ async fn reauthenticate(
     let (id, now) = (caller.session_id()?, caller.now());
     let grant = state
         .db
-        .transaction(move |connection| operations::reauthenticate(connection, &caller, id))
+        .transaction(now, move |tx| operations::reauthenticate(tx, &caller, id))
         .await?;
     ApiResponse::ok(&grant.tokens(now, &state.tokens, &state.secret)?)
 }
@@ -328,10 +327,7 @@ async fn list_sessions(
 ) -> Result<ApiResponse, Error> {
     input.none().await?;
     let (now, user_id, current) = (caller.now(), caller.user_id, caller.session_id()?);
-    let sessions = state
-        .db
-        .run(move |connection| operations::list(connection, now, user_id))
-        .await?;
+    let sessions = state.db.read(now, move |tx| operations::list(tx, user_id)).await?;
     let shown = |session: SessionRow| SessionResponse {
         id: session.id,
         current: session.id == current,
@@ -363,7 +359,9 @@ async fn delete_session(
     input.none().await?;
     state
         .db
-        .transaction(move |connection| operations::end(connection, &caller, id, EndReason::EndedByUser))
+        .transaction(caller.now(), move |tx| {
+            operations::end(tx, &caller, id, EndReason::EndedByUser)
+        })
         .await?;
     Ok(ApiResponse::no_content())
 }
@@ -383,7 +381,9 @@ async fn delete_other_sessions(
     let id = caller.session_id()?;
     state
         .db
-        .transaction(move |connection| operations::end_others(connection, &caller, id, EndReason::EndedByUser))
+        .transaction(caller.now(), move |tx| {
+            operations::end_others(tx, &caller, id, EndReason::EndedByUser)
+        })
         .await?;
     Ok(ApiResponse::no_content())
 }

@@ -20,24 +20,21 @@ pub async fn check_password<P>(
     let (throttle, user_id, now, ip) = (state.throttle, caller.user_id, caller.now(), caller.client.ip);
     let hash = state
         .db
-        .transaction(move |connection| {
-            throttle.admit(connection, now, &account, ip)?;
-            super::find(connection, user_id).map(|user| user.password_hash)
+        .transaction(now, move |tx| {
+            throttle.admit(tx, &account, ip)?;
+            super::find(tx, user_id).map(|user| user.password_hash)
         })
         .await?;
     let right = state.hasher.verify(password, hash.clone()).await?;
     if let Some(hash) = hash.filter(|_| right) {
         state
             .db
-            .transaction(move |connection| throttle.clear(connection, &account, ip))
+            .transaction(now, move |tx| throttle.clear(tx, &account, ip))
             .await?;
         return Ok(hash);
     }
     let entry = Entry::by(caller, "password.check_failed").failed();
-    state
-        .db
-        .transaction(move |connection| audit::record(connection, entry))
-        .await?;
+    state.db.transaction(now, move |tx| audit::record(tx, entry)).await?;
     Err(Error::field(
         pointer,
         Invalid::new(FieldCode::Incorrect, "This is not the present password."),

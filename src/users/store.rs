@@ -1,8 +1,8 @@
 //! Every query on users, registrations and released usernames.
 
-use chrono::{DateTime, TimeDelta, Utc};
+use crate::db::Tx;
+use chrono::TimeDelta;
 use diesel::dsl::exists;
-use diesel::pg::PgConnection;
 use diesel::prelude::*;
 
 use super::model::{User, Username};
@@ -20,11 +20,11 @@ const USERNAME_REST: TimeDelta = TimeDelta::days(30);
 ///
 /// # Errors
 /// `not_found` when the account is gone.
-pub fn find(connection: &mut PgConnection, id: UserId) -> Result<User, Error> {
+pub fn find(tx: &mut Tx<'_>, id: UserId) -> Result<User, Error> {
     let found = users::table
         .find(id)
         .select(User::as_select())
-        .first(connection)
+        .first(tx.conn)
         .optional()?;
     found.ok_or_else(Error::not_found)
 }
@@ -33,22 +33,22 @@ pub fn find(connection: &mut PgConnection, id: UserId) -> Result<User, Error> {
 ///
 /// # Errors
 /// `not_found` when the account is gone.
-pub fn lock(connection: &mut PgConnection, id: UserId) -> Result<User, Error> {
+pub fn lock(tx: &mut Tx<'_>, id: UserId) -> Result<User, Error> {
     let found = users::table
         .find(id)
         .select(User::as_select())
         .for_update()
-        .first(connection)
+        .first(tx.conn)
         .optional()?;
     found.ok_or_else(Error::not_found)
 }
 
-pub fn find_by_email_for_update(connection: &mut PgConnection, email: &str) -> Result<Option<User>, Error> {
+pub fn find_by_email_for_update(tx: &mut Tx<'_>, email: &str) -> Result<Option<User>, Error> {
     Ok(users::table
         .filter(users::email.eq(email))
         .select(User::as_select())
         .for_update()
-        .first(connection)
+        .first(tx.conn)
         .optional()?)
 }
 
@@ -56,12 +56,12 @@ pub fn find_by_email_for_update(connection: &mut PgConnection, email: &str) -> R
 ///
 /// # Errors
 /// When the database fails.
-pub fn find_by_login(connection: &mut PgConnection, login: &str) -> Result<Option<User>, Error> {
+pub fn find_by_login(tx: &mut Tx<'_>, login: &str) -> Result<Option<User>, Error> {
     let query = users::table.select(User::as_select());
     Ok(if login.contains('@') {
-        query.filter(users::email.eq(login)).first(connection).optional()?
+        query.filter(users::email.eq(login)).first(tx.conn).optional()?
     } else {
-        query.filter(users::username.eq(login)).first(connection).optional()?
+        query.filter(users::username.eq(login)).first(tx.conn).optional()?
     })
 }
 
@@ -70,12 +70,7 @@ pub fn find_by_login(connection: &mut PgConnection, login: &str) -> Result<Optio
 ///
 /// # Errors
 /// When the database fails.
-pub fn is_taken(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    email: &str,
-    except: Option<UserId>,
-) -> Result<bool, Error> {
+pub fn is_taken(tx: &mut Tx<'_>, email: &str, except: Option<UserId>) -> Result<bool, Error> {
     let verified = users::table
         .filter(users::email.eq(email))
         .filter(users::email_verified_at.is_not_null());
@@ -83,29 +78,24 @@ pub fn is_taken(
         .filter(email_changes::old_email.eq(email))
         .filter(email_changes::confirmed_at.is_not_null())
         .filter(email_changes::reverted_at.is_null())
-        .filter(email_changes::revert_expires_at.gt(now))
+        .filter(email_changes::revert_expires_at.gt(tx.now))
         .filter(email_changes::user_id.nullable().is_distinct_from(except));
-    Ok(diesel::select(exists(verified).or(exists(kept))).get_result(connection)?)
+    Ok(diesel::select(exists(verified).or(exists(kept))).get_result(tx.conn)?)
 }
 
 /// Makes an account without password and with its address unproven, unless the address has one.
-pub fn insert_unverified(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    email: &EmailAddress,
-    locale: Locale,
-) -> Result<(), Error> {
+pub fn insert_unverified(tx: &mut Tx<'_>, email: &EmailAddress, locale: Locale) -> Result<(), Error> {
     diesel::insert_into(users::table)
         .values((
-            users::id.eq(UserId::new(now)),
+            users::id.eq(UserId::new(tx.now)),
             users::email.eq(email.as_str()),
             users::locale.eq(locale.as_str()),
-            users::created_at.eq(now),
-            users::updated_at.eq(now),
+            users::created_at.eq(tx.now),
+            users::updated_at.eq(tx.now),
         ))
         .on_conflict(users::email)
         .do_nothing()
-        .execute(connection)?;
+        .execute(tx.conn)?;
     Ok(())
 }
 
@@ -117,35 +107,25 @@ pub struct VerifiedRegistration<'a> {
 }
 
 /// Proves an account's address and gives it its password.
-pub fn verify(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    id: UserId,
-    credentials: &VerifiedRegistration<'_>,
-) -> Result<(), Error> {
+pub fn verify(tx: &mut Tx<'_>, id: UserId, credentials: &VerifiedRegistration<'_>) -> Result<(), Error> {
     diesel::update(users::table.find(id))
         .set((
-            users::email_verified_at.eq(now),
+            users::email_verified_at.eq(tx.now),
             users::password_hash.eq(credentials.password_hash),
-            users::password_changed_at.eq(now),
+            users::password_changed_at.eq(tx.now),
             users::nickname.eq(credentials.nickname),
             users::locale.eq(credentials.locale),
             users::version.eq(users::version + 1),
-            users::updated_at.eq(now),
+            users::updated_at.eq(tx.now),
         ))
-        .execute(connection)?;
+        .execute(tx.conn)?;
     Ok(())
 }
 
-pub fn set_avatar(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    id: UserId,
-    avatar_id: Option<ImageId>,
-) -> Result<(), Error> {
+pub fn set_avatar(tx: &mut Tx<'_>, id: UserId, avatar_id: Option<ImageId>) -> Result<(), Error> {
     diesel::update(users::table.find(id))
-        .set((users::avatar_id.eq(avatar_id), users::updated_at.eq(now)))
-        .execute(connection)?;
+        .set((users::avatar_id.eq(avatar_id), users::updated_at.eq(tx.now)))
+        .execute(tx.conn)?;
     Ok(())
 }
 
@@ -166,12 +146,7 @@ struct ProfileColumns {
 }
 
 /// Changes the profile; a username that is taken breaks `users_username_key`.
-pub fn update_profile(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    id: UserId,
-    change: ProfileChange,
-) -> Result<User, diesel::result::Error> {
+pub fn update_profile(tx: &mut Tx<'_>, id: UserId, change: ProfileChange) -> Result<User, diesel::result::Error> {
     let ProfileChange {
         username,
         nickname,
@@ -187,56 +162,46 @@ pub fn update_profile(
                 time_zone,
             },
             users::version.eq(users::version + 1),
-            users::updated_at.eq(now),
+            users::updated_at.eq(tx.now),
         ))
         .returning(User::as_returning())
-        .get_result(connection)
+        .get_result(tx.conn)
 }
 
 /// Whether a name rests, after somebody other than `user_id` gave it up.
-pub fn is_resting(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    username: &Username,
-    user_id: UserId,
-) -> Result<bool, Error> {
+pub fn is_resting(tx: &mut Tx<'_>, username: &Username, user_id: UserId) -> Result<bool, Error> {
     let resting = released_usernames::table
         .find(username.as_str())
-        .filter(released_usernames::released_at.gt(now - USERNAME_REST))
+        .filter(released_usernames::released_at.gt(tx.now - USERNAME_REST))
         .filter(released_usernames::user_id.is_distinct_from(user_id.uuid()));
-    Ok(diesel::select(exists(resting)).get_result(connection)?)
+    Ok(diesel::select(exists(resting)).get_result(tx.conn)?)
 }
 
-pub fn has_username(connection: &mut PgConnection, username: &Username, except: UserId) -> Result<bool, Error> {
+pub fn has_username(tx: &mut Tx<'_>, username: &Username, except: UserId) -> Result<bool, Error> {
     let taken = users::table
         .filter(users::username.eq(username.as_str()))
         .filter(users::id.ne(except));
-    Ok(diesel::select(exists(taken)).get_result(connection)?)
+    Ok(diesel::select(exists(taken)).get_result(tx.conn)?)
 }
 
 /// Lets a name rest, so that nobody else has it for a while.
 ///
 /// # Errors
 /// When the database fails.
-pub fn release_username(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    username: &str,
-    user_id: UserId,
-) -> Result<(), Error> {
+pub fn release_username(tx: &mut Tx<'_>, username: &str, user_id: UserId) -> Result<(), Error> {
     diesel::insert_into(released_usernames::table)
         .values((
             released_usernames::username.eq(username),
             released_usernames::user_id.eq(user_id),
-            released_usernames::released_at.eq(now),
+            released_usernames::released_at.eq(tx.now),
         ))
         .on_conflict(released_usernames::username)
         .do_update()
         .set((
             released_usernames::user_id.eq(user_id),
-            released_usernames::released_at.eq(now),
+            released_usernames::released_at.eq(tx.now),
         ))
-        .execute(connection)?;
+        .execute(tx.conn)?;
     Ok(())
 }
 
@@ -245,27 +210,22 @@ pub fn release_username(
 ///
 /// # Errors
 /// When the database fails.
-pub fn set_password(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    id: UserId,
-    seen: Option<&str>,
-    hash: &str,
-) -> Result<bool, Error> {
+pub fn set_password(tx: &mut Tx<'_>, id: UserId, seen: Option<&str>, hash: &str) -> Result<bool, Error> {
     let unchanged = users::table
         .find(id)
         .filter(users::password_hash.is_not_distinct_from(seen));
     let changed = diesel::update(unchanged)
         .set((
             users::password_hash.eq(hash),
-            users::password_changed_at.eq(now),
+            users::password_changed_at.eq(tx.now),
             users::email_verified_at.eq(diesel::dsl::case_when(
                 users::email_verified_at.is_null(),
-                now.into_sql::<diesel::sql_types::Nullable<diesel::sql_types::Timestamptz>>(),
+                tx.now
+                    .into_sql::<diesel::sql_types::Nullable<diesel::sql_types::Timestamptz>>(),
             )
             .otherwise(users::email_verified_at)),
         ))
-        .execute(connection)?;
+        .execute(tx.conn)?;
     Ok(changed == 1)
 }
 
@@ -273,10 +233,10 @@ pub fn set_password(
 ///
 /// # Errors
 /// When the database fails.
-pub fn invalidate_password(connection: &mut PgConnection, id: UserId) -> Result<(), Error> {
+pub fn invalidate_password(tx: &mut Tx<'_>, id: UserId) -> Result<(), Error> {
     diesel::update(users::table.find(id))
         .set(users::password_hash.eq(None::<String>))
-        .execute(connection)?;
+        .execute(tx.conn)?;
     Ok(())
 }
 
@@ -284,11 +244,11 @@ pub fn invalidate_password(connection: &mut PgConnection, id: UserId) -> Result<
 ///
 /// # Errors
 /// When the database fails.
-pub fn delete_unverified(connection: &mut PgConnection, email: &str) -> Result<(), Error> {
+pub fn delete_unverified(tx: &mut Tx<'_>, email: &str) -> Result<(), Error> {
     let unproven = users::table
         .filter(users::email.eq(email))
         .filter(users::email_verified_at.is_null());
-    diesel::delete(unproven).execute(connection)?;
+    diesel::delete(unproven).execute(tx.conn)?;
     Ok(())
 }
 
@@ -296,45 +256,39 @@ pub fn delete_unverified(connection: &mut PgConnection, email: &str) -> Result<(
 ///
 /// # Errors
 /// When the database fails.
-pub fn move_email(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    id: UserId,
-    email: &str,
-) -> Result<(), diesel::result::Error> {
+pub fn move_email(tx: &mut Tx<'_>, id: UserId, email: &str) -> Result<(), diesel::result::Error> {
     diesel::update(users::table.find(id))
         .set((
             users::email.eq(email),
-            users::email_verified_at.eq(now),
-            users::updated_at.eq(now),
+            users::email_verified_at.eq(tx.now),
+            users::updated_at.eq(tx.now),
         ))
-        .execute(connection)
+        .execute(tx.conn)
         .map(|_| ())
 }
 
 /// Makes an account on the operator's word; a taken address or username breaks its unique constraint.
 pub fn insert(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
+    tx: &mut Tx<'_>,
     email: &EmailAddress,
     username: &Username,
     role: PlatformRole,
     verified_with: Option<&str>,
 ) -> Result<UserId, diesel::result::Error> {
-    let id = UserId::new(now);
+    let id = UserId::new(tx.now);
     diesel::insert_into(users::table)
         .values((
             users::id.eq(id),
             users::email.eq(email.as_str()),
-            users::email_verified_at.eq(verified_with.map(|_| now)),
+            users::email_verified_at.eq(verified_with.map(|_| tx.now)),
             users::password_hash.eq(verified_with),
-            users::password_changed_at.eq(verified_with.map(|_| now)),
+            users::password_changed_at.eq(verified_with.map(|_| tx.now)),
             users::username.eq(username.as_str()),
             users::role.eq(role.as_str()),
-            users::created_at.eq(now),
-            users::updated_at.eq(now),
+            users::created_at.eq(tx.now),
+            users::updated_at.eq(tx.now),
         ))
-        .execute(connection)?;
+        .execute(tx.conn)?;
     Ok(id)
 }
 
@@ -342,26 +296,21 @@ pub fn insert(
 ///
 /// # Errors
 /// When the database fails.
-pub fn list(connection: &mut PgConnection) -> Result<Vec<User>, Error> {
+pub fn list(tx: &mut Tx<'_>) -> Result<Vec<User>, Error> {
     Ok(users::table
         .order(users::created_at.desc())
         .select(User::as_select())
-        .load(connection)?)
+        .load(tx.conn)?)
 }
 
 /// Gives an account a role on the platform.
 ///
 /// # Errors
 /// When the database fails.
-pub fn set_role(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    id: UserId,
-    role: PlatformRole,
-) -> Result<(), Error> {
+pub fn set_role(tx: &mut Tx<'_>, id: UserId, role: PlatformRole) -> Result<(), Error> {
     diesel::update(users::table.find(id))
-        .set((users::role.eq(role.as_str()), users::updated_at.eq(now)))
-        .execute(connection)?;
+        .set((users::role.eq(role.as_str()), users::updated_at.eq(tx.now)))
+        .execute(tx.conn)?;
     Ok(())
 }
 
@@ -369,17 +318,12 @@ pub fn set_role(
 ///
 /// # Errors
 /// When the database fails.
-pub fn set_disabled(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    id: UserId,
-    disabled: bool,
-) -> Result<(), Error> {
+pub fn set_disabled(tx: &mut Tx<'_>, id: UserId, disabled: bool) -> Result<(), Error> {
     diesel::update(users::table.find(id))
         .set((
-            users::disabled_at.eq(disabled.then_some(now)),
-            users::updated_at.eq(now),
+            users::disabled_at.eq(disabled.then_some(tx.now)),
+            users::updated_at.eq(tx.now),
         ))
-        .execute(connection)?;
+        .execute(tx.conn)?;
     Ok(())
 }

@@ -25,7 +25,7 @@ async fn seed(app: &TestApp, org_id: Option<OrgId>, user_id: Option<UserId>, act
         let entry = Entry::by_system(app.state.clock.now(), action)
             .org(org_id)
             .user(user_id);
-        app.transaction(move |connection| record(connection, entry)).await;
+        app.transaction(move |tx| record(tx, entry)).await;
     }
 }
 
@@ -124,9 +124,9 @@ async fn records_of_one_instant_are_neither_lost_nor_shown_twice() {
     app.advance(TimeDelta::seconds(1));
     let now = app.state.clock.now();
     let id = ada.id;
-    app.transaction(move |connection| {
+    app.transaction(move |tx| {
         for _ in 0..7 {
-            record(connection, Entry::by_system(now, "t.same").user(id))?;
+            record(tx, Entry::by_system(now, "t.same").user(id))?;
         }
         Ok(())
     })

@@ -1,7 +1,6 @@
 //! What can be done with the address of an account.
 
-use chrono::{DateTime, Utc};
-use diesel::pg::PgConnection;
+use crate::db::Tx;
 
 use super::model::{EmailChange, LIFETIME, REVERT_WINDOW};
 use super::store;
@@ -27,9 +26,9 @@ pub struct Email {
 }
 
 /// What `GET /email` shows.
-pub fn status(connection: &mut PgConnection, now: DateTime<Utc>, user_id: UserId) -> Result<Email, Error> {
-    let user = users::find(connection, user_id)?;
-    let pending = store::find_open(connection, user_id)?.filter(|change| change.is_pending(now));
+pub fn status(tx: &mut Tx<'_>, user_id: UserId) -> Result<Email, Error> {
+    let user = users::find(tx, user_id)?;
+    let pending = store::find_open(tx, user_id)?.filter(|change| change.is_pending(tx.now));
     Ok(Email { user, pending })
 }
 
@@ -38,43 +37,35 @@ pub fn status(connection: &mut PgConnection, now: DateTime<Utc>, user_id: UserId
 /// # Errors
 /// `validation_error` when it is the address already.
 pub fn request(
-    connection: &mut PgConnection,
+    tx: &mut Tx<'_>,
     (secret, limit): (&ServerSecret, MailLimit),
     caller: &Caller<Session>,
     new_email: &EmailAddress,
 ) -> Result<Email, Error> {
-    let now = caller.now();
-    let user = users::lock(connection, caller.user_id)?;
+    let user = users::lock(tx, caller.user_id)?;
     if user.email == new_email.as_str() {
         let same = Invalid::new(FieldCode::SameAsCurrent, "This is your address already.");
         return Err(Error::field("#/new_email", same));
     }
-    cancel_pending(connection, now, user.id)?;
-    let change = store::insert(connection, now, user.id, &user.email, new_email.as_str())?;
-    mail_new_address(connection, (secret, limit), now, &user, &change)?;
+    cancel_pending(tx, user.id)?;
+    let change = store::insert(tx, user.id, &user.email, new_email.as_str())?;
+    mail_new_address(tx, (secret, limit), &user, &change)?;
     let target = Target::EmailChange(change.id);
     // Good until the change can take effect no more, and after that for as long as it can be undone.
-    let token_id = one_time_tokens::issue(
-        connection,
-        secret,
-        now,
-        Purpose::RevertEmail,
-        target,
-        LIFETIME + REVERT_WINDOW,
-    )?;
+    let token_id = one_time_tokens::issue(tx, secret, Purpose::RevertEmail, target, LIFETIME + REVERT_WINDOW)?;
     let message = Message::EmailChangeRequested {
         token_id,
         new_email: new_email.to_string(),
     };
-    outbox::enqueue(connection, now, &user.email, user.locale(), &message)?;
+    outbox::enqueue(tx, &user.email, user.locale(), &message)?;
     let notice = Notice::EmailChangePending {
         new_email: new_email.to_string(),
         expires_at: change.expires_at,
     };
-    notifications::notify(connection, now, user.id, &notice, Some(Subject::EmailChange(change.id)))?;
+    notifications::notify(tx, user.id, &notice, Some(Subject::EmailChange(change.id)))?;
     let entry = Entry::by(caller, "email.change_requested").object("email_change", change.id.uuid(), None);
     audit::record(
-        connection,
+        tx,
         entry
             .detail("old_email", user.email.as_str())
             .detail("new_email", new_email.as_str()),
@@ -87,16 +78,15 @@ pub fn request(
 
 /// The link to the new address, or the notice to the account that has it.
 fn mail_new_address(
-    connection: &mut PgConnection,
+    tx: &mut Tx<'_>,
     (secret, limit): (&ServerSecret, MailLimit),
-    now: DateTime<Utc>,
     user: &User,
     change: &EmailChange,
 ) -> Result<(), Error> {
     let target = Target::EmailChange(change.id);
-    one_time_tokens::void(connection, now, Purpose::ConfirmEmail, target)?;
-    let token_id = one_time_tokens::issue(connection, secret, now, Purpose::ConfirmEmail, target, LIFETIME)?;
-    let taken = users::is_taken(connection, now, &change.new_email, Some(user.id))?;
+    one_time_tokens::void(tx, Purpose::ConfirmEmail, target)?;
+    let token_id = one_time_tokens::issue(tx, secret, Purpose::ConfirmEmail, target, LIFETIME)?;
+    let taken = users::is_taken(tx, &change.new_email, Some(user.id))?;
     let message = if taken {
         Message::EmailTaken
     } else {
@@ -106,8 +96,8 @@ fn mail_new_address(
         }
     };
     // Nobody has shown yet that they want mail there.
-    if limit.allows(connection, now, &change.new_email)? {
-        outbox::enqueue(connection, now, &change.new_email, user.locale(), &message)?;
+    if limit.allows(tx, &change.new_email)? {
+        outbox::enqueue(tx, &change.new_email, user.locale(), &message)?;
     }
     Ok(())
 }
@@ -117,19 +107,19 @@ fn mail_new_address(
 /// # Errors
 /// `invalid_state` when no change is pending.
 pub fn resend(
-    connection: &mut PgConnection,
+    tx: &mut Tx<'_>,
     (secret, limit): (&ServerSecret, MailLimit),
     caller: &Caller<Session>,
 ) -> Result<Email, Error> {
     let now = caller.now();
-    let user = users::lock(connection, caller.user_id)?;
-    let change = store::find_open(connection, user.id)?
+    let user = users::lock(tx, caller.user_id)?;
+    let change = store::find_open(tx, user.id)?
         .filter(|change| change.is_pending(now))
         .ok_or_else(|| Error::with_detail(Code::InvalidState, "No change of address is pending."))?;
-    let change = store::prolong(connection, now, change.id)?;
-    mail_new_address(connection, (secret, limit), now, &user, &change)?;
+    let change = store::prolong(tx, change.id)?;
+    mail_new_address(tx, (secret, limit), &user, &change)?;
     audit::record(
-        connection,
+        tx,
         Entry::by(caller, "email.change_resent").object("email_change", change.id.uuid(), None),
     )?;
     Ok(Email {
@@ -142,15 +132,15 @@ pub fn resend(
 ///
 /// # Errors
 /// `not_found` when none is pending.
-pub fn cancel(connection: &mut PgConnection, caller: &Caller<Session>) -> Result<(), Error> {
+pub fn cancel(tx: &mut Tx<'_>, caller: &Caller<Session>) -> Result<(), Error> {
     let now = caller.now();
-    users::lock(connection, caller.user_id)?;
-    let change = cancel_pending(connection, now, caller.user_id)?;
+    users::lock(tx, caller.user_id)?;
+    let change = cancel_pending(tx, caller.user_id)?;
     let change = change
         .filter(|change| change.is_pending(now))
         .ok_or_else(Error::not_found)?;
     audit::record(
-        connection,
+        tx,
         Entry::by(caller, "email.change_cancelled").object("email_change", change.id.uuid(), None),
     )
 }
@@ -160,19 +150,15 @@ pub fn cancel(connection: &mut PgConnection, caller: &Caller<Session>) -> Result
 ///
 /// # Errors
 /// When the database fails.
-pub fn cancel_pending(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    user_id: UserId,
-) -> Result<Option<EmailChange>, Error> {
-    let Some(change) = store::find_open(connection, user_id)? else {
+pub fn cancel_pending(tx: &mut Tx<'_>, user_id: UserId) -> Result<Option<EmailChange>, Error> {
+    let Some(change) = store::find_open(tx, user_id)? else {
         return Ok(None);
     };
-    store::cancel(connection, now, change.id)?;
+    store::cancel(tx, change.id)?;
     for purpose in [Purpose::ConfirmEmail, Purpose::RevertEmail] {
-        one_time_tokens::void(connection, now, purpose, Target::EmailChange(change.id))?;
+        one_time_tokens::void(tx, purpose, Target::EmailChange(change.id))?;
     }
-    notifications::resolve(connection, now, Subject::EmailChange(change.id))?;
+    notifications::resolve(tx, Subject::EmailChange(change.id))?;
     Ok(Some(change))
 }
 
@@ -181,19 +167,14 @@ fn gone() -> Error {
 }
 
 /// Uses a link up, and finds its change and account, the account locked.
-fn open(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    purpose: Purpose,
-    token: &Token,
-) -> Result<(EmailChange, User), Error> {
-    let Target::EmailChange(id) = one_time_tokens::consume(connection, now, purpose, token)? else {
+fn open(tx: &mut Tx<'_>, purpose: Purpose, token: &Token) -> Result<(EmailChange, User), Error> {
+    let Target::EmailChange(id) = one_time_tokens::consume(tx, purpose, token)? else {
         return Err(gone());
     };
-    let user_id = store::find(connection, id)?.ok_or_else(gone)?.user_id;
-    let user = users::lock(connection, user_id).map_err(|_| gone())?;
+    let user_id = store::find(tx, id)?.ok_or_else(gone)?.user_id;
+    let user = users::lock(tx, user_id).map_err(|_| gone())?;
     // Read again under the lock, under which alone changes change.
-    let change = store::find(connection, id)?.ok_or_else(gone)?;
+    let change = store::find(tx, id)?.ok_or_else(gone)?;
     Ok((change, user))
 }
 
@@ -201,36 +182,31 @@ fn open(
 ///
 /// # Errors
 /// `link_expired_or_used`, also when somebody else has the address by now.
-pub fn confirm(
-    connection: &mut PgConnection,
-    secret: &ServerSecret,
-    client: &Client,
-    token: &Token,
-) -> Result<String, Error> {
+pub fn confirm(tx: &mut Tx<'_>, secret: &ServerSecret, client: &Client, token: &Token) -> Result<String, Error> {
     let now = client.now;
-    let (change, user) = open(connection, now, Purpose::ConfirmEmail, token)?;
-    if !change.is_pending(now) || users::is_taken(connection, now, &change.new_email, Some(user.id))? {
+    let (change, user) = open(tx, Purpose::ConfirmEmail, token)?;
+    if !change.is_pending(now) || users::is_taken(tx, &change.new_email, Some(user.id))? {
         return Err(gone());
     }
-    take_address(connection, now, &user, &change.new_email)?;
-    store::confirm(connection, now, change.id)?;
+    take_address(tx, &user, &change.new_email)?;
+    store::confirm(tx, change.id)?;
     // Links to set the password anew went to the old mailbox.
-    one_time_tokens::void(connection, now, Purpose::ResetPassword, Target::User(user.id))?;
-    notifications::resolve(connection, now, Subject::EmailChange(change.id))?;
-    tell_changed(connection, secret, now, &user, &change)?;
+    one_time_tokens::void(tx, Purpose::ResetPassword, Target::User(user.id))?;
+    notifications::resolve(tx, Subject::EmailChange(change.id))?;
+    tell_changed(tx, secret, &user, &change)?;
     let entry = Entry::by_user(client, user.id, user.name(), "email.changed");
     let entry = entry
         .detail("old_email", change.old_email.as_str())
         .detail("new_email", change.new_email.as_str());
-    audit::record(connection, entry.object("email_change", change.id.uuid(), None))?;
+    audit::record(tx, entry.object("email_change", change.id.uuid(), None))?;
     Ok(change.new_email)
 }
 
 /// Gives an account a proven address. Of two who prove one address at once, the unique constraint lets one through.
-fn take_address(connection: &mut PgConnection, now: DateTime<Utc>, user: &User, address: &str) -> Result<(), Error> {
-    users::delete_unverified(connection, address)?;
-    account::delete_registrations(connection, address)?;
-    users::move_email(connection, now, user.id, address).map_err(|error| {
+fn take_address(tx: &mut Tx<'_>, user: &User, address: &str) -> Result<(), Error> {
+    users::delete_unverified(tx, address)?;
+    account::delete_registrations(tx, address)?;
+    users::move_email(tx, user.id, address).map_err(|error| {
         if crate::db::violated_constraint(&error) == Some("users_email_key") {
             gone()
         } else {
@@ -239,29 +215,17 @@ fn take_address(connection: &mut PgConnection, now: DateTime<Utc>, user: &User, 
     })
 }
 
-fn tell_changed(
-    connection: &mut PgConnection,
-    secret: &ServerSecret,
-    now: DateTime<Utc>,
-    user: &User,
-    change: &EmailChange,
-) -> Result<(), Error> {
+fn tell_changed(tx: &mut Tx<'_>, secret: &ServerSecret, user: &User, change: &EmailChange) -> Result<(), Error> {
     let target = Target::EmailChange(change.id);
-    let token_id = one_time_tokens::issue(connection, secret, now, Purpose::RevertEmail, target, REVERT_WINDOW)?;
+    let token_id = one_time_tokens::issue(tx, secret, Purpose::RevertEmail, target, REVERT_WINDOW)?;
     let (old_email, new_email) = (change.old_email.clone(), change.new_email.clone());
     let message = Message::EmailChanged {
         token_id,
         old_email: old_email.clone(),
         new_email: new_email.clone(),
     };
-    outbox::enqueue(connection, now, &change.old_email, user.locale(), &message)?;
-    notifications::notify(
-        connection,
-        now,
-        user.id,
-        &Notice::EmailChanged { old_email, new_email },
-        None,
-    )
+    outbox::enqueue(tx, &change.old_email, user.locale(), &message)?;
+    notifications::notify(tx, user.id, &Notice::EmailChanged { old_email, new_email }, None)
 }
 
 /// The old address says no. A change that waits is cancelled; one that took effect is undone, and whoever made it is shut
@@ -269,36 +233,27 @@ fn tell_changed(
 ///
 /// # Errors
 /// `link_expired_or_used`.
-pub fn revert(connection: &mut PgConnection, client: &Client, token: &Token) -> Result<(), Error> {
+pub fn revert(tx: &mut Tx<'_>, client: &Client, token: &Token) -> Result<(), Error> {
     let now = client.now;
-    let (change, user) = open(connection, now, Purpose::RevertEmail, token)?;
+    let (change, user) = open(tx, Purpose::RevertEmail, token)?;
     let entry =
         |action| Entry::by_user(client, user.id, user.name(), action).object("email_change", change.id.uuid(), None);
     if change.is_pending(now) {
-        cancel_pending(connection, now, user.id)?;
-        return audit::record(connection, entry("email.change_stopped"));
+        cancel_pending(tx, user.id)?;
+        return audit::record(tx, entry("email.change_stopped"));
     }
     if !change.can_be_reverted(now) {
         return Err(gone());
     }
-    cancel_pending(connection, now, user.id)?;
-    store::revert_from(connection, now, &change)?;
-    take_address(connection, now, &user, &change.old_email)?;
-    users::invalidate_password(connection, user.id)?;
-    one_time_tokens::void(connection, now, Purpose::ResetPassword, Target::User(user.id))?;
-    one_time_tokens::void(connection, now, Purpose::RevertEmail, Target::EmailChange(change.id))?;
-    sessions::end_all(connection, now, user.id, EndReason::EmailReverted)?;
+    cancel_pending(tx, user.id)?;
+    store::revert_from(tx, &change)?;
+    take_address(tx, &user, &change.old_email)?;
+    users::invalidate_password(tx, user.id)?;
+    one_time_tokens::void(tx, Purpose::ResetPassword, Target::User(user.id))?;
+    one_time_tokens::void(tx, Purpose::RevertEmail, Target::EmailChange(change.id))?;
+    sessions::end_all(tx, user.id, EndReason::EmailReverted)?;
     let (old_email, new_email) = (user.email.clone(), change.old_email.clone());
-    notifications::notify(
-        connection,
-        now,
-        user.id,
-        &Notice::EmailChanged { old_email, new_email },
-        None,
-    )?;
-    let disabled = api_keys::disable_made_since(connection, now, user.id, change.requested_at)?;
-    audit::record(
-        connection,
-        entry("email.change_reverted").detail("api_keys_disabled", disabled),
-    )
+    notifications::notify(tx, user.id, &Notice::EmailChanged { old_email, new_email }, None)?;
+    let disabled = api_keys::disable_made_since(tx, user.id, change.requested_at)?;
+    audit::record(tx, entry("email.change_reverted").detail("api_keys_disabled", disabled))
 }

@@ -82,10 +82,7 @@ impl From<Email> for EmailResponse {
 async fn get_email(caller: Caller<MeRead>, input: RequestInput, state: web::Data<State>) -> Result<ApiResponse, Error> {
     input.none().await?;
     let (now, user_id) = (caller.now(), caller.user_id);
-    let email = state
-        .db
-        .run(move |connection| operations::status(connection, now, user_id))
-        .await?;
+    let email = state.db.read(now, move |tx| operations::status(tx, user_id)).await?;
     ApiResponse::ok(&EmailResponse::from(email))
 }
 
@@ -132,12 +129,11 @@ async fn request_email_change(
     users::require_fresh(&state, &caller, request.current_password).await?;
     let (secret, limit) = (state.secret.clone(), state.mail_limit);
     let response = idempotent
-        .transaction(&state.db, move |connection| {
-            let email = operations::request(connection, (&secret, limit), &caller, &request.new_email)?;
+        .transaction(&state.db, caller.now(), move |tx| {
+            let email = operations::request(tx, (&secret, limit), &caller, &request.new_email)?;
             ApiResponse::accepted(&EmailResponse::from(email))
         })
         .await?;
-    state.mail_waiting.notify_one();
     Ok(response)
 }
 
@@ -165,9 +161,8 @@ async fn confirm_email_change(
     let (secret, token) = (state.secret.clone(), Token::presented(request.token));
     let email = state
         .db
-        .transaction(move |connection| operations::confirm(connection, &secret, &client, &token))
+        .transaction(client.now, move |tx| operations::confirm(tx, &secret, &client, &token))
         .await?;
-    state.mail_waiting.notify_one();
     ApiResponse::ok(&EmailConfirmedResponse { email })
 }
 
@@ -188,15 +183,10 @@ async fn resend_email_change(
     input.none().await?;
     let (secret, limit) = (state.secret.clone(), state.mail_limit);
     let response = idempotent
-        .transaction(&state.db, move |connection| {
-            ApiResponse::accepted(&EmailResponse::from(operations::resend(
-                connection,
-                (&secret, limit),
-                &caller,
-            )?))
+        .transaction(&state.db, caller.now(), move |tx| {
+            ApiResponse::accepted(&EmailResponse::from(operations::resend(tx, (&secret, limit), &caller)?))
         })
         .await?;
-    state.mail_waiting.notify_one();
     Ok(response)
 }
 
@@ -214,7 +204,7 @@ async fn delete_pending_email_change(
     input.none().await?;
     state
         .db
-        .transaction(move |connection| operations::cancel(connection, &caller))
+        .transaction(caller.now(), move |tx| operations::cancel(tx, &caller))
         .await?;
     Ok(ApiResponse::no_content())
 }
@@ -237,7 +227,7 @@ async fn revert_email_change(
     let token = Token::presented(request.token);
     state
         .db
-        .transaction(move |connection| operations::revert(connection, &client, &token))
+        .transaction(client.now, move |tx| operations::revert(tx, &client, &token))
         .await?;
     Ok(ApiResponse::no_content())
 }

@@ -1,7 +1,6 @@
 //! Every query on changes of address.
 
-use chrono::{DateTime, Utc};
-use diesel::pg::PgConnection;
+use crate::db::Tx;
 use diesel::prelude::*;
 
 use super::model::{EmailChange, LIFETIME, REVERT_WINDOW};
@@ -10,76 +9,70 @@ use crate::error::Error;
 use crate::values::ids::{EmailChangeId, UserId};
 
 /// The change of a person that is neither confirmed nor cancelled; it may have expired.
-pub fn find_open(connection: &mut PgConnection, user_id: UserId) -> Result<Option<EmailChange>, Error> {
+pub fn find_open(tx: &mut Tx<'_>, user_id: UserId) -> Result<Option<EmailChange>, Error> {
     Ok(table::table
         .filter(table::user_id.eq(user_id))
         .filter(table::confirmed_at.is_null())
         .filter(table::cancelled_at.is_null())
         .select(EmailChange::as_select())
-        .first(connection)
+        .first(tx.conn)
         .optional()?)
 }
 
-pub fn find(connection: &mut PgConnection, id: EmailChangeId) -> Result<Option<EmailChange>, Error> {
+pub fn find(tx: &mut Tx<'_>, id: EmailChangeId) -> Result<Option<EmailChange>, Error> {
     Ok(table::table
         .find(id)
         .select(EmailChange::as_select())
-        .first(connection)
+        .first(tx.conn)
         .optional()?)
 }
 
-pub fn insert(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    user_id: UserId,
-    old_email: &str,
-    new_email: &str,
-) -> Result<EmailChange, Error> {
+pub fn insert(tx: &mut Tx<'_>, user_id: UserId, old_email: &str, new_email: &str) -> Result<EmailChange, Error> {
     Ok(diesel::insert_into(table::table)
         .values((
-            table::id.eq(EmailChangeId::new(now)),
+            table::id.eq(EmailChangeId::new(tx.now)),
             table::user_id.eq(user_id),
             table::old_email.eq(old_email),
             table::new_email.eq(new_email),
-            table::requested_at.eq(now),
-            table::expires_at.eq(now + LIFETIME),
+            table::requested_at.eq(tx.now),
+            table::expires_at.eq(tx.now + LIFETIME),
         ))
         .returning(EmailChange::as_returning())
-        .get_result(connection)?)
+        .get_result(tx.conn)?)
 }
 
-pub fn cancel(connection: &mut PgConnection, now: DateTime<Utc>, id: EmailChangeId) -> Result<(), Error> {
+pub fn cancel(tx: &mut Tx<'_>, id: EmailChangeId) -> Result<(), Error> {
     diesel::update(table::table.find(id))
-        .set(table::cancelled_at.eq(now))
-        .execute(connection)?;
+        .set(table::cancelled_at.eq(tx.now))
+        .execute(tx.conn)?;
     Ok(())
 }
 
-pub fn prolong(connection: &mut PgConnection, now: DateTime<Utc>, id: EmailChangeId) -> Result<EmailChange, Error> {
+pub fn prolong(tx: &mut Tx<'_>, id: EmailChangeId) -> Result<EmailChange, Error> {
     Ok(diesel::update(table::table.find(id))
-        .set(table::expires_at.eq(now + LIFETIME))
+        .set(table::expires_at.eq(tx.now + LIFETIME))
         .returning(EmailChange::as_returning())
-        .get_result(connection)?)
+        .get_result(tx.conn)?)
 }
 
-pub fn confirm(connection: &mut PgConnection, now: DateTime<Utc>, id: EmailChangeId) -> Result<(), Error> {
+pub fn confirm(tx: &mut Tx<'_>, id: EmailChangeId) -> Result<(), Error> {
     diesel::update(table::table.find(id))
         .set((
-            table::confirmed_at.eq(now),
-            table::revert_expires_at.eq(now + REVERT_WINDOW),
+            table::confirmed_at.eq(tx.now),
+            table::revert_expires_at.eq(tx.now + REVERT_WINDOW),
         ))
-        .execute(connection)?;
+        .execute(tx.conn)?;
     Ok(())
 }
 
 /// Undoes a change, and with it every change of the person that took effect after it.
-pub fn revert_from(connection: &mut PgConnection, now: DateTime<Utc>, change: &EmailChange) -> Result<(), Error> {
+pub fn revert_from(tx: &mut Tx<'_>, change: &EmailChange) -> Result<(), Error> {
     let it_and_later = table::table
         .filter(table::user_id.eq(change.user_id))
         .filter(table::confirmed_at.ge(change.confirmed_at))
         .filter(table::reverted_at.is_null());
     diesel::update(it_and_later)
-        .set(table::reverted_at.eq(now))
-        .execute(connection)?;
+        .set(table::reverted_at.eq(tx.now))
+        .execute(tx.conn)?;
     Ok(())
 }

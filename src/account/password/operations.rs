@@ -1,7 +1,7 @@
 //! What can be done with passwords.
 
-use chrono::{DateTime, TimeDelta, Utc};
-use diesel::pg::PgConnection;
+use crate::db::Tx;
+use chrono::TimeDelta;
 
 use crate::account;
 use crate::account::email;
@@ -22,11 +22,11 @@ use crate::values::ids::{SessionId, UserId};
 const RESET_LIFETIME: TimeDelta = Link::ResetPassword.lifetime();
 
 /// Ends what is under way with an account whose password is another now, and tells its owner.
-fn settle(connection: &mut PgConnection, now: DateTime<Utc>, user: &User, message: &Message) -> Result<(), Error> {
-    one_time_tokens::void(connection, now, Purpose::ResetPassword, Target::User(user.id))?;
-    email::cancel_pending(connection, now, user.id)?;
+fn settle(tx: &mut Tx<'_>, user: &User, message: &Message) -> Result<(), Error> {
+    one_time_tokens::void(tx, Purpose::ResetPassword, Target::User(user.id))?;
+    email::cancel_pending(tx, user.id)?;
     let notice = Notice::PasswordChanged {};
-    notifications::tell(connection, now, user.into(), (&notice, None), message)?;
+    notifications::tell(tx, user.into(), (&notice, None), message)?;
     Ok(())
 }
 
@@ -35,54 +35,47 @@ fn settle(connection: &mut PgConnection, now: DateTime<Utc>, user: &User, messag
 /// # Errors
 /// `validation_error` when the password was changed since.
 pub fn change(
-    connection: &mut PgConnection,
+    tx: &mut Tx<'_>,
     caller: &Caller<Session>,
     session_id: SessionId,
     seen: &str,
     new_hash: &str,
 ) -> Result<(), Error> {
     let now = caller.now();
-    let user = users::lock(connection, caller.user_id)?;
-    if !users::set_password(connection, now, user.id, Some(seen), new_hash)? {
+    let user = users::lock(tx, caller.user_id)?;
+    if !users::set_password(tx, user.id, Some(seen), new_hash)? {
         let changed = Invalid::new(FieldCode::Incorrect, "This is not the present password.");
         return Err(Error::field("#/current_password", changed));
     }
-    sessions::end_others(connection, caller, session_id, EndReason::PasswordChanged)?;
-    settle(connection, now, &user, &Message::PasswordChanged { at: now })?;
-    audit::record(connection, Entry::by(caller, "password.changed"))
+    sessions::end_others(tx, caller, session_id, EndReason::PasswordChanged)?;
+    settle(tx, &user, &Message::PasswordChanged { at: now })?;
+    audit::record(tx, Entry::by(caller, "password.changed"))
 }
 
 /// Mails a link to set the password anew, if there is such an account; either way the request is on record.
 pub fn forget(
-    connection: &mut PgConnection,
+    tx: &mut Tx<'_>,
     (secret, limit): (&ServerSecret, MailLimit),
     client: &Client,
     address: &EmailAddress,
 ) -> Result<(), Error> {
-    let now = client.now;
-    let user = users::find_by_login(connection, address.as_str())?;
+    let user = users::find_by_login(tx, address.as_str())?;
     let user_id = user.as_ref().map(|user| user.id);
     if let Some(user) = user
-        && limit.allows_reset(connection, now, &user.email)?
+        && limit.allows_reset(tx, &user.email)?
     {
         let target = Target::User(user.id);
-        let token_id = one_time_tokens::issue(connection, secret, now, Purpose::ResetPassword, target, RESET_LIFETIME)?;
-        outbox::enqueue(
-            connection,
-            now,
-            &user.email,
-            user.locale(),
-            &Message::ResetPassword { token_id },
-        )?;
+        let token_id = one_time_tokens::issue(tx, secret, Purpose::ResetPassword, target, RESET_LIFETIME)?;
+        outbox::enqueue(tx, &user.email, user.locale(), &Message::ResetPassword { token_id })?;
     }
     let entry = Entry::by_anybody(client, "password.reset_requested").user(user_id);
-    audit::record(connection, entry.object("email", None, address.to_string()))
+    audit::record(tx, entry.object("email", None, address.to_string()))
 }
 
 /// Whose password a link sets anew, while it is good.
-pub fn owner_of(connection: &mut PgConnection, now: DateTime<Utc>, token: &Token) -> Result<Option<User>, Error> {
-    match one_time_tokens::peek(connection, now, Purpose::ResetPassword, token)? {
-        Some(Target::User(id)) => users::find(connection, id).map(Some),
+pub fn owner_of(tx: &mut Tx<'_>, token: &Token) -> Result<Option<User>, Error> {
+    match one_time_tokens::peek(tx, Purpose::ResetPassword, token)? {
+        Some(Target::User(id)) => users::find(tx, id).map(Some),
         _ => Ok(None),
     }
 }
@@ -92,7 +85,7 @@ pub fn owner_of(connection: &mut PgConnection, now: DateTime<Utc>, token: &Token
 /// # Errors
 /// `link_expired_or_used`.
 pub fn reset(
-    connection: &mut PgConnection,
+    tx: &mut Tx<'_>,
     (secret, throttle): (&ServerSecret, Throttle),
     client: &Client,
     token: &Token,
@@ -100,25 +93,22 @@ pub fn reset(
 ) -> Result<(), Error> {
     let now = client.now;
     let gone = || Error::new(Code::LinkExpiredOrUsed);
-    let Target::User(id) = one_time_tokens::consume(connection, now, Purpose::ResetPassword, token)? else {
+    let Target::User(id) = one_time_tokens::consume(tx, Purpose::ResetPassword, token)? else {
         return Err(gone());
     };
-    let user = users::lock(connection, id).map_err(|_| gone())?;
-    if !users::set_password(connection, now, user.id, user.password_hash.as_deref(), new_hash)? {
+    let user = users::lock(tx, id).map_err(|_| gone())?;
+    if !users::set_password(tx, user.id, user.password_hash.as_deref(), new_hash)? {
         return Err(gone());
     }
-    account::delete_registrations(connection, &user.email)?;
-    sessions::end_all(connection, now, user.id, EndReason::PasswordChanged)?;
-    throttle.forgive(connection, &ThrottleKey::of_user(secret, user.id))?;
-    settle(connection, now, &user, &Message::PasswordReset { at: now })?;
-    audit::record(
-        connection,
-        Entry::by_user(client, user.id, user.name(), "password.reset"),
-    )
+    account::delete_registrations(tx, &user.email)?;
+    sessions::end_all(tx, user.id, EndReason::PasswordChanged)?;
+    throttle.forgive(tx, &ThrottleKey::of_user(secret, user.id))?;
+    settle(tx, &user, &Message::PasswordReset { at: now })?;
+    audit::record(tx, Entry::by_user(client, user.id, user.name(), "password.reset"))
 }
 
 /// What is easily guessed of a person, for the policy.
-pub fn personal_words(connection: &mut PgConnection, id: UserId) -> Result<Vec<String>, Error> {
-    let user = users::find(connection, id)?;
+pub fn personal_words(tx: &mut Tx<'_>, id: UserId) -> Result<Vec<String>, Error> {
+    let user = users::find(tx, id)?;
     Ok(user.personal_words().into_iter().map(ToOwned::to_owned).collect())
 }

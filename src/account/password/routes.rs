@@ -171,7 +171,7 @@ async fn change_password(
     let user_id = caller.user_id;
     let personal = state
         .db
-        .run(move |connection| operations::personal_words(connection, user_id))
+        .read(caller.now(), move |tx| operations::personal_words(tx, user_id))
         .await?;
     let personal: Vec<&str> = personal.iter().map(String::as_str).collect();
     let mut faults = faults(
@@ -191,9 +191,10 @@ async fn change_password(
     let session_id = caller.session_id()?;
     state
         .db
-        .transaction(move |connection| operations::change(connection, &caller, session_id, &seen, &new_hash))
+        .transaction(caller.now(), move |tx| {
+            operations::change(tx, &caller, session_id, &seen, &new_hash)
+        })
         .await?;
-    state.mail_waiting.notify_one();
     Ok(ApiResponse::no_content())
 }
 
@@ -218,9 +219,10 @@ async fn forget_password(client: Client, input: RequestInput, state: web::Data<S
     let (secret, limit) = (state.secret.clone(), state.mail_limit);
     state
         .db
-        .transaction(move |connection| operations::forget(connection, (&secret, limit), &client, &request.email))
+        .transaction(client.now, move |tx| {
+            operations::forget(tx, (&secret, limit), &client, &request.email)
+        })
         .await?;
-    state.mail_waiting.notify_one();
     AcceptedResponse::answer()
 }
 
@@ -252,7 +254,7 @@ async fn reset_password(client: Client, input: RequestInput, state: web::Data<St
     let (now, looked_up) = (client.now, token.clone());
     let user = state
         .db
-        .run(move |connection| operations::owner_of(connection, now, &looked_up))
+        .read(now, move |tx| operations::owner_of(tx, &looked_up))
         .await?;
     let personal = user.as_ref().map(User::personal_words).unwrap_or_default();
     let faults = faults(
@@ -272,8 +274,9 @@ async fn reset_password(client: Client, input: RequestInput, state: web::Data<St
     let (secret, throttle) = (state.secret.clone(), state.throttle);
     state
         .db
-        .transaction(move |connection| operations::reset(connection, (&secret, throttle), &client, &token, &new_hash))
+        .transaction(now, move |tx| {
+            operations::reset(tx, (&secret, throttle), &client, &token, &new_hash)
+        })
         .await?;
-    state.mail_waiting.notify_one();
     Ok(ApiResponse::no_content())
 }

@@ -35,10 +35,7 @@ async fn export_me(
     input.none().await?;
     users::require_fresh(&state, &caller, None).await?;
     let (now, user_id) = (caller.now(), caller.user_id);
-    let data = state
-        .db
-        .run(move |connection| operations::export(connection, now, user_id))
-        .await?;
+    let data = state.db.read(now, move |tx| operations::export(tx, user_id)).await?;
     Ok(HttpResponse::Ok()
         .insert_header((
             header::CONTENT_DISPOSITION,
@@ -74,7 +71,7 @@ async fn delete_me(
     users::require_fresh(&state, &caller, request.current_password).await?;
     state
         .db
-        .transaction(move |connection| operations::delete_account(connection, &caller))
+        .transaction(caller.now(), move |tx| operations::delete_account(tx, &caller))
         .await?;
     Ok(ApiResponse::no_content())
 }

@@ -1,9 +1,8 @@
 //! Queries that gather or delete what all slices hold about a person.
 
-use chrono::{DateTime, Utc};
+use crate::db::Tx;
 use diesel::QueryableByName;
 use diesel::dsl::exists;
-use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use serde_json::Value;
 
@@ -18,17 +17,17 @@ struct Gathered {
 }
 
 /// Everything held about a person, but for secrets (of which only hashes are held).
-pub fn gather(connection: &mut PgConnection, now: DateTime<Utc>, user_id: UserId) -> Result<Value, Error> {
+pub fn gather(tx: &mut Tx<'_>, user_id: UserId) -> Result<Value, Error> {
     let gathered: Gathered = diesel::sql_query(include_str!("export.sql"))
         .bind::<diesel::sql_types::Uuid, _>(user_id)
-        .bind::<diesel::sql_types::Timestamptz, _>(now)
-        .get_result(connection)?;
+        .bind::<diesel::sql_types::Timestamptz, _>(tx.now)
+        .get_result(tx.conn)?;
     Ok(gathered.data)
 }
 
 /// The organisations a person is a member of, locked, in one order for all: who decides about members there comes before
 /// or after.
-pub fn lock_joined_orgs(connection: &mut PgConnection, user_id: UserId) -> Result<Vec<OrgId>, Error> {
+pub fn lock_joined_orgs(tx: &mut Tx<'_>, user_id: UserId) -> Result<Vec<OrgId>, Error> {
     let joined = memberships::table
         .filter(memberships::user_id.eq(user_id))
         .select(memberships::org_id);
@@ -37,21 +36,18 @@ pub fn lock_joined_orgs(connection: &mut PgConnection, user_id: UserId) -> Resul
         .order(orgs::id)
         .select(orgs::id)
         .for_no_key_update()
-        .load(connection)?)
+        .load(tx.conn)?)
 }
 
 /// Whether an organisation has other members, and other owners.
-pub fn others(connection: &mut PgConnection, org_id: OrgId, user_id: UserId) -> Result<(bool, bool), Error> {
+pub fn others(tx: &mut Tx<'_>, org_id: OrgId, user_id: UserId) -> Result<(bool, bool), Error> {
     let members = memberships::table
         .filter(memberships::org_id.eq(org_id))
         .filter(memberships::user_id.ne(user_id));
-    Ok(
-        diesel::select((exists(members), exists(members.filter(memberships::role.eq("owner")))))
-            .get_result(connection)?,
-    )
+    Ok(diesel::select((exists(members), exists(members.filter(memberships::role.eq("owner"))))).get_result(tx.conn)?)
 }
 
-pub fn delete_user(connection: &mut PgConnection, id: UserId) -> Result<(), Error> {
-    diesel::delete(users::table.find(id)).execute(connection)?;
+pub fn delete_user(tx: &mut Tx<'_>, id: UserId) -> Result<(), Error> {
+    diesel::delete(users::table.find(id)).execute(tx.conn)?;
     Ok(())
 }

@@ -14,6 +14,7 @@ use crate::api_keys::model::{AllowedIps, KeyIds, KeyName, KeyRecord, Remark, Sco
 use crate::api_keys::operations::{self, Changes};
 use crate::auth::{AnyApiKey, Caller, Credential, KeysRead, OrgRole, Password, Session};
 use crate::credential_cache::{KeyStatus, SuspensionReason};
+use crate::db::Tx;
 use crate::error::Error;
 use crate::http::{ApiResponse, Idempotent, Path, Precondition, RequestInput};
 use crate::request_type;
@@ -198,7 +199,7 @@ async fn get_api_key(
     let (now, tenant) = (caller.now(), Tenant::of(&caller));
     let record = state
         .db
-        .run(move |connection| operations::find_of(connection, now, tenant, id))
+        .read(now, move |tx| operations::find_of(tx, tenant, id))
         .await?;
     input.none().await?;
     ApiKeyResponse::answer(record, now, &state)
@@ -226,10 +227,7 @@ async fn get_current_api_key(
 ) -> Result<ApiResponse, Error> {
     input.none().await?;
     let (now, user_id, id) = (caller.now(), caller.user_id, own_id(&caller)?);
-    let record = state
-        .db
-        .run(move |connection| operations::find(connection, now, user_id, id))
-        .await?;
+    let record = state.db.read(now, move |tx| operations::find(tx, user_id, id)).await?;
     ApiKeyResponse::answer(record, now, &state)
 }
 
@@ -250,9 +248,10 @@ async fn delete_current_api_key(
     let id = own_id(&caller)?;
     state
         .db
-        .transaction(move |connection| operations::revoke(connection, &caller, Tenant::Owner(caller.user_id), id))
+        .transaction(caller.now(), move |tx| {
+            operations::revoke(tx, &caller, Tenant::Owner(caller.user_id), id)
+        })
         .await?;
-    state.mail_waiting.notify_one();
     Ok(ApiResponse::no_content())
 }
 
@@ -299,8 +298,8 @@ async fn update_api_key(
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
     let (now, user_id) = (caller.now(), caller.user_id);
-    let find = move |connection: &mut diesel::pg::PgConnection| operations::find(connection, now, user_id, id);
-    let present = state.db.run(find).await?;
+    let find = move |tx: &mut Tx<'_>| operations::find(tx, user_id, id);
+    let present = state.db.read(now, find).await?;
     let mut members = input.merge_patch_fields().await?;
     let scopes = members.look_at::<Patch<Scopes>>("scopes").and_then(Patch::set);
     let Scopes(scopes) = scopes.unwrap_or_default();
@@ -321,8 +320,8 @@ async fn update_api_key(
     let catalogue = state.scopes.clone();
     let record = state
         .db
-        .transaction(move |connection| {
-            operations::update(connection, &catalogue, &caller, id, (changes, &precondition, confirmed))
+        .transaction(now, move |tx| {
+            operations::update(tx, &catalogue, &caller, id, (changes, &precondition, confirmed))
         })
         .await?;
     ApiKeyResponse::answer(record, now, &state)
@@ -353,13 +352,13 @@ async fn delete_api_key(
     let (now, user_id) = (caller.now(), caller.user_id);
     state
         .db
-        .run(move |connection| operations::find(connection, now, user_id, id).map(|_| ()))
+        .read(now, move |tx| operations::find(tx, user_id, id).map(|_| ()))
         .await?;
     input.none().await?;
     state
         .db
-        .transaction(move |connection| {
-            let deleted = operations::delete(connection, &caller, &[id])?;
+        .transaction(now, move |tx| {
+            let deleted = operations::delete(tx, &caller, &[id])?;
             deleted.first().map(|_| ()).ok_or_else(Error::not_found)
         })
         .await?;
@@ -401,9 +400,9 @@ async fn delete_api_keys(
 ) -> Result<HttpResponse, Error> {
     let DeleteApiKeysRequest { ids: KeyIds(ids) } = input.json().await?;
     idempotent
-        .transaction(&state.db, move |connection| {
+        .transaction(&state.db, caller.now(), move |tx| {
             let wanted: Vec<ApiKeyId> = ids.iter().filter_map(|id| ApiKeyId::parse(id)).collect();
-            let gone = operations::delete(connection, &caller, &wanted)?;
+            let gone = operations::delete(tx, &caller, &wanted)?;
             let mut answer = DeletedApiKeysResponse {
                 deleted: Vec::new(),
                 not_found: Vec::new(),

@@ -11,6 +11,7 @@ use super::keys::ApiKeyResponse;
 use crate::api_keys::model::{AllowedIps, KeyName, Remark, Scopes};
 use crate::api_keys::operations::{self, Issued, Wish};
 use crate::auth::{Caller, Password, Session};
+use crate::db::Tx;
 use crate::error::{Error, FieldCode, FieldError, Invalid};
 use crate::http::{ApiResponse, Idempotent, Path, RequestInput};
 use crate::orgs::membership;
@@ -139,8 +140,8 @@ async fn create_api_key(
     let org_id = org_id.map(IdRef::id).transpose()?;
     let stay = match org_id {
         Some(org_id) => {
-            let require = move |connection: &mut _| membership::require(connection, org_id, user_id);
-            Some(state.db.run(require).await?)
+            let require = move |tx: &mut Tx<'_>| membership::require(tx, org_id, user_id);
+            Some(state.db.read(now, require).await?)
         }
         None => None,
     };
@@ -167,12 +168,11 @@ async fn create_api_key(
     };
     let state_inside = state.clone();
     let response = idempotent
-        .transaction(&state.db, move |connection| {
-            let made = operations::create(connection, &state_inside, &caller, wish)?;
+        .transaction(&state.db, now, move |tx| {
+            let made = operations::create(tx, &state_inside, &caller, wish)?;
             issued(made, now, &state_inside)
         })
         .await?;
-    state.mail_waiting.notify_one();
     Ok(response)
 }
 
@@ -209,8 +209,8 @@ async fn extend_api_key(
     state: web::Data<State>,
 ) -> Result<HttpResponse, Error> {
     let (now, user_id) = (caller.now(), caller.user_id);
-    let find = move |connection: &mut diesel::pg::PgConnection| operations::find(connection, now, user_id, id);
-    let present = state.db.run(find).await?;
+    let find = move |tx: &mut Tx<'_>| operations::find(tx, user_id, id);
+    let present = state.db.read(now, find).await?;
     let mut members = input.fields().await?;
     let expires_at = present.key.expires_at;
     if let Some((expires_at, days)) = expires_at.zip(members.look_at::<Days>("days")) {
@@ -222,8 +222,8 @@ async fn extend_api_key(
     users::require_fresh(&state, &caller, request.current_password).await?;
     let state_inside = state.clone();
     idempotent
-        .transaction(&state.db, move |connection| {
-            let record = operations::extend(connection, &state_inside.config, &caller, id, days)?;
+        .transaction(&state.db, now, move |tx| {
+            let record = operations::extend(tx, &state_inside.config, &caller, id, days)?;
             ApiKeyResponse::answer(record, now, &state_inside)
         })
         .await
@@ -259,15 +259,15 @@ async fn rotate_api_key(
     state: web::Data<State>,
 ) -> Result<HttpResponse, Error> {
     let (now, user_id) = (caller.now(), caller.user_id);
-    let find = move |connection: &mut diesel::pg::PgConnection| operations::find(connection, now, user_id, id);
-    state.db.run(find).await?;
+    let find = move |tx: &mut Tx<'_>| operations::find(tx, user_id, id);
+    state.db.read(now, find).await?;
     let request: RotateApiKeyRequest = input.json().await?;
     let grace = TimeDelta::seconds(request.grace_seconds.get());
     users::check_password(&state, &caller, request.current_password, "#/current_password").await?;
     let state_inside = state.clone();
     idempotent
-        .transaction(&state.db, move |connection| {
-            let made = operations::rotate(connection, &state_inside.config, &caller, id, grace)?;
+        .transaction(&state.db, now, move |tx| {
+            let made = operations::rotate(tx, &state_inside.config, &caller, id, grace)?;
             issued(made, now, &state_inside)
         })
         .await

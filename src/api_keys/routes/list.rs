@@ -89,7 +89,7 @@ async fn list_api_keys(
     }
     let records = state
         .db
-        .run(move |connection| {
+        .read(now, move |tx| {
             let selection = Selection {
                 in_org: org_id,
                 q: q.as_deref(),
@@ -99,10 +99,10 @@ async fn list_api_keys(
                 limit: limit + 1,
                 ..Selection::of(tenant)
             };
-            let records = store::select(connection, now, &selection)?;
+            let records = store::select(tx, &selection)?;
             // One may look at the keys that outlived a membership, but not ask which organisations there are.
             if let Some(org_id) = org_id.filter(|_| records.is_empty()) {
-                membership::require(connection, org_id, user_id)?;
+                membership::require(tx, org_id, user_id)?;
             }
             Ok(records)
         })

@@ -75,13 +75,13 @@ async fn list(
     let after: Option<After> = Cursors::new(&state.secret, list.as_str()).read(page.cursor.as_deref())?;
     let records = state
         .db
-        .run(move |connection| {
+        .read(now, move |tx| {
             let selection = Selection {
                 after,
                 limit: limit + 1,
                 ..Selection::of(tenant)
             };
-            store::select(connection, now, &selection)
+            store::select(tx, &selection)
         })
         .await?;
     let key = |record: &KeyRecord| After::of(record, Sort::NewestFirst);
@@ -107,7 +107,9 @@ async fn list_org_api_keys(
     let asking = caller.clone();
     state
         .db
-        .run(move |connection| OrgCaller::require(connection, &asking, org_id, OrgPermission::ListOrgApiKeys))
+        .read(caller.now(), move |tx| {
+            OrgCaller::require(tx, &asking, org_id, OrgPermission::ListOrgApiKeys)
+        })
         .await?;
     list(&caller, input, &state, Tenant::Org(org_id)).await
 }
@@ -133,9 +135,9 @@ async fn list_member_api_keys(
     let asking = caller.clone();
     state
         .db
-        .run(move |connection| {
-            OrgCaller::require(connection, &asking, org_id, OrgPermission::ListMemberApiKeys)?;
-            membership::require(connection, org_id, user_id)
+        .read(caller.now(), move |tx| {
+            OrgCaller::require(tx, &asking, org_id, OrgPermission::ListMemberApiKeys)?;
+            membership::require(tx, org_id, user_id)
         })
         .await?;
     list(&caller, input, &state, Tenant::Member(org_id, user_id)).await
@@ -162,16 +164,17 @@ async fn delete_org_api_key(
     let asking = caller.clone();
     state
         .db
-        .run(move |connection| OrgCaller::require(connection, &asking, org_id, OrgPermission::RevokeOrgApiKey))
+        .read(caller.now(), move |tx| {
+            OrgCaller::require(tx, &asking, org_id, OrgPermission::RevokeOrgApiKey)
+        })
         .await?;
     input.none().await?;
     state
         .db
-        .transaction(move |connection| {
-            OrgCaller::require(connection, &caller, org_id, OrgPermission::RevokeOrgApiKey)?;
-            operations::revoke(connection, &caller, Tenant::Org(org_id), id)
+        .transaction(caller.now(), move |tx| {
+            OrgCaller::require(tx, &caller, org_id, OrgPermission::RevokeOrgApiKey)?;
+            operations::revoke(tx, &caller, Tenant::Org(org_id), id)
         })
         .await?;
-    state.mail_waiting.notify_one();
     Ok(ApiResponse::no_content())
 }

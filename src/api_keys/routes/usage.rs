@@ -73,15 +73,12 @@ async fn get_api_key_usage(
     let (now, tenant) = (caller.now(), Tenant::of(&caller));
     state
         .db
-        .run(move |connection| operations::find_of(connection, now, tenant, id).map(|_| ()))
+        .read(now, move |tx| operations::find_of(tx, tenant, id).map(|_| ()))
         .await?;
     let query: ApiKeyUsageQuery = input.query()?;
     let days = query.days.map_or(DEFAULT_DAYS, BoundedInt::get);
     usage::flush_to_read(&state).await;
-    let days = state
-        .db
-        .run(move |connection| usage::of_days(connection, now, id, days))
-        .await?;
+    let days = state.db.read(now, move |tx| usage::of_days(tx, id, days)).await?;
     let day = |(date, requests, denied)| ApiKeyUsageDayResponse { date, requests, denied };
     ApiResponse::ok(&ApiKeyUsageResponse {
         data: days.into_iter().map(day).collect(),

@@ -6,8 +6,8 @@
 
 use std::net::IpAddr;
 
+use crate::db::Tx;
 use chrono::{DateTime, TimeDelta, Utc};
-use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use ipnet::IpNet;
 
@@ -61,22 +61,16 @@ impl Throttle {
     ///
     /// # Errors
     /// `rate_limited` when there were too many failures; then the password must not be looked at.
-    pub fn admit(
-        &self,
-        connection: &mut PgConnection,
-        now: DateTime<Utc>,
-        account: &ThrottleKey,
-        ip: IpAddr,
-    ) -> Result<(), Error> {
+    pub fn admit(&self, tx: &mut Tx<'_>, account: &ThrottleKey, ip: IpAddr) -> Result<(), Error> {
         if !self.enabled {
             return Ok(());
         }
-        diesel::select(pg_advisory_xact_lock(account.lock())).execute(connection)?;
+        diesel::select(pg_advisory_xact_lock(account.lock())).execute(tx.conn)?;
         let ip = IpNet::from(ip);
         let of_account = password_attempts::table.filter(password_attempts::account.eq(account.0.as_slice()));
         for ((limit, window), from_here) in [(PER_ADDRESS, true), (PER_ACCOUNT, false)] {
             let mut recent = of_account
-                .filter(password_attempts::attempted_at.gt(now - window))
+                .filter(password_attempts::attempted_at.gt(tx.now - window))
                 .select(password_attempts::attempted_at)
                 .order(password_attempts::attempted_at.desc())
                 .offset(limit - 1)
@@ -84,9 +78,9 @@ impl Throttle {
             if from_here {
                 recent = recent.filter(password_attempts::ip.eq(ip));
             }
-            let oldest_that_counts: Option<DateTime<Utc>> = recent.first(connection).optional()?;
+            let oldest_that_counts: Option<DateTime<Utc>> = recent.first(tx.conn).optional()?;
             if let Some(oldest) = oldest_that_counts {
-                let wait = (oldest + window - now).num_seconds() + 1;
+                let wait = (oldest + window - tx.now).num_seconds() + 1;
                 let [limit, window, wait] = [limit, window.num_seconds(), wait].map(|n| u64::try_from(n).unwrap_or(1));
                 return Err(Error::rate_limited(limit, window, wait.max(1)));
             }
@@ -95,9 +89,9 @@ impl Throttle {
             .values((
                 password_attempts::account.eq(account.0.as_slice()),
                 password_attempts::ip.eq(ip),
-                password_attempts::attempted_at.eq(now),
+                password_attempts::attempted_at.eq(tx.now),
             ))
-            .execute(connection)?;
+            .execute(tx.conn)?;
         Ok(())
     }
 
@@ -105,14 +99,14 @@ impl Throttle {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn clear(&self, connection: &mut PgConnection, account: &ThrottleKey, ip: IpAddr) -> Result<(), Error> {
+    pub fn clear(&self, tx: &mut Tx<'_>, account: &ThrottleKey, ip: IpAddr) -> Result<(), Error> {
         if !self.enabled {
             return Ok(());
         }
         let attempts = password_attempts::table
             .filter(password_attempts::account.eq(account.0.as_slice()))
             .filter(password_attempts::ip.eq(IpNet::from(ip)));
-        diesel::delete(attempts).execute(connection)?;
+        diesel::delete(attempts).execute(tx.conn)?;
         Ok(())
     }
 }
@@ -122,9 +116,9 @@ impl Throttle {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn forgive(&self, connection: &mut PgConnection, account: &ThrottleKey) -> Result<(), Error> {
+    pub fn forgive(&self, tx: &mut Tx<'_>, account: &ThrottleKey) -> Result<(), Error> {
         let attempts = password_attempts::table.filter(password_attempts::account.eq(account.0.as_slice()));
-        diesel::delete(attempts).execute(connection)?;
+        diesel::delete(attempts).execute(tx.conn)?;
         Ok(())
     }
 }
@@ -133,7 +127,7 @@ impl Throttle {
 ///
 /// # Errors
 /// When the database fails.
-pub fn sweep(connection: &mut PgConnection, now: DateTime<Utc>) -> Result<usize, Error> {
-    let old = password_attempts::table.filter(password_attempts::attempted_at.le(now - PER_ACCOUNT.1));
-    Ok(diesel::delete(old).execute(connection)?)
+pub fn sweep(tx: &mut Tx<'_>) -> Result<usize, Error> {
+    let old = password_attempts::table.filter(password_attempts::attempted_at.le(tx.now - PER_ACCOUNT.1));
+    Ok(diesel::delete(old).execute(tx.conn)?)
 }

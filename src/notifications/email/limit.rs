@@ -1,7 +1,7 @@
 //! How much mail strangers can make the service send to one address.
 
-use chrono::{DateTime, TimeDelta, Utc};
-use diesel::pg::PgConnection;
+use crate::db::Tx;
+use chrono::TimeDelta;
 
 use super::outbox;
 use crate::error::Error;
@@ -27,21 +27,16 @@ impl MailLimit {
     ///
     /// # Errors
     /// When the database fails.
-    pub fn allows(&self, connection: &mut PgConnection, now: DateTime<Utc>, recipient: &str) -> Result<bool, Error> {
-        Ok(!self.enabled || outbox::count_since(connection, recipient, None, now - WINDOW)? < MOST)
+    pub fn allows(&self, tx: &mut Tx<'_>, recipient: &str) -> Result<bool, Error> {
+        Ok(!self.enabled || outbox::count_since(tx, recipient, None, tx.now - WINDOW)? < MOST)
     }
 
     /// Whether another link to set the password anew may go to `recipient`.
     ///
     /// # Errors
     /// When the database fails.
-    pub fn allows_reset(
-        &self,
-        connection: &mut PgConnection,
-        now: DateTime<Utc>,
-        recipient: &str,
-    ) -> Result<bool, Error> {
+    pub fn allows_reset(&self, tx: &mut Tx<'_>, recipient: &str) -> Result<bool, Error> {
         let kind = Some("reset_password");
-        Ok(!self.enabled || outbox::count_since(connection, recipient, kind, now - WINDOW)? < MOST_RESETS)
+        Ok(!self.enabled || outbox::count_since(tx, recipient, kind, tx.now - WINDOW)? < MOST_RESETS)
     }
 }

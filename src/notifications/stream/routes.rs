@@ -104,12 +104,12 @@ impl Feed {
         let (missed, present) = self
             .state
             .db
-            .run(move |connection| {
+            .read(self.state.clock.now(), move |tx| {
                 let missed = match last {
-                    Some(last) => store::list_since(connection, user_id, last, MOST_AT_ONCE)?,
+                    Some(last) => store::list_since(tx, user_id, last, MOST_AT_ONCE)?,
                     None => Vec::new(),
                 };
-                Ok((missed, store::list_since(connection, user_id, since, MOST_AT_ONCE)?))
+                Ok((missed, store::list_since(tx, user_id, since, MOST_AT_ONCE)?))
             })
             .await?;
         self.send(missed)?;
@@ -161,11 +161,11 @@ impl Feed {
             return;
         }
         let (user_id, since) = (self.user_id, self.look_back());
-        let found = self.state.db.run(move |connection| {
+        let found = self.state.db.read(self.state.clock.now(), move |tx| {
             if look {
-                store::list_since(connection, user_id, since, MOST_AT_ONCE)
+                store::list_since(tx, user_id, since, MOST_AT_ONCE)
             } else {
-                store::list_named(connection, user_id, &ids)
+                store::list_named(tx, user_id, &ids)
             }
         });
         let sent = match found.await {

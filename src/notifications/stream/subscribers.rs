@@ -5,8 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
-use diesel::pg::PgConnection;
+use crate::db::Tx;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::db::listener::{Event, Listener};
@@ -27,7 +26,7 @@ const MOST_SIGNALS: usize = 64;
 const SESSION_CHECK: Duration = Duration::from_millis(400);
 
 /// Which of these sessions are still good; what `sessions` knows, handed in by `app`.
-pub type LiveAmong = fn(&mut PgConnection, DateTime<Utc>, &[SessionId]) -> Result<Vec<SessionId>, Error>;
+pub type LiveAmong = fn(&mut Tx<'_>, &[SessionId]) -> Result<Vec<SessionId>, Error>;
 
 /// What of the notification centre lives in memory: the words, and who is streaming. Cheap to clone.
 #[derive(Clone)]
@@ -284,7 +283,7 @@ async fn watch(hub: Weak<Hub>) {
         }
         let (now, live_among) = (hub.state.clock.now(), hub.live_among);
         let asked = sessions.clone();
-        let live = hub.state.db.run(move |connection| live_among(connection, now, &asked));
+        let live = hub.state.db.read(now, move |tx| live_among(tx, &asked));
         match live.await {
             Ok(live) => hub.end_dead(&sessions, live),
             // Without a database there is no news either, so nothing can reach who should not get it.

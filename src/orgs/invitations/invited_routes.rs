@@ -42,9 +42,9 @@ async fn list_invitations(
     let (now, inner) = (caller.now(), state.clone());
     let page = state
         .db
-        .run(move |connection| {
-            let user = operations::invited(connection, &caller)?;
-            operations::list(connection, &inner, now, Side::Email(&user.email), &listing)
+        .read(now, move |tx| {
+            let user = operations::invited(tx, &caller)?;
+            operations::list(tx, &inner, Side::Email(&user.email), &listing)
         })
         .await?;
     ApiResponse::ok(&page.map(|invitation| InvitationResponse::new(invitation, now, &state.config)))
@@ -69,8 +69,8 @@ async fn accept_mailed_invitation(
     let token = Token::presented(request.token);
     let inner = state.clone();
     idempotent
-        .transaction(&state.db, move |connection| {
-            let invitation = operations::accept_mailed(connection, &caller, &token)?;
+        .transaction(&state.db, caller.now(), move |tx| {
+            let invitation = operations::accept_mailed(tx, &caller, &token)?;
             ApiResponse::ok(&InvitationResponse::new(invitation, caller.now(), &inner.config))
         })
         .await
@@ -81,7 +81,7 @@ async fn check(state: &State, caller: &Caller<Session>, id: InvitationId) -> Res
     let caller = caller.clone();
     let asked = state
         .db
-        .run(move |connection| operations::find_own(connection, &caller, id));
+        .read(caller.now(), move |tx| operations::find_own(tx, &caller, id));
     asked.await.map(|_| ())
 }
 
@@ -105,8 +105,8 @@ async fn accept_invitation(
     input.none().await?;
     let inner = state.clone();
     idempotent
-        .transaction(&state.db, move |connection| {
-            let invitation = operations::accept(connection, &caller, id)?;
+        .transaction(&state.db, caller.now(), move |tx| {
+            let invitation = operations::accept(tx, &caller, id)?;
             ApiResponse::ok(&InvitationResponse::new(invitation, caller.now(), &inner.config))
         })
         .await
@@ -132,8 +132,8 @@ async fn decline_invitation(
     input.none().await?;
     let inner = state.clone();
     idempotent
-        .transaction(&state.db, move |connection| {
-            let invitation = operations::decline(connection, &caller, id)?;
+        .transaction(&state.db, caller.now(), move |tx| {
+            let invitation = operations::decline(tx, &caller, id)?;
             ApiResponse::ok(&InvitationResponse::new(invitation, caller.now(), &inner.config))
         })
         .await

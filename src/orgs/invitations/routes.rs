@@ -80,15 +80,14 @@ async fn create_invitation(
     let request: CreateInvitationRequest = input.json().await?;
     let inner = state.clone();
     let answer = idempotent
-        .transaction(&state.db, move |connection| {
+        .transaction(&state.db, caller.now(), move |tx| {
             let whom = (&request.email, request.role);
-            let invitation = operations::create(connection, &inner, &caller, org_id, whom)?;
+            let invitation = operations::create(tx, &inner, &caller, org_id, whom)?;
             let path = format!("/orgs/{org_id}/invitations/{}", invitation.id);
             let response = InvitationResponse::new(invitation, caller.now(), &inner.config);
             ApiResponse::created(&inner.config, &path, &response)
         })
         .await?;
-    state.mail_waiting.notify_one();
     Ok(answer)
 }
 
@@ -112,7 +111,7 @@ async fn list_org_invitations(
     let (now, inner) = (caller.now(), state.clone());
     let page = state
         .db
-        .run(move |connection| operations::list(connection, &inner, now, Side::Org(org_id), &listing))
+        .read(now, move |tx| operations::list(tx, &inner, Side::Org(org_id), &listing))
         .await?;
     ApiResponse::ok(&page.map(|invitation| InvitationResponse::new(invitation, now, &state.config)))
 }
@@ -138,7 +137,9 @@ async fn get_org_invitation(
     let now = caller.now();
     let (_, invitation) = state
         .db
-        .run(move |connection| operations::find(connection, &caller, ids, OrgPermission::ReadInvitation))
+        .read(now, move |tx| {
+            operations::find(tx, &caller, ids, OrgPermission::ReadInvitation)
+        })
         .await?;
     input.none().await?;
     ApiResponse::ok(&InvitationResponse::new(invitation, now, &state.config))
@@ -154,7 +155,7 @@ async fn check(
     let caller = caller.clone();
     let asked = state
         .db
-        .run(move |connection| operations::find(connection, &caller, ids, act));
+        .read(caller.now(), move |tx| operations::find(tx, &caller, ids, act));
     asked.await.map(|_| ())
 }
 
@@ -180,7 +181,7 @@ async fn revoke_invitation(
     input.none().await?;
     state
         .db
-        .transaction(move |connection| operations::revoke(connection, &caller, ids))
+        .transaction(caller.now(), move |tx| operations::revoke(tx, &caller, ids))
         .await?;
     Ok(ApiResponse::no_content())
 }
@@ -208,11 +209,10 @@ async fn resend_invitation(
     input.none().await?;
     let inner = state.clone();
     let answer = idempotent
-        .transaction(&state.db, move |connection| {
-            let invitation = operations::resend(connection, &inner, &caller, ids)?;
+        .transaction(&state.db, caller.now(), move |tx| {
+            let invitation = operations::resend(tx, &inner, &caller, ids)?;
             ApiResponse::ok(&InvitationResponse::new(invitation, caller.now(), &inner.config))
         })
         .await?;
-    state.mail_waiting.notify_one();
     Ok(answer)
 }

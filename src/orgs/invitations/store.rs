@@ -1,8 +1,8 @@
 //! Every query on invitations.
 
+use crate::db::Tx;
 use chrono::{DateTime, Utc};
 use diesel::dsl::exists;
-use diesel::pg::PgConnection;
 use diesel::prelude::*;
 
 use super::model::{Invitation, InvitationState};
@@ -51,25 +51,24 @@ pub enum Side<'a> {
     Email(&'a str),
 }
 
-pub fn find(connection: &mut PgConnection, side: Side<'_>, id: InvitationId) -> Result<Option<Invitation>, Error> {
+pub fn find(tx: &mut Tx<'_>, side: Side<'_>, id: InvitationId) -> Result<Option<Invitation>, Error> {
     let query = shown().filter(invitations::id.eq(id)).into_boxed();
     let query = match side {
         Side::Org(org_id) => query.filter(invitations::org_id.eq(org_id)),
         Side::Email(email) => query.filter(invitations::email.eq(email)),
     };
-    Ok(query.first(connection).optional()?)
+    Ok(query.first(tx.conn).optional()?)
 }
 
 /// The invitation that a mailed token is for: whoever has the token may see it, wherever it leads.
-pub fn find_mailed(connection: &mut PgConnection, id: InvitationId) -> Result<Option<Invitation>, Error> {
-    Ok(shown().filter(invitations::id.eq(id)).first(connection).optional()?)
+pub fn find_mailed(tx: &mut Tx<'_>, id: InvitationId) -> Result<Option<Invitation>, Error> {
+    Ok(shown().filter(invitations::id.eq(id)).first(tx.conn).optional()?)
 }
 
 /// The newest first.
 pub fn list(
-    connection: &mut PgConnection,
+    tx: &mut Tx<'_>,
     side: Side<'_>,
-    now: DateTime<Utc>,
     state: Option<InvitationState>,
     after: Option<(DateTime<Utc>, InvitationId)>,
     limit: i64,
@@ -85,13 +84,13 @@ pub fn list(
     // `Invitation::state` in SQL.
     query = match state {
         None => query,
-        Some(InvitationState::Pending) => query.filter(undecided()).filter(invitations::expires_at.gt(now)),
+        Some(InvitationState::Pending) => query.filter(undecided()).filter(invitations::expires_at.gt(tx.now)),
         Some(InvitationState::Accepted) => query.filter(invitations::accepted_at.is_not_null()),
         Some(InvitationState::Declined) => query.filter(invitations::declined_at.is_not_null()),
         Some(InvitationState::Revoked) => query.filter(invitations::revoked_at.lt(invitations::expires_at.nullable())),
         Some(InvitationState::Expired) => {
             let closed_late = invitations::revoked_at.ge(invitations::expires_at.nullable());
-            let run_out = undecided().and(invitations::expires_at.le(now));
+            let run_out = undecided().and(invitations::expires_at.le(tx.now));
             query.filter(closed_late.or(run_out.nullable()))
         }
     };
@@ -102,33 +101,28 @@ pub fn list(
                 .or(invitations::created_at.eq(created_at).and(invitations::id.lt(id))),
         );
     }
-    Ok(query.load(connection)?)
+    Ok(query.load(tx.conn)?)
 }
 
 /// Whether the address is that of a member.
-pub fn is_member(connection: &mut PgConnection, org_id: OrgId, email: &str) -> Result<bool, Error> {
+pub fn is_member(tx: &mut Tx<'_>, org_id: OrgId, email: &str) -> Result<bool, Error> {
     let there = memberships::table
         .inner_join(users::table)
         .filter(memberships::org_id.eq(org_id))
         .filter(users::email.eq(email));
-    Ok(diesel::select(exists(there)).get_result(connection)?)
+    Ok(diesel::select(exists(there)).get_result(tx.conn)?)
 }
 
 /// Closes what has expired without a decision, so that a newer one can take its place.
-pub fn close_expired(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    org_id: OrgId,
-    email: &str,
-) -> Result<(), Error> {
+pub fn close_expired(tx: &mut Tx<'_>, org_id: OrgId, email: &str) -> Result<(), Error> {
     let expired = invitations::table
         .filter(invitations::org_id.eq(org_id))
         .filter(invitations::email.eq(email))
         .filter(undecided())
-        .filter(invitations::expires_at.le(now));
+        .filter(invitations::expires_at.le(tx.now));
     diesel::update(expired)
-        .set(invitations::revoked_at.eq(now))
-        .execute(connection)?;
+        .set(invitations::revoked_at.eq(tx.now))
+        .execute(tx.conn)?;
     Ok(())
 }
 
@@ -142,25 +136,21 @@ pub struct NewInvitation<'a> {
 }
 
 /// Makes an invitation, unless one is pending for the address.
-pub fn insert(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    new: &NewInvitation<'_>,
-) -> Result<Option<InvitationId>, Error> {
+pub fn insert(tx: &mut Tx<'_>, new: &NewInvitation<'_>) -> Result<Option<InvitationId>, Error> {
     Ok(diesel::insert_into(invitations::table)
         .values((
-            invitations::id.eq(InvitationId::new(now)),
+            invitations::id.eq(InvitationId::new(tx.now)),
             invitations::org_id.eq(new.org_id),
             invitations::email.eq(new.email),
             invitations::role.eq(new.role.as_str()),
             invitations::invited_by.eq(new.invited_by),
             invitations::locale.eq(new.locale.as_str()),
-            invitations::created_at.eq(now),
+            invitations::created_at.eq(tx.now),
             invitations::expires_at.eq(new.expires_at),
         ))
         .on_conflict_do_nothing()
         .returning(invitations::id)
-        .get_result(connection)
+        .get_result(tx.conn)
         .optional()?)
 }
 
@@ -175,23 +165,21 @@ pub enum Decision {
 }
 
 /// Decides, if nobody has and it has not expired; false otherwise.
-pub fn decide(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    id: InvitationId,
-    decision: Decision,
-) -> Result<bool, Error> {
+pub fn decide(tx: &mut Tx<'_>, id: InvitationId, decision: Decision) -> Result<bool, Error> {
     let pending = diesel::update(invitations::table)
         .filter(invitations::id.eq(id))
         .filter(undecided())
-        .filter(invitations::expires_at.gt(now));
+        .filter(invitations::expires_at.gt(tx.now));
     let changed = match decision {
         Decision::AcceptedBy(user_id) => pending
-            .set((invitations::accepted_at.eq(now), invitations::accepted_by.eq(user_id)))
-            .execute(connection)?,
-        Decision::Declined => pending.set(invitations::declined_at.eq(now)).execute(connection)?,
-        Decision::Revoked => pending.set(invitations::revoked_at.eq(now)).execute(connection)?,
-        Decision::Prolonged(until) => pending.set(invitations::expires_at.eq(until)).execute(connection)?,
+            .set((
+                invitations::accepted_at.eq(tx.now),
+                invitations::accepted_by.eq(user_id),
+            ))
+            .execute(tx.conn)?,
+        Decision::Declined => pending.set(invitations::declined_at.eq(tx.now)).execute(tx.conn)?,
+        Decision::Revoked => pending.set(invitations::revoked_at.eq(tx.now)).execute(tx.conn)?,
+        Decision::Prolonged(until) => pending.set(invitations::expires_at.eq(until)).execute(tx.conn)?,
     };
     Ok(changed == 1)
 }

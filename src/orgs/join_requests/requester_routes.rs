@@ -63,14 +63,14 @@ pub struct OrgLookupResponse {
 )]
 #[get("/orgs/lookup")]
 async fn look_up_org(
-    _caller: Caller<Session>,
+    caller: Caller<Session>,
     input: RequestInput,
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
     let query: LookUpQuery = input.query()?;
     let org = state
         .db
-        .run(move |connection| operations::look_up(connection, query.slug))
+        .read(caller.now(), move |tx| operations::look_up(tx, query.slug))
         .await?;
     ApiResponse::ok(&OrgLookupResponse {
         id: org.id,
@@ -110,18 +110,17 @@ async fn create_join_request(
     let asking = caller.clone();
     state
         .db
-        .run(move |connection| operations::require_open(connection, &asking, org_id))
+        .read(caller.now(), move |tx| operations::require_open(tx, &asking, org_id))
         .await?;
     let request: CreateJoinRequestRequest = input.optional_json().await?;
     let inner = state.clone();
     let answer = idempotent
-        .transaction(&state.db, move |connection| {
-            let made = operations::create(connection, &inner, &caller, org_id, request.message.as_ref())?;
+        .transaction(&state.db, caller.now(), move |tx| {
+            let made = operations::create(tx, &inner, &caller, org_id, request.message.as_ref())?;
             let path = format!("/orgs/{org_id}/join-requests/{}", made.id);
             ApiResponse::created(&inner.config, &path, &JoinRequestResponse::new(made, &inner.config))
         })
         .await?;
-    state.mail_waiting.notify_one();
     Ok(answer)
 }
 
@@ -163,7 +162,7 @@ async fn list_own_join_requests(
     let (secret, side) = (state.secret.clone(), Side::User(caller.user_id));
     let page = state
         .db
-        .run(move |connection| operations::list(connection, &secret, side, &listing))
+        .read(caller.now(), move |tx| operations::list(tx, &secret, side, &listing))
         .await?;
     ApiResponse::ok(&page.map(|request| JoinRequestResponse::new(request, &state.config)))
 }
@@ -188,7 +187,7 @@ async fn get_join_request(
 ) -> Result<ApiResponse, Error> {
     let request = state
         .db
-        .run(move |connection| operations::read(connection, &caller, ids))
+        .read(caller.now(), move |tx| operations::read(tx, &caller, ids))
         .await?;
     input.none().await?;
     ApiResponse::ok(&JoinRequestResponse::new(request, &state.config))
@@ -215,12 +214,12 @@ async fn withdraw_join_request(
     let asking = caller.clone();
     state
         .db
-        .run(move |connection| operations::find_own(connection, &asking, ids))
+        .read(caller.now(), move |tx| operations::find_own(tx, &asking, ids))
         .await?;
     input.none().await?;
     state
         .db
-        .transaction(move |connection| operations::withdraw(connection, &caller, ids))
+        .transaction(caller.now(), move |tx| operations::withdraw(tx, &caller, ids))
         .await?;
     Ok(ApiResponse::no_content())
 }

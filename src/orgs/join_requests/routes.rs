@@ -44,7 +44,9 @@ async fn list_org_join_requests(
     let secret = state.secret.clone();
     let page = state
         .db
-        .run(move |connection| operations::list(connection, &secret, Side::Org(org_id), &listing))
+        .read(caller.now(), move |tx| {
+            operations::list(tx, &secret, Side::Org(org_id), &listing)
+        })
         .await?;
     ApiResponse::ok(&page.map(|request| JoinRequestResponse::new(request, &state.config)))
 }
@@ -59,7 +61,7 @@ async fn check(
     let caller = caller.clone();
     let asked = state
         .db
-        .run(move |connection| operations::find(connection, &caller, ids, act));
+        .read(caller.now(), move |tx| operations::find(tx, &caller, ids, act));
     asked.await.map(|_| ())
 }
 
@@ -98,12 +100,11 @@ async fn approve_join_request(
     let role = request.role.unwrap_or(OrgRole::Member);
     let inner = state.clone();
     let answer = idempotent
-        .transaction(&state.db, move |connection| {
-            let decided = operations::approve(connection, &caller, ids, role)?;
+        .transaction(&state.db, caller.now(), move |tx| {
+            let decided = operations::approve(tx, &caller, ids, role)?;
             ApiResponse::ok(&JoinRequestResponse::new(decided, &inner.config))
         })
         .await?;
-    state.mail_waiting.notify_one();
     Ok(answer)
 }
 
@@ -140,11 +141,10 @@ async fn reject_join_request(
     let request: RejectJoinRequestRequest = input.optional_json().await?;
     let inner = state.clone();
     let answer = idempotent
-        .transaction(&state.db, move |connection| {
-            let decided = operations::reject(connection, &caller, ids, request.reason.as_ref())?;
+        .transaction(&state.db, caller.now(), move |tx| {
+            let decided = operations::reject(tx, &caller, ids, request.reason.as_ref())?;
             ApiResponse::ok(&JoinRequestResponse::new(decided, &inner.config))
         })
         .await?;
-    state.mail_waiting.notify_one();
     Ok(answer)
 }

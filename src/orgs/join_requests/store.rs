@@ -1,7 +1,7 @@
 //! Every query on requests to join.
 
+use crate::db::Tx;
 use chrono::{DateTime, Utc};
-use diesel::pg::PgConnection;
 use diesel::prelude::*;
 
 use super::model::{JoinRequest, JoinRequestState};
@@ -28,11 +28,11 @@ fn shown() -> _ {
         ))
 }
 
-pub fn find(connection: &mut PgConnection, org_id: OrgId, id: JoinRequestId) -> Result<Option<JoinRequest>, Error> {
+pub fn find(tx: &mut Tx<'_>, org_id: OrgId, id: JoinRequestId) -> Result<Option<JoinRequest>, Error> {
     Ok(shown()
         .filter(join_requests::org_id.eq(org_id))
         .filter(join_requests::id.eq(id))
-        .first(connection)
+        .first(tx.conn)
         .optional()?)
 }
 
@@ -47,7 +47,7 @@ pub enum Side {
 
 /// The newest first.
 pub fn list(
-    connection: &mut PgConnection,
+    tx: &mut Tx<'_>,
     side: Side,
     state: Option<JoinRequestState>,
     after: Option<(DateTime<Utc>, JoinRequestId)>,
@@ -79,28 +79,27 @@ pub fn list(
                 .or(join_requests::created_at.eq(created_at).and(join_requests::id.lt(id))),
         );
     }
-    Ok(query.load(connection)?)
+    Ok(query.load(tx.conn)?)
 }
 
 /// Asks, unless a request of the person's is pending.
 pub fn insert(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
+    tx: &mut Tx<'_>,
     org_id: OrgId,
     user_id: UserId,
     message: Option<&str>,
 ) -> Result<Option<JoinRequestId>, Error> {
     Ok(diesel::insert_into(join_requests::table)
         .values((
-            join_requests::id.eq(JoinRequestId::new(now)),
+            join_requests::id.eq(JoinRequestId::new(tx.now)),
             join_requests::org_id.eq(org_id),
             join_requests::user_id.eq(user_id),
             join_requests::message.eq(message),
-            join_requests::created_at.eq(now),
+            join_requests::created_at.eq(tx.now),
         ))
         .on_conflict_do_nothing()
         .returning(join_requests::id)
-        .get_result(connection)
+        .get_result(tx.conn)
         .optional()?)
 }
 
@@ -113,12 +112,7 @@ pub enum Decision<'a> {
 }
 
 /// Decides, if nobody has; false otherwise.
-pub fn decide(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    id: JoinRequestId,
-    decision: Decision<'_>,
-) -> Result<bool, Error> {
+pub fn decide(tx: &mut Tx<'_>, id: JoinRequestId, decision: Decision<'_>) -> Result<bool, Error> {
     let pending = diesel::update(join_requests::table)
         .filter(join_requests::id.eq(id))
         .filter(join_requests::approved_at.is_null())
@@ -127,18 +121,18 @@ pub fn decide(
     let changed = match decision {
         Decision::ApprovedBy(user_id) => pending
             .set((
-                join_requests::approved_at.eq(now),
+                join_requests::approved_at.eq(tx.now),
                 join_requests::decided_by.eq(user_id),
             ))
-            .execute(connection)?,
+            .execute(tx.conn)?,
         Decision::RejectedBy(user_id, reason) => pending
             .set((
-                join_requests::rejected_at.eq(now),
+                join_requests::rejected_at.eq(tx.now),
                 join_requests::decided_by.eq(user_id),
                 join_requests::reason.eq(reason),
             ))
-            .execute(connection)?,
-        Decision::Withdrawn => pending.set(join_requests::withdrawn_at.eq(now)).execute(connection)?,
+            .execute(tx.conn)?,
+        Decision::Withdrawn => pending.set(join_requests::withdrawn_at.eq(tx.now)).execute(tx.conn)?,
     };
     Ok(changed == 1)
 }

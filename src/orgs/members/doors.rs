@@ -1,7 +1,6 @@
 //! How stays begin and end, and what that settles.
 
-use chrono::{DateTime, Utc};
-use diesel::pg::PgConnection;
+use crate::db::Tx;
 
 use super::store;
 use crate::auth::OrgRole;
@@ -20,55 +19,43 @@ use crate::values::ids::{InvitationId, OrgId, UserId};
 /// # Errors
 /// `already_member`.
 pub fn admit(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
+    tx: &mut Tx<'_>,
     org_id: OrgId,
     newcomer: &User,
     (role, decided_by): (OrgRole, Option<UserId>),
 ) -> Result<(), Error> {
-    membership::begin(connection, now, org_id, newcomer.id, role)?;
-    if let Some(id) = store::accept_invitation(connection, now, org_id, &newcomer.email, newcomer.id)? {
-        close(connection, now, id)?;
+    membership::begin(tx, org_id, newcomer.id, role)?;
+    if let Some(id) = store::accept_invitation(tx, org_id, &newcomer.email, newcomer.id)? {
+        close(tx, id)?;
     }
-    if let Some(id) = store::approve_request(connection, now, org_id, newcomer.id, decided_by)? {
-        notifications::resolve(connection, now, Subject::JoinRequest(id))?;
+    if let Some(id) = store::approve_request(tx, org_id, newcomer.id, decided_by)? {
+        notifications::resolve(tx, Subject::JoinRequest(id))?;
     }
     Ok(())
 }
 
 /// An invitation was decided: its link dies, and who was told of it need not act any more.
-fn close(connection: &mut PgConnection, now: DateTime<Utc>, id: InvitationId) -> Result<(), Error> {
-    one_time_tokens::void(connection, now, Link::Invitation.purpose(), Target::Invitation(id))?;
-    notifications::resolve(connection, now, Subject::Invitation(id))
+fn close(tx: &mut Tx<'_>, id: InvitationId) -> Result<(), Error> {
+    one_time_tokens::void(tx, Link::Invitation.purpose(), Target::Invitation(id))?;
+    notifications::resolve(tx, Subject::Invitation(id))
 }
 
 /// Whether somebody's invitations into `role` still stand: whoever lost the right to invite has none.
 ///
 /// # Errors
 /// When the database fails.
-pub fn may_invite(
-    connection: &mut PgConnection,
-    org_id: OrgId,
-    inviter: Option<UserId>,
-    role: OrgRole,
-) -> Result<bool, Error> {
+pub fn may_invite(tx: &mut Tx<'_>, org_id: OrgId, inviter: Option<UserId>, role: OrgRole) -> Result<bool, Error> {
     let Some(inviter) = inviter else { return Ok(false) };
-    let Some(stay) = membership::find(connection, org_id, inviter)? else {
+    let Some(stay) = membership::find(tx, org_id, inviter)? else {
         return Ok(false);
     };
-    let disabled = users::find(connection, inviter)?.disabled_at.is_some();
+    let disabled = users::find(tx, inviter)?.disabled_at.is_some();
     Ok(!disabled && may_decide_about(stay.role(), role))
 }
 
 /// Takes back the invitations of somebody whose role is `role` from now on (none: they are gone) that they could not make
 /// any more. Answers how many.
-pub fn void_promises(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    org_id: OrgId,
-    inviter: UserId,
-    role: Option<OrgRole>,
-) -> Result<usize, Error> {
+pub fn void_promises(tx: &mut Tx<'_>, org_id: OrgId, inviter: UserId, role: Option<OrgRole>) -> Result<usize, Error> {
     let lost: Vec<&str> = OrgRole::ALL
         .iter()
         .filter(|offered| !role.is_some_and(|role| may_decide_about(role, **offered)))
@@ -77,9 +64,9 @@ pub fn void_promises(
     if lost.is_empty() {
         return Ok(0);
     }
-    let void = store::revoke_invitations(connection, now, org_id, inviter, &lost)?;
+    let void = store::revoke_invitations(tx, org_id, inviter, &lost)?;
     for id in &void {
-        close(connection, now, *id)?;
+        close(tx, *id)?;
     }
     Ok(void.len())
 }

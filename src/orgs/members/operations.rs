@@ -1,6 +1,6 @@
 //! What can be done with members.
 
-use diesel::pg::PgConnection;
+use crate::db::Tx;
 use serde_json::json;
 
 use super::doors::void_promises;
@@ -26,12 +26,7 @@ pub struct Listing {
 }
 
 /// Who is there, the last joined first.
-pub fn list(
-    connection: &mut PgConnection,
-    secret: &ServerSecret,
-    org_id: OrgId,
-    listing: &Listing,
-) -> Result<Page<Member>, Error> {
+pub fn list(tx: &mut Tx<'_>, secret: &ServerSecret, org_id: OrgId, listing: &Listing) -> Result<Page<Member>, Error> {
     let Listing { q, role, page } = listing;
     let filter = json!([org_id, q, role]);
     let cursors = Cursors::new(secret, format!("members {filter}"));
@@ -40,7 +35,7 @@ pub fn list(
         q: q.as_deref().filter(|q| !q.is_empty()),
         role: *role,
     };
-    let rows = store::list(connection, org_id, &filter, after, page.limit + 1)?;
+    let rows = store::list(tx, org_id, &filter, after, page.limit + 1)?;
     cursors.page(rows, page.limit, |member| (member.joined_at, member.person.id))
 }
 
@@ -49,13 +44,13 @@ pub fn list(
 /// # Errors
 /// `not_found` for a stranger, and for who is no member; `forbidden_role`.
 pub fn target<P>(
-    connection: &mut PgConnection,
+    tx: &mut Tx<'_>,
     caller: &Caller<P>,
     (org_id, user_id): (OrgId, UserId),
     act: OrgPermission,
 ) -> Result<(OrgCaller, Member), Error> {
-    let acting = OrgCaller::require(connection, caller, org_id, OrgPermission::ReadMember)?;
-    let member = store::find(connection, org_id, user_id)?.ok_or_else(Error::not_found)?;
+    let acting = OrgCaller::require(tx, caller, org_id, OrgPermission::ReadMember)?;
+    let member = store::find(tx, org_id, user_id)?.ok_or_else(Error::not_found)?;
     acting.permit(act)?;
     if act.min_role() > OrgRole::Member {
         acting.permit_about(member.role())?;
@@ -67,15 +62,15 @@ pub fn target<P>(
 ///
 /// # Errors
 /// When the database fails.
-pub fn administrators(connection: &mut PgConnection, org_id: OrgId) -> Result<Vec<(UserId, String, Locale)>, Error> {
-    let members = store::list_administrators(connection, org_id)?;
+pub fn administrators(tx: &mut Tx<'_>, org_id: OrgId) -> Result<Vec<(UserId, String, Locale)>, Error> {
+    let members = store::list_administrators(tx, org_id)?;
     let recipient = |member: Member| (member.person.id, member.email, Locale::stored(&member.locale));
     Ok(members.into_iter().map(recipient).collect())
 }
 
 /// With the organisation locked: whether it could do without this owner.
-fn require_another_owner(connection: &mut PgConnection, org_id: OrgId) -> Result<(), Error> {
-    if store::count_owners(connection, org_id)? > 1 {
+fn require_another_owner(tx: &mut Tx<'_>, org_id: OrgId) -> Result<(), Error> {
+    if store::count_owners(tx, org_id)? > 1 {
         Ok(())
     } else {
         Err(Error::new(Code::LastOwner))
@@ -114,14 +109,14 @@ fn switchable(catalogue: &ScopeCatalog, member: &Member, services: Vec<ServiceNa
 
 /// Changes a member's role and the services switched off for them.
 pub fn update<P>(
-    connection: &mut PgConnection,
+    tx: &mut Tx<'_>,
     catalogue: &ScopeCatalog,
     caller: &Caller<P>,
     (org_id, user_id): (OrgId, UserId),
     (precondition, changes): (&Precondition, MemberChanges),
 ) -> Result<Member, Error> {
-    orgs::lock(connection, org_id)?;
-    let (acting, member) = target(connection, caller, (org_id, user_id), OrgPermission::UpdateMember)?;
+    orgs::lock(tx, org_id)?;
+    let (acting, member) = target(tx, caller, (org_id, user_id), OrgPermission::UpdateMember)?;
     let role = changes.role.set().filter(|new| *new != member.role());
     if let Some(role) = role {
         acting.permit_about(role)?;
@@ -137,7 +132,7 @@ pub fn update<P>(
         return Ok(member);
     }
     if role.is_some() && member.role() == OrgRole::Owner {
-        require_another_owner(connection, org_id)?;
+        require_another_owner(tx, org_id)?;
     }
     let mut entry = about(caller, "member.changed", org_id, &member);
     if let Some(role) = role {
@@ -153,12 +148,12 @@ pub fn update<P>(
         role: role.map(OrgRole::as_str),
         disabled_services,
     };
-    store::update(connection, member.membership_id, change)?;
+    store::update(tx, member.membership_id, change)?;
     if let Some(role) = role {
-        entry = role_changed(connection, caller, &acting, &member, role, entry)?;
+        entry = role_changed(tx, caller, &acting, &member, role, entry)?;
     }
-    audit::record(connection, entry)?;
-    store::find(connection, org_id, user_id)?.ok_or_else(Error::not_found)
+    audit::record(tx, entry)?;
+    store::find(tx, org_id, user_id)?.ok_or_else(Error::not_found)
 }
 
 fn about<P>(caller: &Caller<P>, action: &'static str, org_id: OrgId, member: &Member) -> Entry {
@@ -171,15 +166,14 @@ fn about<P>(caller: &Caller<P>, action: &'static str, org_id: OrgId, member: &Me
 
 /// What follows from another role: promises that it does not cover are void, and the person is told.
 fn role_changed<P>(
-    connection: &mut PgConnection,
+    tx: &mut Tx<'_>,
     caller: &Caller<P>,
     acting: &OrgCaller,
     member: &Member,
     role: OrgRole,
     entry: Entry,
 ) -> Result<Entry, Error> {
-    let now = caller.now();
-    let void = void_promises(connection, now, acting.org_id(), member.person.id, Some(role))?;
+    let void = void_promises(tx, acting.org_id(), member.person.id, Some(role))?;
     if member.person.id != caller.user_id {
         let notice = Notice::MemberRoleChanged {
             org_id: acting.org_id(),
@@ -190,7 +184,7 @@ fn role_changed<P>(
             org_name: acting.org_name().to_owned(),
             role: role.as_str().to_owned(),
         };
-        tell(connection, now, recipient(member), (&notice, None), &message)?;
+        tell(tx, recipient(member), (&notice, None), &message)?;
     }
     Ok(if void > 0 {
         entry.detail("invitations_revoked", void)
@@ -218,21 +212,20 @@ pub fn ending<P>(caller: &Caller<P>, user_id: UserId) -> OrgPermission {
 
 /// Ends a stay, the caller's own or another's. What hung on it ends: keys that act there are suspended for good.
 pub fn remove<P>(
-    connection: &mut PgConnection,
+    tx: &mut Tx<'_>,
     caller: &Caller<P>,
     (org_id, user_id): (OrgId, UserId),
     precondition: &Precondition,
 ) -> Result<(), Error> {
-    let now = caller.now();
     let act = ending(caller, user_id);
-    orgs::lock(connection, org_id)?;
-    let (acting, member) = target(connection, caller, (org_id, user_id), act)?;
+    orgs::lock(tx, org_id)?;
+    let (acting, member) = target(tx, caller, (org_id, user_id), act)?;
     precondition.check(member.version)?;
     if member.role() == OrgRole::Owner {
-        require_another_owner(connection, org_id)?;
+        require_another_owner(tx, org_id)?;
     }
-    store::delete(connection, member.membership_id)?;
-    let void = void_promises(connection, now, org_id, user_id, None)?;
+    store::delete(tx, member.membership_id)?;
+    let void = void_promises(tx, org_id, user_id, None)?;
     let action = if act == OrgPermission::Leave {
         "member.left"
     } else {
@@ -241,7 +234,7 @@ pub fn remove<P>(
     let entry = about(caller, action, org_id, &member)
         .detail("role", member.role().as_str())
         .detail("invitations_revoked", void);
-    audit::record(connection, entry)?;
+    audit::record(tx, entry)?;
     if act == OrgPermission::RemoveMember {
         let org_name = acting.org_name().to_owned();
         let notice = Notice::MemberRemoved {
@@ -249,33 +242,29 @@ pub fn remove<P>(
             org_name: org_name.clone(),
         };
         let message = Message::MemberRemoved { org_name };
-        tell(connection, now, recipient(&member), (&notice, None), &message)?;
+        tell(tx, recipient(&member), (&notice, None), &message)?;
     }
     Ok(())
 }
 
 /// Makes another member the owner in the caller's stead; the caller becomes admin.
-pub fn transfer<P>(
-    connection: &mut PgConnection,
-    caller: &Caller<P>,
-    (org_id, user_id): (OrgId, UserId),
-) -> Result<OrgView, Error> {
-    orgs::lock(connection, org_id)?;
-    let (acting, heir) = target(connection, caller, (org_id, user_id), OrgPermission::TransferOrg)?;
-    let former = store::find(connection, org_id, caller.user_id)?.ok_or_else(Error::not_found)?;
+pub fn transfer<P>(tx: &mut Tx<'_>, caller: &Caller<P>, (org_id, user_id): (OrgId, UserId)) -> Result<OrgView, Error> {
+    orgs::lock(tx, org_id)?;
+    let (acting, heir) = target(tx, caller, (org_id, user_id), OrgPermission::TransferOrg)?;
+    let former = store::find(tx, org_id, caller.user_id)?.ok_or_else(Error::not_found)?;
     let to = |role: OrgRole| MemberChange {
         role: Some(role.as_str()),
         disabled_services: None,
     };
     let mut entry = about(caller, "org.transferred", org_id, &heir);
     if heir.role() != OrgRole::Owner {
-        store::update(connection, heir.membership_id, to(OrgRole::Owner))?;
-        entry = role_changed(connection, caller, &acting, &heir, OrgRole::Owner, entry)?;
+        store::update(tx, heir.membership_id, to(OrgRole::Owner))?;
+        entry = role_changed(tx, caller, &acting, &heir, OrgRole::Owner, entry)?;
     }
-    store::update(connection, former.membership_id, to(OrgRole::Admin))?;
-    let entry = role_changed(connection, caller, &acting, &former, OrgRole::Admin, entry)?;
-    audit::record(connection, entry)?;
-    let acting = OrgCaller::require(connection, caller, org_id, OrgPermission::ReadOrg)?;
-    let org = orgs::find_org(connection, org_id)?;
-    orgs::view(connection, &acting, org)
+    store::update(tx, former.membership_id, to(OrgRole::Admin))?;
+    let entry = role_changed(tx, caller, &acting, &former, OrgRole::Admin, entry)?;
+    audit::record(tx, entry)?;
+    let acting = OrgCaller::require(tx, caller, org_id, OrgPermission::ReadOrg)?;
+    let org = orgs::find_org(tx, org_id)?;
+    orgs::view(tx, &acting, org)
 }

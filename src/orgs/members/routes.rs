@@ -113,7 +113,7 @@ async fn list_members(
     let secret = state.secret.clone();
     let page = state
         .db
-        .run(move |connection| operations::list(connection, &secret, org_id, &listing))
+        .read(caller.now(), move |tx| operations::list(tx, &secret, org_id, &listing))
         .await?;
     ApiResponse::ok(&page.map(|member| MemberResponse::new(member, &state)))
 }
@@ -138,7 +138,9 @@ async fn get_member(
 ) -> Result<ApiResponse, Error> {
     let (_, member) = state
         .db
-        .run(move |connection| operations::target(connection, &caller, ids, OrgPermission::ReadMember))
+        .read(caller.now(), move |tx| {
+            operations::target(tx, &caller, ids, OrgPermission::ReadMember)
+        })
         .await?;
     input.none().await?;
     MemberResponse::answer(member, &state)
@@ -154,7 +156,7 @@ async fn check_target(
     let caller = caller.clone();
     let asked = state
         .db
-        .run(move |connection| operations::target(connection, &caller, ids, act));
+        .read(caller.now(), move |tx| operations::target(tx, &caller, ids, act));
     asked.await.map(|_| ())
 }
 
@@ -202,11 +204,10 @@ async fn update_member(
     let catalogue = state.scopes.clone();
     let member = state
         .db
-        .transaction(move |connection| {
-            operations::update(connection, &catalogue, &caller, ids, (&precondition, changes))
+        .transaction(caller.now(), move |tx| {
+            operations::update(tx, &catalogue, &caller, ids, (&precondition, changes))
         })
         .await?;
-    state.mail_waiting.notify_one();
     MemberResponse::answer(member, &state)
 }
 
@@ -234,9 +235,10 @@ async fn remove_member(
     input.none().await?;
     state
         .db
-        .transaction(move |connection| operations::remove(connection, &caller, ids, &precondition))
+        .transaction(caller.now(), move |tx| {
+            operations::remove(tx, &caller, ids, &precondition)
+        })
         .await?;
-    state.mail_waiting.notify_one();
     Ok(ApiResponse::no_content())
 }
 
@@ -279,11 +281,10 @@ async fn transfer_org(
     users::check_password(&state, &caller, request.current_password, "#/current_password").await?;
     let shown = state.clone();
     let answer = idempotent
-        .transaction(&state.db, move |connection| {
-            let view = operations::transfer(connection, &caller, ids)?;
+        .transaction(&state.db, caller.now(), move |tx| {
+            let view = operations::transfer(tx, &caller, ids)?;
             OrgResponse::answer(view, &shown)
         })
         .await?;
-    state.mail_waiting.notify_one();
     Ok(answer)
 }

@@ -1,7 +1,7 @@
 //! Every query on members; and those by which the beginning or end of a stay settles invitations and requests to join.
 
+use crate::db::Tx;
 use chrono::{DateTime, Utc};
-use diesel::pg::PgConnection;
 use diesel::prelude::*;
 
 use super::model::Member;
@@ -25,11 +25,11 @@ fn shown() -> _ {
     ))
 }
 
-pub fn find(connection: &mut PgConnection, org_id: OrgId, user_id: UserId) -> Result<Option<Member>, Error> {
+pub fn find(tx: &mut Tx<'_>, org_id: OrgId, user_id: UserId) -> Result<Option<Member>, Error> {
     Ok(shown()
         .filter(memberships::org_id.eq(org_id))
         .filter(memberships::user_id.eq(user_id))
-        .first(connection)
+        .first(tx.conn)
         .optional()?)
 }
 
@@ -42,7 +42,7 @@ pub struct Filter<'a> {
 
 /// The last joined first.
 pub fn list(
-    connection: &mut PgConnection,
+    tx: &mut Tx<'_>,
     org_id: OrgId,
     filter: &Filter<'_>,
     after: Option<(DateTime<Utc>, UserId)>,
@@ -71,7 +71,7 @@ pub fn list(
                 .and(memberships::user_id.lt(user_id))),
         );
     }
-    Ok(query.load(connection)?)
+    Ok(query.load(tx.conn)?)
 }
 
 /// The pattern of texts that contain `text`, taken literally.
@@ -88,20 +88,20 @@ fn containing(text: &str) -> String {
 }
 
 /// Everybody there whose role is at least `Admin`.
-pub fn list_administrators(connection: &mut PgConnection, org_id: OrgId) -> Result<Vec<Member>, Error> {
+pub fn list_administrators(tx: &mut Tx<'_>, org_id: OrgId) -> Result<Vec<Member>, Error> {
     Ok(shown()
         .filter(memberships::org_id.eq(org_id))
         .filter(memberships::role.ne(OrgRole::Member.as_str()))
         .order(memberships::joined_at)
-        .load(connection)?)
+        .load(tx.conn)?)
 }
 
-pub fn count_owners(connection: &mut PgConnection, org_id: OrgId) -> Result<i64, Error> {
+pub fn count_owners(tx: &mut Tx<'_>, org_id: OrgId) -> Result<i64, Error> {
     Ok(memberships::table
         .filter(memberships::org_id.eq(org_id))
         .filter(memberships::role.eq(OrgRole::Owner.as_str()))
         .count()
-        .get_result(connection)?)
+        .get_result(tx.conn)?)
 }
 
 #[derive(AsChangeset)]
@@ -111,22 +111,21 @@ pub struct MemberChange {
     pub disabled_services: Option<Vec<String>>,
 }
 
-pub fn update(connection: &mut PgConnection, id: MembershipId, change: MemberChange) -> Result<(), Error> {
+pub fn update(tx: &mut Tx<'_>, id: MembershipId, change: MemberChange) -> Result<(), Error> {
     diesel::update(memberships::table.find(id))
         .set((change, memberships::version.eq(memberships::version + 1)))
-        .execute(connection)?;
+        .execute(tx.conn)?;
     Ok(())
 }
 
-pub fn delete(connection: &mut PgConnection, id: MembershipId) -> Result<(), Error> {
-    diesel::delete(memberships::table.find(id)).execute(connection)?;
+pub fn delete(tx: &mut Tx<'_>, id: MembershipId) -> Result<(), Error> {
+    diesel::delete(memberships::table.find(id)).execute(tx.conn)?;
     Ok(())
 }
 
 /// Accepts the pending invitation of an address, if there is one.
 pub fn accept_invitation(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
+    tx: &mut Tx<'_>,
     org_id: OrgId,
     email: &str,
     user_id: UserId,
@@ -137,18 +136,20 @@ pub fn accept_invitation(
         .filter(invitations::accepted_at.is_null())
         .filter(invitations::declined_at.is_null())
         .filter(invitations::revoked_at.is_null())
-        .filter(invitations::expires_at.gt(now));
+        .filter(invitations::expires_at.gt(tx.now));
     Ok(diesel::update(pending)
-        .set((invitations::accepted_at.eq(now), invitations::accepted_by.eq(user_id)))
+        .set((
+            invitations::accepted_at.eq(tx.now),
+            invitations::accepted_by.eq(user_id),
+        ))
         .returning(invitations::id)
-        .get_result(connection)
+        .get_result(tx.conn)
         .optional()?)
 }
 
 /// Approves the pending request of a person, if there is one.
 pub fn approve_request(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
+    tx: &mut Tx<'_>,
     org_id: OrgId,
     user_id: UserId,
     decided_by: Option<UserId>,
@@ -161,18 +162,17 @@ pub fn approve_request(
         .filter(join_requests::withdrawn_at.is_null());
     Ok(diesel::update(pending)
         .set((
-            join_requests::approved_at.eq(now),
+            join_requests::approved_at.eq(tx.now),
             join_requests::decided_by.eq(decided_by),
         ))
         .returning(join_requests::id)
-        .get_result(connection)
+        .get_result(tx.conn)
         .optional()?)
 }
 
 /// Takes back somebody's pending invitations into any of `roles`.
 pub fn revoke_invitations(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
+    tx: &mut Tx<'_>,
     org_id: OrgId,
     invited_by: UserId,
     roles: &[&str],
@@ -184,9 +184,9 @@ pub fn revoke_invitations(
         .filter(invitations::accepted_at.is_null())
         .filter(invitations::declined_at.is_null())
         .filter(invitations::revoked_at.is_null())
-        .filter(invitations::expires_at.gt(now));
+        .filter(invitations::expires_at.gt(tx.now));
     Ok(diesel::update(pending)
-        .set(invitations::revoked_at.eq(now))
+        .set(invitations::revoked_at.eq(tx.now))
         .returning(invitations::id)
-        .get_results(connection)?)
+        .get_results(tx.conn)?)
 }

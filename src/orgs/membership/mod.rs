@@ -9,8 +9,7 @@ mod store;
 
 pub use model::{Membership, OrgSummary};
 
-use chrono::{DateTime, Utc};
-use diesel::pg::PgConnection;
+use crate::db::Tx;
 
 use crate::auth::OrgRole;
 use crate::error::Error;
@@ -20,28 +19,22 @@ use crate::values::ids::{MembershipId, OrgId, UserId};
 ///
 /// # Errors
 /// When the database fails.
-pub fn find(connection: &mut PgConnection, org_id: OrgId, user_id: UserId) -> Result<Option<Membership>, Error> {
-    store::find(connection, org_id, user_id)
+pub fn find(tx: &mut Tx<'_>, org_id: OrgId, user_id: UserId) -> Result<Option<Membership>, Error> {
+    store::find(tx, org_id, user_id)
 }
 
 /// The person's stay in the organisation; for somebody who is no member there is no such organisation.
 ///
 /// # Errors
 /// `not_found`.
-pub fn require(connection: &mut PgConnection, org_id: OrgId, user_id: UserId) -> Result<Membership, Error> {
-    find(connection, org_id, user_id)?.ok_or_else(Error::not_found)
+pub fn require(tx: &mut Tx<'_>, org_id: OrgId, user_id: UserId) -> Result<Membership, Error> {
+    find(tx, org_id, user_id)?.ok_or_else(Error::not_found)
 }
 
 /// Begins a stay.
 ///
 /// # Errors
 /// `already_member`.
-pub fn begin(
-    connection: &mut PgConnection,
-    now: DateTime<Utc>,
-    org_id: OrgId,
-    user_id: UserId,
-    role: OrgRole,
-) -> Result<MembershipId, Error> {
-    store::insert(connection, now, org_id, user_id, role)
+pub fn begin(tx: &mut Tx<'_>, org_id: OrgId, user_id: UserId, role: OrgRole) -> Result<MembershipId, Error> {
+    store::insert(tx, org_id, user_id, role)
 }

@@ -23,9 +23,7 @@ fn titles(page: &Value) -> Vec<String> {
 }
 
 async fn notify_about(app: &TestApp, user_id: UserId, notice: Notice, about: Option<Subject>) {
-    let now = app.state.clock.now();
-    app.transaction(move |connection| notify(connection, now, user_id, &notice, about))
-        .await;
+    app.transaction(move |tx| notify(tx, user_id, &notice, about)).await;
 }
 
 /// An organisation, and an invitation and a request for it, as they stand in the database.
@@ -177,8 +175,7 @@ async fn what_can_be_decided_says_how_until_it_is_decided_or_expires() {
         ])
     );
     // Decided by one, it is resolved for all.
-    let now = app.state.clock.now();
-    app.transaction(move |connection| resolve(connection, now, Subject::JoinRequest(request_id)))
+    app.transaction(move |tx| resolve(tx, Subject::JoinRequest(request_id)))
         .await;
     for person in [&ada, &bob] {
         let one = list(&app, person, "?type=join_request").await["data"][0].clone();

@@ -16,7 +16,5 @@ pub async fn tell(app: &TestApp, user_id: UserId, title: &str) {
         body: format!("About {title}"),
         org_id: None,
     };
-    let now = app.state.clock.now();
-    app.transaction(move |connection| notify(connection, now, user_id, &notice, None))
-        .await;
+    app.transaction(move |tx| notify(tx, user_id, &notice, None)).await;
 }

@@ -109,7 +109,7 @@ async fn who_does_not_want_a_mail_is_told_in_the_centre_alone() {
         .expect(200);
     let now = app.state.clock.now();
     let (id, email) = (ada.id, ada.email.clone());
-    app.transaction(move |connection| {
+    app.transaction(move |tx| {
         let recipient = Recipient {
             user_id: id,
             email: &email,
@@ -120,21 +120,9 @@ async fn who_does_not_want_a_mail_is_told_in_the_centre_alone() {
             org_id: OrgId::new(now),
             org_name: org_name.clone(),
         };
-        tell(
-            connection,
-            now,
-            recipient,
-            (&notice, None),
-            &Message::MemberRemoved { org_name },
-        )?;
+        tell(tx, recipient, (&notice, None), &Message::MemberRemoved { org_name })?;
         let security = Message::PasswordChanged { at: now };
-        tell(
-            connection,
-            now,
-            recipient,
-            (&Notice::PasswordChanged {}, None),
-            &security,
-        )
+        tell(tx, recipient, (&Notice::PasswordChanged {}, None), &security)
     })
     .await;
     let page = app.get("/notifications").bearer(&ada.access_token).await.expect(200);

@@ -10,6 +10,7 @@ use diesel::pg::PgConnection;
 use keyward::app::{self, Keystore};
 use keyward::clock::Clock;
 use keyward::config::{self, Config};
+use keyward::db::Tx;
 use keyward::error::Error;
 use keyward::state::State;
 use secrecy::SecretString;
@@ -186,9 +187,9 @@ impl TestApp {
     /// Runs an operation in a transaction, past HTTP.
     pub async fn transaction<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut PgConnection) -> Result<T, Error> + Send + 'static,
+        work: impl FnOnce(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
     ) -> T {
-        self.state.db.transaction(work).await.unwrap()
+        self.state.db.transaction(self.state.clock.now(), work).await.unwrap()
     }
 }
 

@@ -23,8 +23,8 @@ impl TestApp {
 
     /// Makes somebody a member, past the API.
     pub async fn join(&self, org_id: &str, person: &Person, role: OrgRole) {
-        let (org_id, user_id, now) = (OrgId::parse(org_id).unwrap(), person.id, self.state.clock.now());
-        self.transaction(move |connection| membership::begin(connection, now, org_id, user_id, role))
+        let (org_id, user_id) = (OrgId::parse(org_id).unwrap(), person.id);
+        self.transaction(move |tx| membership::begin(tx, org_id, user_id, role))
             .await;
     }
 

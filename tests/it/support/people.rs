@@ -57,10 +57,8 @@ impl TestApp {
                 .await
                 .unwrap(),
         };
-        let (secret, now) = (self.state.secret.clone(), self.state.clock.now());
-        let id = self
-            .transaction(move |connection| create_user(connection, &secret, now, &new))
-            .await;
+        let secret = self.state.secret.clone();
+        let id = self.transaction(move |tx| create_user(tx, &secret, &new)).await;
         let tokens = self.log_in(&email, PASSWORD).await;
         Person {
             id,

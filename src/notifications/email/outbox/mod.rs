@@ -112,9 +112,7 @@ impl Round<'_> {
 
     async fn claim(&self) -> Result<Vec<Claimed>, Error> {
         let now = self.now();
-        self.db
-            .transaction(move |conn| store::claim(conn, now, BATCH, LEASE))
-            .await
+        self.db.transaction(now, move |tx| store::claim(tx, BATCH, LEASE)).await
     }
 
     /// Sends what was claimed. Answers how many were, and whether there is any point in claiming more.
@@ -247,7 +245,7 @@ impl Round<'_> {
             let change = change.clone();
             match self
                 .db
-                .transaction(move |conn| store::settle(conn, id, attempts, &change))
+                .transaction(now, move |tx| store::settle(tx, id, attempts, &change))
                 .await
             {
                 Err(_) if tries < 3 => tokio::time::sleep(Duration::from_secs(1)).await,
@@ -260,7 +258,7 @@ impl Round<'_> {
     async fn release(&self, mails: Vec<Claimed>) -> Result<(), Error> {
         let now = self.now();
         let ids: Vec<_> = mails.iter().map(|mail| mail.id).collect();
-        self.db.transaction(move |conn| store::release(conn, now, &ids)).await
+        self.db.transaction(now, move |tx| store::release(tx, &ids)).await
     }
 }
 

@@ -1,7 +1,7 @@
 //! Every query on the outbox.
 
+use crate::db::Tx;
 use chrono::{DateTime, TimeDelta, Utc};
-use diesel::pg::PgConnection;
 use diesel::prelude::*;
 
 use crate::db::schema::mail_outbox;
@@ -14,24 +14,19 @@ use crate::values::locale::Locale;
 ///
 /// # Errors
 /// The database fails.
-pub fn enqueue(
-    conn: &mut PgConnection,
-    now: DateTime<Utc>,
-    recipient: &str,
-    locale: Locale,
-    message: &Message,
-) -> Result<MailId, Error> {
-    let id = MailId::new(now);
+pub fn enqueue(tx: &mut Tx<'_>, recipient: &str, locale: Locale, message: &Message) -> Result<MailId, Error> {
+    let id = MailId::new(tx.now);
     diesel::insert_into(mail_outbox::table)
         .values((
             mail_outbox::id.eq(id),
             mail_outbox::recipient.eq(recipient),
             mail_outbox::locale.eq(locale.as_str()),
             mail_outbox::message.eq(serde_json::to_value(message).map_err(Error::internal)?),
-            mail_outbox::created_at.eq(now),
-            mail_outbox::next_attempt_at.eq(now),
+            mail_outbox::created_at.eq(tx.now),
+            mail_outbox::next_attempt_at.eq(tx.now),
         ))
-        .execute(conn)?;
+        .execute(tx.conn)?;
+    tx.queue_mail();
     Ok(id)
 }
 
@@ -40,21 +35,16 @@ pub fn enqueue(
 ///
 /// # Errors
 /// The database fails.
-pub fn count_since(
-    conn: &mut PgConnection,
-    recipient: &str,
-    kind: Option<&str>,
-    since: DateTime<Utc>,
-) -> Result<i64, Error> {
+pub fn count_since(tx: &mut Tx<'_>, recipient: &str, kind: Option<&str>, since: DateTime<Utc>) -> Result<i64, Error> {
     let mails = mail_outbox::table
         .filter(mail_outbox::recipient.eq(recipient))
         .filter(mail_outbox::created_at.gt(since));
     Ok(match kind {
         Some(kind) => {
             let of_kind = mail_outbox::message.retrieve_as_text("kind").eq(kind);
-            mails.filter(of_kind).count().get_result(conn)?
+            mails.filter(of_kind).count().get_result(tx.conn)?
         }
-        None => mails.count().get_result(conn)?,
+        None => mails.count().get_result(tx.conn)?,
     })
 }
 
@@ -62,7 +52,7 @@ pub fn count_since(
 ///
 /// # Errors
 /// The database fails.
-pub fn sweep(conn: &mut PgConnection, before: DateTime<Utc>) -> Result<usize, Error> {
+pub fn sweep(tx: &mut Tx<'_>, before: DateTime<Utc>) -> Result<usize, Error> {
     let over = mail_outbox::sent_at
         .is_not_null()
         .or(mail_outbox::failed_at.is_not_null());
@@ -71,7 +61,7 @@ pub fn sweep(conn: &mut PgConnection, before: DateTime<Utc>) -> Result<usize, Er
             .filter(mail_outbox::created_at.lt(before))
             .filter(over),
     );
-    Ok(swept.execute(conn)?)
+    Ok(swept.execute(tx.conn)?)
 }
 
 /// A row that was claimed.
@@ -109,22 +99,22 @@ type Row = (MailId, String, String, serde_json::Value, DateTime<Utc>, i32);
 /// Claims at most `most` due rows until `lease` is over.
 ///
 /// Two statements in one transaction, for a locking subquery with a limit may be run more than once by an UPDATE.
-pub fn claim(conn: &mut PgConnection, now: DateTime<Utc>, most: i64, lease: TimeDelta) -> Result<Vec<Claimed>, Error> {
+pub fn claim(tx: &mut Tx<'_>, most: i64, lease: TimeDelta) -> Result<Vec<Claimed>, Error> {
     let due: Vec<MailId> = mail_outbox::table
         .select(mail_outbox::id)
         .filter(mail_outbox::sent_at.is_null().and(mail_outbox::failed_at.is_null()))
-        .filter(mail_outbox::next_attempt_at.le(now))
+        .filter(mail_outbox::next_attempt_at.le(tx.now))
         .order(mail_outbox::next_attempt_at)
         .limit(most)
         .for_update()
         .skip_locked()
-        .load(conn)?;
+        .load(tx.conn)?;
     if due.is_empty() {
         return Ok(Vec::new());
     }
     let mut rows: Vec<Row> = diesel::update(mail_outbox::table.filter(mail_outbox::id.eq_any(&due)))
         .set((
-            mail_outbox::next_attempt_at.eq(now + lease),
+            mail_outbox::next_attempt_at.eq(tx.now + lease),
             mail_outbox::attempts.eq(mail_outbox::attempts + 1),
         ))
         .returning((
@@ -135,7 +125,7 @@ pub fn claim(conn: &mut PgConnection, now: DateTime<Utc>, most: i64, lease: Time
             mail_outbox::created_at,
             mail_outbox::attempts,
         ))
-        .load(conn)?;
+        .load(tx.conn)?;
     rows.sort_by_key(|row| (row.4, row.0));
     let claimed = rows
         .into_iter()
@@ -153,7 +143,7 @@ pub fn claim(conn: &mut PgConnection, now: DateTime<Utc>, most: i64, lease: Time
 /// Writes down how an attempt ended.
 ///
 /// Only where the claim is still the newest one, and nothing is decided yet; but sent is sent, whoever did it.
-pub fn settle(conn: &mut PgConnection, id: MailId, attempts: i32, change: &Patch) -> Result<(), Error> {
+pub fn settle(tx: &mut Tx<'_>, id: MailId, attempts: i32, change: &Patch) -> Result<(), Error> {
     let open = mail_outbox::table
         .filter(mail_outbox::id.eq(id))
         .filter(mail_outbox::sent_at.is_null().and(mail_outbox::failed_at.is_null()))
@@ -162,20 +152,20 @@ pub fn settle(conn: &mut PgConnection, id: MailId, attempts: i32, change: &Patch
                 .eq(attempts)
                 .or(change.sent_at.is_some().into_sql::<diesel::sql_types::Bool>()),
         );
-    diesel::update(open).set(change).execute(conn)?;
+    diesel::update(open).set(change).execute(tx.conn)?;
     Ok(())
 }
 
 /// Gives claimed rows back, as if they had not been claimed.
-pub fn release(conn: &mut PgConnection, now: DateTime<Utc>, ids: &[MailId]) -> Result<(), Error> {
+pub fn release(tx: &mut Tx<'_>, ids: &[MailId]) -> Result<(), Error> {
     let open = mail_outbox::table
         .filter(mail_outbox::id.eq_any(ids))
         .filter(mail_outbox::sent_at.is_null().and(mail_outbox::failed_at.is_null()));
     diesel::update(open)
         .set((
-            mail_outbox::next_attempt_at.eq(now),
+            mail_outbox::next_attempt_at.eq(tx.now),
             mail_outbox::attempts.eq(mail_outbox::attempts - 1),
         ))
-        .execute(conn)?;
+        .execute(tx.conn)?;
     Ok(())
 }
