@@ -9,7 +9,6 @@ use crate::audit::{self, Entry};
 use crate::auth::{Caller, PlatformRole};
 use crate::db::violated_constraint;
 use crate::error::{Code, Error};
-use crate::http::{Client, Precondition};
 use crate::notifications::email::{Link, MailLimit, Message, outbox};
 use crate::one_time_tokens::{self, Target};
 use crate::secret::{Purpose, ServerSecret, Token};
@@ -18,6 +17,7 @@ use crate::values::EmailAddress;
 use crate::values::Patch;
 use crate::values::ids::{RegistrationId, UserId};
 use crate::values::locale::Locale;
+use crate::values::{Client, Precondition};
 
 /// How long a registration and its link are good for.
 const REGISTRATION_LIFETIME: TimeDelta = Link::VerifyEmail.lifetime();

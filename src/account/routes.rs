@@ -11,7 +11,7 @@ use super::operations::{self, ProfileChanges, Registrant};
 use crate::auth::{Caller, MeRead, MeWrite, Password, PlatformRole, Session};
 use crate::config::{Config, Feature, Registration};
 use crate::error::Error;
-use crate::http::{ApiResponse, Client, Precondition, RequestInput};
+use crate::http::{ApiResponse, RequestInput};
 use crate::images;
 use crate::orgs::membership::OrgSummary;
 use crate::request_type;
@@ -21,6 +21,7 @@ use crate::users::{Nickname, TimeZone, Username};
 use crate::values::EmailAddress;
 use crate::values::ids::UserId;
 use crate::values::locale::Locale;
+use crate::values::{Client, Precondition};
 use crate::values::{Patch, Timestamp};
 
 /// The routes of this slice.

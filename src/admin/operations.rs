@@ -7,9 +7,9 @@ use super::store;
 use crate::audit::{self, Entry};
 use crate::auth::{Admin, Caller, PlatformRole};
 use crate::error::{Code, Error};
-use crate::http::Precondition;
 use crate::notifications::{self, Announcement};
 use crate::sessions::{self, EndReason};
+use crate::values::Precondition;
 use crate::values::ids::UserId;
 
 /// A person.

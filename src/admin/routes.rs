@@ -12,11 +12,12 @@ use super::store::{self, Filter};
 use crate::audit::{self, AuditFilterQuery, AuditRecordResponse, Log};
 use crate::auth::{Admin, Caller, PlatformRole};
 use crate::error::Error;
-use crate::http::{ApiResponse, Cursors, Idempotent, Page, PageQuery, Path, Precondition, RequestInput};
+use crate::http::{ApiResponse, Idempotent, Path, RequestInput};
 use crate::notifications::Announcement;
 use crate::request_type;
 use crate::state::State;
 use crate::values::ids::{OrgId, UserId};
+use crate::values::{Cursors, Page, PageQuery, Precondition};
 use crate::values::{Fields, FromFields, IdRef, Patch, Timestamp};
 
 /// The routes of this slice.

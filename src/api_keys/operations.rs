@@ -13,7 +13,6 @@ use crate::auth::{Caller, Holder, ScopeCatalog, Session};
 use crate::config::Config;
 use crate::credential_cache::{KeyStatus, SuspensionReason};
 use crate::error::{Code, Error, FieldCode, FieldError, Invalid};
-use crate::http::Precondition;
 use crate::notifications::email::Message;
 use crate::notifications::{self, Notice, Recipient};
 use crate::orgs::membership::{self, Membership};
@@ -21,6 +20,7 @@ use crate::secret::Token;
 use crate::state::State;
 use crate::users::{self, User};
 use crate::values::Patch;
+use crate::values::Precondition;
 use crate::values::ids::{ApiKeyId, OrgId, UserId};
 
 /// How many days before an expiry its owner is warned.

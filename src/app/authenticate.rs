@@ -16,9 +16,10 @@ use crate::api_keys::{self, LookUp};
 use crate::auth::{Credential, Identity};
 use crate::credential_cache::KeyStatus;
 use crate::error::{Code, Error};
-use crate::http::{Client, Owner, has_idempotency_key};
+use crate::http::{Owner, has_idempotency_key};
 use crate::sessions;
 use crate::state::State;
+use crate::values::Client;
 
 /// The middleware.
 pub async fn authenticate(

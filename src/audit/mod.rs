@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use crate::auth::{Caller, Credential};
 use crate::error::Error;
-use crate::http::Client;
+use crate::values::Client;
 use crate::values::ids::{OrgId, UserId};
 
 /// One record, in the making.

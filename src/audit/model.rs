@@ -8,7 +8,7 @@ use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
-use crate::http::PageQuery;
+use crate::values::PageQuery;
 use crate::values::ids::{AuditId, OrgId, UserId};
 use crate::values::{Fields, FromFields, IdRef, Timestamp};
 

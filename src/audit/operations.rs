@@ -3,8 +3,8 @@
 use super::model::{AuditFilterQuery, AuditRecordResponse, Log};
 use super::store;
 use crate::error::Error;
-use crate::http::{Cursors, Page};
 use crate::state::State;
+use crate::values::{Cursors, Page};
 
 /// A page of a log, for somebody who may see it.
 ///

@@ -7,8 +7,9 @@ use super::model::{AuditFilterQuery, AuditRecordResponse, Log};
 use super::operations;
 use crate::auth::{Caller, Session};
 use crate::error::Error;
-use crate::http::{ApiResponse, Page, PageQuery, RequestInput};
+use crate::http::{ApiResponse, RequestInput};
 use crate::state::State;
+use crate::values::{Page, PageQuery};
 
 /// The routes of this slice.
 pub fn router(routes: &mut ServiceConfig) {

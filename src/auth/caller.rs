@@ -13,7 +13,8 @@ use super::permission::{Admin, Kind, Permission, Session};
 use super::principal::{Credential, Identity, Principal};
 use super::roles::PlatformRole;
 use crate::error::{Code, Error};
-use crate::http::{Client, MAX_AUTH_AGE_SECONDS, wrong_method};
+use crate::http::{MAX_AUTH_AGE_SECONDS, wrong_method};
+use crate::values::Client;
 use crate::values::ids::SessionId;
 
 /// Somebody who has the permission `P`. There is no other way to get one than from a request whose credential has it; so a

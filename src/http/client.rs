@@ -2,8 +2,6 @@
 
 use std::future::{Ready, ready};
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, OnceLock};
 
 use actix_web::dev::Payload;
 use actix_web::http::header::{HeaderMap, USER_AGENT};
@@ -12,84 +10,32 @@ use chrono::{DateTime, Utc};
 use ipnet::IpNet;
 
 use crate::error::Error;
+use crate::values::{Client, RequestId};
 
-/// What a request is called in the answer, the log and the audit record.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RequestId(Arc<str>);
-
-impl RequestId {
-    /// Takes the client's when it matches `^[A-Za-z0-9_-]{8,64}$`, else makes one.
-    pub fn of(headers: &HeaderMap) -> Self {
-        let given = headers.get("x-request-id").and_then(|value| value.to_str().ok());
-        let plain = |id: &&str| {
-            (8..=64).contains(&id.len())
-                && id
-                    .bytes()
-                    .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'))
-        };
-        match given.filter(plain) {
-            Some(id) => Self(id.into()),
-            None => Self::make(),
-        }
-    }
-
-    /// One that no other request has. It is no secret, so that randomness is drawn once and not for each.
-    fn make() -> Self {
-        static FIRST: OnceLock<(u64, AtomicU64)> = OnceLock::new();
-        let (process, next) = FIRST.get_or_init(|| {
-            let (process, first) = uuid::Uuid::new_v4().as_u64_pair();
-            (process, AtomicU64::new(first))
-        });
-        let number = next.fetch_add(1, Ordering::Relaxed);
-        let id = (u128::from(*process) << 64) | u128::from(number);
-        let mut text = [0; uuid::fmt::Simple::LENGTH];
-        Self((&*uuid::Uuid::from_u128(id).simple().encode_lower(&mut text)).into())
-    }
-
-    /// The id, to be kept.
-    pub fn shared(&self) -> Arc<str> {
-        Arc::clone(&self.0)
-    }
-
-    /// The id.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
+/// The id of a request: the client's when it matches `^[A-Za-z0-9_-]{8,64}$`, else a new one.
+pub fn request_id(headers: &HeaderMap) -> RequestId {
+    let given = headers.get("x-request-id").and_then(|value| value.to_str().ok());
+    given.and_then(RequestId::parse).unwrap_or_else(RequestId::generate)
 }
 
-/// The client of a request, and the instant the request is decided at.
-#[derive(Clone, Debug)]
-pub struct Client {
-    /// The one instant of all decisions of this request.
-    pub now: DateTime<Utc>,
-    /// Network address: the peer's, or behind trusted proxies the right-most one that is not theirs.
-    pub ip: IpAddr,
-    /// The request's id.
-    pub request_id: RequestId,
-    /// `User-Agent`, cut to 256 characters, without what steers a terminal.
-    pub user_agent: Option<Arc<str>>,
-}
-
-impl Client {
-    /// Reads it off a request.
-    pub fn of(
-        headers: &HeaderMap,
-        peer: Option<SocketAddr>,
-        trusted: &[IpNet],
-        now: DateTime<Utc>,
-        request_id: RequestId,
-    ) -> Self {
-        let user_agent = headers.get(USER_AGENT).map(|value| {
-            let text = String::from_utf8_lossy(value.as_bytes());
-            let shown: String = text.chars().filter(|c| !c.is_control()).take(256).collect();
-            shown.into()
-        });
-        Self {
-            now,
-            ip: client_ip(headers, peer, trusted),
-            request_id,
-            user_agent,
-        }
+/// Reads the client off a request.
+pub fn client_of(
+    headers: &HeaderMap,
+    peer: Option<SocketAddr>,
+    trusted: &[IpNet],
+    now: DateTime<Utc>,
+    request_id: RequestId,
+) -> Client {
+    let user_agent = headers.get(USER_AGENT).map(|value| {
+        let text = String::from_utf8_lossy(value.as_bytes());
+        let shown: String = text.chars().filter(|c| !c.is_control()).take(256).collect();
+        shown.into()
+    });
+    Client {
+        now,
+        ip: client_ip(headers, peer, trusted),
+        request_id,
+        user_agent,
     }
 }
 

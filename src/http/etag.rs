@@ -9,13 +9,9 @@ use actix_web::{FromRequest, HttpRequest, HttpResponse};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::error::{Code, Error};
+use crate::error::Error;
 use crate::secret::TokenHash;
-
-/// The strong entity tag of a version.
-pub fn etag(version: i64) -> String {
-    format!("\"{version}\"")
-}
+use crate::values::Precondition;
 
 fn list(headers: &HeaderMap, name: HeaderName) -> Option<Vec<String>> {
     headers.contains_key(&name).then(|| {
@@ -35,31 +31,12 @@ pub fn etag_matches(headers: &HeaderMap, tag: &str) -> bool {
     })
 }
 
-/// The request's `If-Match` (RFC 9110 §13.1.1), if it has one.
-#[derive(Clone, Debug)]
-pub struct Precondition(Option<Vec<String>>);
-
-impl Precondition {
-    /// Lets through what was not changed since the client read it; to be asked with the row locked.
-    ///
-    /// # Errors
-    /// `precondition_failed`.
-    pub fn check(&self, version: i64) -> Result<(), Error> {
-        match &self.0 {
-            Some(tags) if !tags.iter().any(|given| given == "*" || *given == etag(version)) => {
-                Err(Error::new(Code::PreconditionFailed))
-            }
-            _ => Ok(()),
-        }
-    }
-}
-
 impl FromRequest for Precondition {
     type Error = Error;
     type Future = Ready<Result<Self, Error>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Ok(Self(list(request.headers(), IF_MATCH))))
+        ready(Ok(Self::new(list(request.headers(), IF_MATCH))))
     }
 }
 

@@ -17,12 +17,13 @@ use diesel::prelude::*;
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, LocalBoxFuture};
 
+use super::ApiResponse;
 use super::request_input::{MAX_BODY_BYTES, ReadBody, read};
-use super::{ApiResponse, Client};
 use crate::db::Db;
 use crate::db::schema::idempotency_keys;
 use crate::error::{Code, Error};
 use crate::secret::{Purpose, ServerSecret, equal};
+use crate::values::Client;
 use crate::values::ids::UserId;
 
 /// How long an answer is remembered.

@@ -14,14 +14,15 @@ use actix_web::{HttpMessage as _, HttpRequest, HttpResponse, web};
 use futures_util::FutureExt as _;
 use ipnet::IpNet;
 
+use super::client::{client_of, request_id};
 use super::deadline::within;
 use super::idempotency::Replayed;
 use super::problem::{Challenge, of_status};
-use super::{Client, RequestId};
 use crate::clock::Clock;
 use crate::error::{Code, Error};
 use crate::observability::http_metrics as meters;
 use crate::observability::log;
+use crate::values::RequestId;
 
 /// Longest time a request may take altogether, short of an answer that streams.
 const REQUEST_DEADLINE: Duration = Duration::from_mins(1);
@@ -55,8 +56,8 @@ pub async fn edge(
     let Some(edge) = request.app_data::<web::Data<Edge>>().cloned() else {
         return Err(Error::internal("the edge is not configured").into());
     };
-    let request_id = RequestId::of(request.headers());
-    let client = Client::of(
+    let request_id = request_id(request.headers());
+    let client = client_of(
         request.headers(),
         request.peer_addr(),
         &edge.trusted_proxies,

@@ -10,8 +10,8 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use super::RequestId;
 use crate::error::{Code, Error, FieldError, Place};
+use crate::values::RequestId;
 
 /// The media type of every refusal.
 const PROBLEM_JSON: &str = "application/problem+json";

@@ -85,7 +85,7 @@ impl ApiResponse {
     /// Sets the entity tag.
     #[must_use]
     pub fn etag(self, version: i64) -> Self {
-        self.header(header::ETAG, super::etag(version))
+        self.header(header::ETAG, crate::values::etag(version))
     }
 
     /// Names the member that is a secret: a repeated answer has `null` in its place.

@@ -7,8 +7,8 @@ use super::model::{Notice, Notification, NotificationState, NotificationType};
 use super::store;
 use crate::auth::Caller;
 use crate::error::Error;
-use crate::http::Precondition;
 use crate::notifications::email::Message;
+use crate::values::Precondition;
 use crate::values::ids::{NotificationId, OrgId, UserId};
 
 /// How long what was read or resolved is kept,

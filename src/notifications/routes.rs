@@ -14,10 +14,11 @@ use super::stream::Centre;
 use super::text::Words;
 use crate::auth::{Caller, NotificationsRead, Session};
 use crate::error::{Error, FieldCode, Invalid};
-use crate::http::{ApiResponse, Cursors, Idempotent, PageQuery, Path, Precondition, RequestInput};
+use crate::http::{ApiResponse, Idempotent, Path, RequestInput};
 use crate::request_type;
 use crate::state::State;
 use crate::values::ids::NotificationId;
+use crate::values::{Cursors, PageQuery, Precondition};
 use crate::values::{FieldValue, Fields, FromFields, Invalids, Patch, Timestamp};
 
 /// The routes of this slice; what is fixed comes before what is an id.

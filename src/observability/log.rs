@@ -264,7 +264,7 @@ mod tests {
             assert_eq!((&line["message"], &line["status"]), (&json!("said"), &json!(404)));
             assert_eq!(
                 (&line["level"], &line["target"]),
-                (&json!("INFO"), &json!("keyward::log::tests"))
+                (&json!("INFO"), &json!("keyward::observability::log::tests"))
             );
             assert!(chrono::DateTime::parse_from_rfc3339(line["timestamp"].as_str().unwrap()).is_ok());
         }

@@ -6,9 +6,10 @@ use super::{OrgCaller, OrgPermission};
 use crate::audit::{self, AuditFilterQuery, AuditRecordResponse, Log};
 use crate::auth::{Caller, Session};
 use crate::error::Error;
-use crate::http::{ApiResponse, Page, PageQuery, Path, RequestInput};
+use crate::http::{ApiResponse, Path, RequestInput};
 use crate::state::State;
 use crate::values::ids::OrgId;
+use crate::values::{Page, PageQuery};
 
 /// List what happened in an organisation
 ///

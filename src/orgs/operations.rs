@@ -9,7 +9,6 @@ use crate::audit::{self, Entry};
 use crate::auth::{Caller, OrgRole};
 use crate::db::violated_constraint;
 use crate::error::{Code, Error};
-use crate::http::{Cursors, Page, PageQuery, Precondition};
 use crate::images;
 use crate::notifications::email::Message;
 use crate::notifications::{self, Notice, Recipient};
@@ -18,6 +17,7 @@ use crate::secret::ServerSecret;
 use crate::values::Patch;
 use crate::values::ids::{ImageId, OrgId};
 use crate::values::locale::Locale;
+use crate::values::{Cursors, Page, PageQuery, Precondition};
 
 /// How many numbers are tried behind a name's slug before chance decides.
 const NUMBERED: u32 = 5;

@@ -11,13 +11,14 @@ use super::permissions::{OrgCaller, OrgPermission};
 use super::{audit_log, logo};
 use crate::auth::{Caller, OrgRole, OrgsRead, Password, Session};
 use crate::error::Error;
-use crate::http::{ApiResponse, Idempotent, Page, PageQuery, Path, Precondition, RequestInput};
+use crate::http::{ApiResponse, Idempotent, Path, RequestInput};
 use crate::images;
 use crate::request_type;
 use crate::sessions::{self, TokensResponse};
 use crate::state::State;
 use crate::users;
 use crate::values::ids::OrgId;
+use crate::values::{Page, PageQuery, Precondition};
 use crate::values::{Patch, Timestamp};
 
 /// The routes of this slice.

@@ -12,13 +12,13 @@ use crate::audit::{self, Entry};
 use crate::auth::{ActiveOrg, Caller, Claims, Credential, OrgRole, Password, PlatformRole, Principal, ThrottleKey};
 use crate::credential_cache::ResolvedSession;
 use crate::error::{Code, Error};
-use crate::http::Client;
 use crate::notifications::email::Message;
 use crate::notifications::{self, Notice};
 use crate::orgs::membership::{self, OrgSummary};
 use crate::secret::{ServerSecret, Token};
 use crate::state::State;
 use crate::users::{self, User};
+use crate::values::Client;
 use crate::values::ids::{OrgId, RefreshTokenId, SessionId, UserId};
 
 /// A program not seen for this long is a new one.

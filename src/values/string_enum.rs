@@ -8,6 +8,8 @@ macro_rules! string_enum {
     ($(#[doc = $text:literal])* $vis:vis enum $name:ident { $($(#[$doc:meta])* $variant:ident $word:literal,)+ }) => {
         $(#[doc = $text])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+        #[derive(diesel::FromSqlRow, diesel::AsExpression)]
+        #[diesel(sql_type = diesel::sql_types::Text)]
         $vis enum $name { $($(#[$doc])* #[serde(rename = $word)] $variant,)+ }
 
         #[allow(dead_code, reason = "not every word is stored")]
@@ -30,6 +32,23 @@ macro_rules! string_enum {
             /// The value of a stored word.
             pub fn stored(word: &str) -> Self {
                 Self::of_word(word).unwrap_or(Self::LEAST)
+            }
+        }
+
+        impl diesel::serialize::ToSql<diesel::sql_types::Text, diesel::pg::Pg> for $name {
+            fn to_sql<'b>(
+                &'b self,
+                out: &mut diesel::serialize::Output<'b, '_, diesel::pg::Pg>,
+            ) -> diesel::serialize::Result {
+                <str as diesel::serialize::ToSql<diesel::sql_types::Text, diesel::pg::Pg>>::to_sql(self.as_str(), out)
+            }
+        }
+
+        // A value that a newer version of the program wrote is read as the first, which is the least.
+        impl diesel::deserialize::FromSql<diesel::sql_types::Text, diesel::pg::Pg> for $name {
+            fn from_sql(bytes: diesel::pg::PgValue<'_>) -> diesel::deserialize::Result<Self> {
+                let text = std::str::from_utf8(bytes.as_bytes())?;
+                Ok(Self::stored(text))
             }
         }
 

@@ -9,13 +9,13 @@ use crate::api_keys;
 use crate::audit::{self, Entry};
 use crate::auth::{Caller, Session};
 use crate::error::{Code, Error, FieldCode, Invalid};
-use crate::http::Client;
 use crate::notifications::email::{MailLimit, Message, outbox};
 use crate::notifications::{self, Notice, Subject};
 use crate::one_time_tokens::{self, Target};
 use crate::secret::{Purpose, ServerSecret, Token};
 use crate::sessions::{self, EndReason};
 use crate::users::{self, User};
+use crate::values::Client;
 use crate::values::EmailAddress;
 use crate::values::ids::UserId;
 

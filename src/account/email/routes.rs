@@ -10,11 +10,12 @@ use super::operations::{self, Email};
 use crate::account::MailedTokenRequest;
 use crate::auth::{Caller, MeRead, Password, Session};
 use crate::error::{Error, FieldCode, Invalid};
-use crate::http::{ApiResponse, Client, Idempotent, RequestInput};
+use crate::http::{ApiResponse, Idempotent, RequestInput};
 use crate::request_type;
 use crate::secret::Token;
 use crate::state::State;
 use crate::users;
+use crate::values::Client;
 use crate::values::EmailAddress;
 use crate::values::Timestamp;
 

@@ -8,13 +8,13 @@ use crate::account::email;
 use crate::audit::{self, Entry};
 use crate::auth::{Caller, Session, Throttle, ThrottleKey};
 use crate::error::{Code, Error, FieldCode, Invalid};
-use crate::http::Client;
 use crate::notifications::email::{Link, MailLimit, Message, outbox};
 use crate::notifications::{self, Notice};
 use crate::one_time_tokens::{self, Target};
 use crate::secret::{Purpose, ServerSecret, Token};
 use crate::sessions::{self, EndReason};
 use crate::users::{self, User};
+use crate::values::Client;
 use crate::values::EmailAddress;
 use crate::values::ids::{SessionId, UserId};
 

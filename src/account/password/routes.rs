@@ -10,11 +10,12 @@ use crate::account::AcceptedResponse;
 use crate::auth::{Caller, Password, PasswordPolicy, Session};
 use crate::config::{Config, Feature};
 use crate::error::{Code, Error, FieldCode, FieldError, Invalid};
-use crate::http::{ApiResponse, Client, RequestInput};
+use crate::http::{ApiResponse, RequestInput};
 use crate::request_type;
 use crate::secret::Token;
 use crate::state::State;
 use crate::users::{self, User};
+use crate::values::Client;
 use crate::values::EmailAddress;
 
 /// The routes of this slice, as far as the deployment offers them.

@@ -16,10 +16,11 @@ use crate::auth::{AnyApiKey, Caller, Credential, KeysRead, OrgRole, Password, Se
 use crate::credential_cache::{KeyStatus, SuspensionReason};
 use crate::db::Tx;
 use crate::error::Error;
-use crate::http::{ApiResponse, Idempotent, Path, Precondition, RequestInput};
+use crate::http::{ApiResponse, Idempotent, Path, RequestInput};
 use crate::request_type;
 use crate::state::State;
 use crate::users;
+use crate::values::Precondition;
 use crate::values::ids::{ApiKeyId, Id as _, OrgId};
 use crate::values::{Patch, Timestamp};
 

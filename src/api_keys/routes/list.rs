@@ -11,10 +11,11 @@ use crate::api_keys::usage;
 use crate::auth::{Caller, KeysRead};
 use crate::credential_cache::KeyStatus;
 use crate::error::Error;
-use crate::http::{ApiResponse, Cursors, Page, PageQuery, RequestInput};
+use crate::http::{ApiResponse, RequestInput};
 use crate::orgs::membership;
 use crate::state::State;
 use crate::values::ids::OrgId;
+use crate::values::{Cursors, Page, PageQuery};
 use crate::values::{Fields, FromFields, IdRef};
 
 pub fn router(routes: &mut ServiceConfig) {

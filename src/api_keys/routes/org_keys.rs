@@ -13,11 +13,12 @@ use crate::api_keys::operations;
 use crate::api_keys::store;
 use crate::auth::{Caller, Session};
 use crate::error::Error;
-use crate::http::{ApiResponse, Cursors, Page, PageQuery, Path, RequestInput};
+use crate::http::{ApiResponse, Path, RequestInput};
 use crate::orgs::membership;
 use crate::orgs::{OrgCaller, OrgPermission};
 use crate::state::State;
 use crate::values::ids::{ApiKeyId, OrgId, UserId};
+use crate::values::{Cursors, Page, PageQuery};
 
 pub fn router(routes: &mut ServiceConfig) {
     routes

@@ -10,10 +10,11 @@ use super::store::Side;
 use crate::account::MailedTokenRequest;
 use crate::auth::{Caller, Session};
 use crate::error::Error;
-use crate::http::{ApiResponse, Idempotent, Page, PageQuery, Path, RequestInput};
+use crate::http::{ApiResponse, Idempotent, Path, RequestInput};
 use crate::secret::Token;
 use crate::state::State;
 use crate::values::ids::InvitationId;
+use crate::values::{Page, PageQuery};
 
 /// The routes of this side.
 pub fn router(routes: &mut ServiceConfig) {

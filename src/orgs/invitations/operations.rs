@@ -8,7 +8,6 @@ use super::store::{self, Decision, NewInvitation, Side};
 use crate::audit::{self, Entry};
 use crate::auth::{Caller, OrgRole};
 use crate::error::{Code, Error};
-use crate::http::{Cursors, Page, PageQuery};
 use crate::notifications::email::{Link, Message, outbox};
 use crate::notifications::{self, Notice, NotificationType, Subject};
 use crate::one_time_tokens::{self, Target};
@@ -20,6 +19,7 @@ use crate::users::{self, User};
 use crate::values::EmailAddress;
 use crate::values::ids::{InvitationId, OrgId};
 use crate::values::locale::Locale;
+use crate::values::{Cursors, Page, PageQuery};
 
 /// Which invitations are wanted, and which page of them.
 pub struct Listing {

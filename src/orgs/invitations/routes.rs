@@ -9,13 +9,14 @@ use super::operations::{self, Listing};
 use super::store::Side;
 use crate::auth::{Caller, OrgRole, Session};
 use crate::error::Error;
-use crate::http::{ApiResponse, Idempotent, Page, PageQuery, Path, RequestInput};
+use crate::http::{ApiResponse, Idempotent, Path, RequestInput};
 use crate::orgs::{OrgCaller, OrgPermission};
 use crate::request_type;
 use crate::state::State;
 use crate::values::EmailAddress;
 use crate::values::ids::{InvitationId, OrgId};
 use crate::values::{Fields, FromFields};
+use crate::values::{Page, PageQuery};
 
 /// The routes of this side.
 pub fn router(routes: &mut ServiceConfig) {

@@ -8,7 +8,6 @@ use super::store::{self, Decision, Side};
 use crate::audit::{self, Entry};
 use crate::auth::{Caller, OrgRole};
 use crate::error::{Code, Error};
-use crate::http::{Cursors, Page, PageQuery};
 use crate::notifications::email::{Message, outbox};
 use crate::notifications::{self, Notice, Subject, tell};
 use crate::orgs::members::{self, admit};
@@ -18,6 +17,7 @@ use crate::secret::ServerSecret;
 use crate::state::State;
 use crate::users::{self, User};
 use crate::values::ids::{JoinRequestId, OrgId};
+use crate::values::{Cursors, Page, PageQuery};
 
 /// Which requests are wanted, and which page of them.
 pub struct Listing {

@@ -10,13 +10,14 @@ use super::operations::{self, Listing};
 use super::store::Side;
 use crate::auth::{Caller, Session};
 use crate::error::Error;
-use crate::http::{ApiResponse, Idempotent, Page, PageQuery, Path, RequestInput};
+use crate::http::{ApiResponse, Idempotent, Path, RequestInput};
 use crate::images;
 use crate::orgs::JoinPolicy;
 use crate::request_type;
 use crate::state::State;
 use crate::values::ids::{JoinRequestId, OrgId};
 use crate::values::{Fields, FromFields};
+use crate::values::{Page, PageQuery};
 
 /// The routes of this side. The look-up stands before whatever takes any word for an id.
 pub fn router(routes: &mut ServiceConfig) {

@@ -10,11 +10,12 @@ use super::requester_routes::JoinRequestFilter;
 use super::store::Side;
 use crate::auth::{Caller, OrgRole, Session};
 use crate::error::Error;
-use crate::http::{ApiResponse, Idempotent, Page, PageQuery, Path, RequestInput};
+use crate::http::{ApiResponse, Idempotent, Path, RequestInput};
 use crate::orgs::{OrgCaller, OrgPermission};
 use crate::request_type;
 use crate::state::State;
 use crate::values::ids::{JoinRequestId, OrgId};
+use crate::values::{Page, PageQuery};
 
 /// The routes of this side.
 pub fn router(routes: &mut ServiceConfig) {

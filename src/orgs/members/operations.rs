@@ -9,7 +9,6 @@ use super::store::{self, Filter, MemberChange};
 use crate::audit::{self, Entry};
 use crate::auth::{Caller, OrgRole, ScopeCatalog};
 use crate::error::{Code, Error, FieldCode, FieldError, Invalid};
-use crate::http::{Cursors, Page, PageQuery, Precondition};
 use crate::notifications::email::Message;
 use crate::notifications::{Notice, Recipient, tell};
 use crate::orgs::{self, OrgCaller, OrgPermission, OrgView};
@@ -17,6 +16,7 @@ use crate::secret::ServerSecret;
 use crate::values::Patch;
 use crate::values::ids::{OrgId, UserId};
 use crate::values::locale::Locale;
+use crate::values::{Cursors, Page, PageQuery, Precondition};
 
 /// Which members are wanted, and which page of them.
 pub struct Listing {

@@ -9,7 +9,7 @@ use super::model::{Member, ServiceName};
 use super::operations::{self, Listing, MemberChanges};
 use crate::auth::{Caller, MembersRead, OrgRole, Password, Session};
 use crate::error::{Error, FieldCode, Invalid};
-use crate::http::{ApiResponse, Idempotent, Page, PageQuery, Path, Precondition, RequestInput};
+use crate::http::{ApiResponse, Idempotent, Path, RequestInput};
 use crate::images;
 use crate::orgs::{OrgCaller, OrgPermission, OrgResponse};
 use crate::request_type;
@@ -17,6 +17,7 @@ use crate::state::State;
 use crate::users;
 use crate::values::ids::{OrgId, UserId};
 use crate::values::{Fields, FromFields, IdRef, Patch, Timestamp};
+use crate::values::{Page, PageQuery, Precondition};
 
 /// The routes of this slice.
 pub fn router(routes: &mut ServiceConfig) {
