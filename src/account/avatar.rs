@@ -5,7 +5,7 @@ use actix_web::{delete, put, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::audit::{self, Entry};
+use crate::audit::{self, Action, Entry};
 use crate::auth::{Caller, Session};
 use crate::error::Error;
 use crate::http::{ApiResponse, RequestInput};
@@ -79,7 +79,7 @@ fn replace(tx: &mut Tx<'_>, caller: &Caller<Session>, webp: Option<&[u8]>) -> Re
         images::delete(tx, old)?;
     }
     if user.avatar_id.is_some() || id.is_some() {
-        audit::record(tx, Entry::by(caller, "account.avatar_changed"))?;
+        audit::record(tx, Entry::by(caller, Action::AccountAvatarChanged))?;
     }
     Ok(id)
 }

@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 
 use super::model::Profile;
 use super::store::{self, NewRegistration};
-use crate::audit::{self, Entry};
+use crate::audit::{self, Action, Entry};
 use crate::auth::{Caller, PlatformRole};
 use crate::db::violated_constraint;
 use crate::error::{Code, Error};
@@ -60,7 +60,7 @@ pub fn register(
     }
     audit::record(
         tx,
-        Entry::by_anybody(client, "account.registered").object("email", None, email.to_string()),
+        Entry::by_anybody(client, Action::AccountRegistered).object("email", None, email.to_string()),
     )
 }
 
@@ -89,7 +89,7 @@ pub fn resend(
         let locale = Locale::stored(&registration.locale);
         outbox::enqueue(tx, email.as_str(), locale, &link)?;
     }
-    let entry = Entry::by_anybody(client, "account.verification_resent").object("email", None, email.to_string());
+    let entry = Entry::by_anybody(client, Action::AccountVerificationResent).object("email", None, email.to_string());
     audit::record(tx, entry)
 }
 
@@ -111,7 +111,10 @@ pub fn verify_email(tx: &mut Tx<'_>, client: &Client, token: &Token) -> Result<(
     };
     users::verify(tx, user.id, &credentials)?;
     store::delete_registrations(tx, &registration.email)?;
-    audit::record(tx, Entry::by_user(client, user.id, user.name(), "account.verified"))
+    audit::record(
+        tx,
+        Entry::by_user(client, user.id, user.name(), Action::AccountVerified),
+    )
 }
 
 /// Everything `GET /me` shows.
@@ -184,7 +187,7 @@ pub fn update_profile<P>(
     users::update_profile(tx, user.id, change).map_err(taken)?;
     audit::record(
         tx,
-        Entry::by(caller, "account.profile_changed").detail("changed", changed),
+        Entry::by(caller, Action::AccountProfileChanged).detail("changed", changed),
     )?;
     profile(tx, caller)
 }
@@ -242,7 +245,7 @@ pub fn create_user(tx: &mut Tx<'_>, secret: &ServerSecret, new: &NewUser) -> Res
         let link = verification(tx, secret, registration_id)?;
         outbox::enqueue(tx, new.email.as_str(), Locale::default(), &link)?;
     }
-    let entry = Entry::by_system(tx.now, "account.created")
+    let entry = Entry::by_system(tx.now, Action::AccountCreated)
         .object("user", id.uuid(), new.username.to_string())
         .user(id);
     audit::record(tx, entry.detail("role", new.role.as_str()))?;

@@ -4,7 +4,7 @@ use crate::db::Tx;
 
 use super::model::UserRow;
 use super::store;
-use crate::audit::{self, Entry};
+use crate::audit::{self, Action, Entry};
 use crate::auth::{Admin, Caller, PlatformRole};
 use crate::error::{Code, Error};
 use crate::notifications::{self, Announcement};
@@ -74,7 +74,7 @@ pub fn update(
     };
     let changed = store::set(tx, id, role.unwrap_or_else(|| user.role()), disabled_at)?;
     if let Some(role) = role {
-        let entry = entry(caller, "user.role_changed", &user)
+        let entry = entry(caller, Action::UserRoleChanged, &user)
             .detail("from", user.role().as_str())
             .detail("to", role.as_str());
         audit::record(tx, entry)?;
@@ -84,16 +84,16 @@ pub fn update(
             let ended = sessions::end_all(tx, id, EndReason::Disabled)?;
             audit::record(
                 tx,
-                entry(caller, "user.disabled", &user).detail("sessions_ended", ended),
+                entry(caller, Action::UserDisabled, &user).detail("sessions_ended", ended),
             )?;
         }
-        Some(false) => audit::record(tx, entry(caller, "user.enabled", &user))?,
+        Some(false) => audit::record(tx, entry(caller, Action::UserEnabled, &user))?,
         None => {}
     }
     Ok(changed)
 }
 
-fn entry(caller: &Caller<Admin>, action: &'static str, user: &UserRow) -> Entry {
+fn entry(caller: &Caller<Admin>, action: Action, user: &UserRow) -> Entry {
     Entry::by(caller, action)
         .user(user.id)
         .object("user", user.id.uuid(), user.name().to_owned())
@@ -106,7 +106,7 @@ fn entry(caller: &Caller<Admin>, action: &'static str, user: &UserRow) -> Entry 
 pub fn revoke_sessions(tx: &mut Tx<'_>, caller: &Caller<Admin>, id: UserId) -> Result<(), Error> {
     let user = find(tx, id)?;
     let ended = sessions::end_all(tx, id, EndReason::EndedByAdmin)?;
-    let entry = entry(caller, "user.sessions_revoked", &user);
+    let entry = entry(caller, Action::UserSessionsRevoked, &user);
     audit::record(tx, entry.detail("sessions_ended", ended))
 }
 
@@ -121,7 +121,7 @@ pub fn announce(tx: &mut Tx<'_>, caller: &Caller<Admin>, announcement: &Announce
         return Err(Error::not_found());
     }
     let told = notifications::announce(tx, announcement)?;
-    let entry = Entry::by(caller, "announcement.sent")
+    let entry = Entry::by(caller, Action::AnnouncementSent)
         .user(None)
         .org(announcement.org_id)
         .object("announcement", None, announcement.title.clone())

@@ -8,7 +8,7 @@ use super::format;
 use super::list::{Selection, Tenant};
 use super::model::{ApiKey, KeyName, KeyRecord, MAX_KEYS, Remark};
 use super::store::{self, KeyChange, NewApiKey};
-use crate::audit::{self, Entry};
+use crate::audit::{self, Action, Entry};
 use crate::auth::{Caller, Holder, ScopeCatalog, Session};
 use crate::config::Config;
 use crate::credential_cache::{KeyStatus, SuspensionReason};
@@ -111,7 +111,7 @@ pub fn create(tx: &mut Tx<'_>, state: &State, caller: &Caller<Session>, wish: Wi
     if let Some(expires_at) = wish.expires_at {
         store::skip_reminders(tx, id, expires_at, &REMINDER_DAYS)?;
     }
-    let entry = Entry::by(caller, "api_key.created").org(wish.org_id);
+    let entry = Entry::by(caller, Action::ApiKeyCreated).org(wish.org_id);
     let entry = entry.object("api_key", id.uuid(), name.clone());
     audit::record(tx, entry.detail("hint", hint.clone()).detail("scopes", wish.scopes))?;
     let org_name = stay.map(|stay| stay.org_name);
@@ -240,7 +240,7 @@ pub fn update(
         return Ok(record);
     }
     store::update(tx, id, change)?;
-    let entry = entry_about(caller, "api_key.updated", &key);
+    let entry = entry_about(caller, Action::ApiKeyUpdated, &key);
     audit::record(tx, entry.detail("changed", changed))?;
     find(tx, caller.user_id, id)
 }
@@ -258,7 +258,7 @@ fn changed_members(change: &KeyChange) -> Vec<&'static str> {
     .collect()
 }
 
-fn entry_about<P>(caller: &Caller<P>, action: &'static str, key: &ApiKey) -> Entry {
+fn entry_about<P>(caller: &Caller<P>, action: Action, key: &ApiKey) -> Entry {
     Entry::by(caller, action)
         .user(key.user_id)
         .org(key.org_id)
@@ -303,7 +303,7 @@ pub fn extend(
     let expires_at = extended(config, now, expires_at, days).map_err(|invalid| Error::validation(vec![*invalid]))?;
     store::set_expiry(tx, id, expires_at)?;
     store::skip_reminders(tx, id, expires_at, &REMINDER_DAYS)?;
-    let entry = entry_about(caller, "api_key.extended", &key);
+    let entry = entry_about(caller, Action::ApiKeyExtended, &key);
     audit::record(tx, entry.detail("days", days))?;
     find(tx, caller.user_id, id)
 }
@@ -331,7 +331,7 @@ pub fn rotate(
     store::end_secrets(tx, id, (grace > TimeDelta::zero()).then_some(ends_at))?;
     store::insert_secret(tx, id, &secret.hash())?;
     store::set_hint(tx, id, &format::hint(&config.key_prefix, &secret))?;
-    let entry = entry_about(caller, "api_key.rotated", &key);
+    let entry = entry_about(caller, Action::ApiKeyRotated, &key);
     audit::record(tx, entry.detail("grace_seconds", grace.num_seconds()))?;
     Ok(Issued {
         record: find(tx, caller.user_id, id)?,
@@ -346,7 +346,7 @@ pub fn rotate(
 pub fn delete<P>(tx: &mut Tx<'_>, caller: &Caller<P>, ids: &[ApiKeyId]) -> Result<Vec<ApiKeyId>, Error> {
     let deleted = store::delete(tx, Tenant::Owner(caller.user_id), ids)?;
     for key in &deleted {
-        audit::record(tx, entry_about(caller, "api_key.deleted", key))?;
+        audit::record(tx, entry_about(caller, Action::ApiKeyDeleted, key))?;
     }
     Ok(deleted.into_iter().map(|key| key.id).collect())
 }
@@ -357,7 +357,7 @@ pub fn delete<P>(tx: &mut Tx<'_>, caller: &Caller<P>, ids: &[ApiKeyId]) -> Resul
 /// `not_found`.
 pub fn revoke<P>(tx: &mut Tx<'_>, caller: &Caller<P>, tenant: Tenant, id: ApiKeyId) -> Result<(), Error> {
     let key = store::delete(tx, tenant, &[id])?.pop().ok_or_else(Error::not_found)?;
-    audit::record(tx, entry_about(caller, "api_key.revoked", &key))?;
+    audit::record(tx, entry_about(caller, Action::ApiKeyRevoked, &key))?;
     let org_name = match key.org_id {
         Some(org_id) => membership::find(tx, org_id, caller.user_id)?.map(|stay| stay.org_name),
         None => None,

@@ -3,11 +3,13 @@
 //! Records are never changed, and outlive what they speak of; they hold no secret. A person sees those about their own
 //! account, an organisation's owners and admins those of the organisation, platform administrators all.
 
+mod action;
 mod model;
 mod operations;
 mod routes;
 mod store;
 
+pub use action::Action;
 pub use model::{AuditFilterQuery, AuditRecordResponse, Log};
 pub use operations::list;
 pub use routes::router;
@@ -28,7 +30,7 @@ use crate::values::ids::{OrgId, UserId};
 #[derive(Clone, Debug)]
 pub struct Entry {
     at: DateTime<Utc>,
-    action: &'static str,
+    action: Action,
     actor: (&'static str, Option<Uuid>, Option<String>),
     object: Option<(&'static str, Option<Uuid>, Option<String>)>,
     user_id: Option<UserId>,
@@ -40,7 +42,7 @@ pub struct Entry {
 }
 
 impl Entry {
-    fn new(at: DateTime<Utc>, action: &'static str, actor: (&'static str, Option<Uuid>, Option<String>)) -> Self {
+    fn new(at: DateTime<Utc>, action: Action, actor: (&'static str, Option<Uuid>, Option<String>)) -> Self {
         Self {
             at,
             action,
@@ -62,7 +64,7 @@ impl Entry {
     }
 
     /// An act of somebody who is authenticated, on their own account unless [`Entry::user`] says otherwise.
-    pub fn by<P>(caller: &Caller<P>, action: &'static str) -> Self {
+    pub fn by<P>(caller: &Caller<P>, action: Action) -> Self {
         let actor = match &caller.credential {
             Credential::Session { .. } => ("user", Some(caller.user_id.uuid()), Some(caller.name.clone())),
             Credential::ApiKey { id, name, .. } => ("api_key", Some(id.uuid()), Some(name.clone())),
@@ -73,18 +75,18 @@ impl Entry {
     }
 
     /// An act of a person who proved who they are by a password or a mailed link, on their own account.
-    pub fn by_user(client: &Client, user_id: UserId, name: &str, action: &'static str) -> Self {
+    pub fn by_user(client: &Client, user_id: UserId, name: &str, action: Action) -> Self {
         let actor = ("user", Some(user_id.uuid()), Some(name.to_owned()));
         Self::new(client.now, action, actor).of_client(client).user(user_id)
     }
 
     /// An act of somebody unknown.
-    pub fn by_anybody(client: &Client, action: &'static str) -> Self {
+    pub fn by_anybody(client: &Client, action: Action) -> Self {
         Self::new(client.now, action, ("anonymous", None, None)).of_client(client)
     }
 
     /// An act of the service itself, or of an operator on its command line.
-    pub fn by_system(now: DateTime<Utc>, action: &'static str) -> Self {
+    pub fn by_system(now: DateTime<Utc>, action: Action) -> Self {
         Self::new(now, action, ("system", None, None))
     }
 

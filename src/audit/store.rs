@@ -22,7 +22,7 @@ pub fn insert(tx: &mut Tx<'_>, entry: Entry) -> Result<(), Error> {
             (
                 audit_log::id.eq(AuditId::new(entry.at)),
                 audit_log::at.eq(entry.at),
-                audit_log::action.eq(entry.action),
+                audit_log::action.eq(entry.action.as_str()),
             ),
             (
                 audit_log::actor_type.eq(actor_type),

@@ -3,7 +3,7 @@
 use crate::db::Tx;
 use chrono::{DateTime, Utc};
 
-use crate::audit::{self, Entry};
+use crate::audit::{self, Action, Entry};
 use crate::auth::PlatformRole;
 use crate::error::{Code, Error};
 use crate::notifications::email::{Message, outbox};
@@ -11,7 +11,7 @@ use crate::notifications::{self, Notice};
 use crate::sessions::{self, EndReason};
 use crate::users::{self, User};
 
-fn entry(now: DateTime<Utc>, action: &'static str, user: &User) -> Entry {
+fn entry(now: DateTime<Utc>, action: Action, user: &User) -> Entry {
     Entry::by_system(now, action)
         .object("user", user.id.uuid(), user.name().to_owned())
         .user(user.id)
@@ -42,7 +42,7 @@ pub fn set_role(tx: &mut Tx<'_>, user: User, role: PlatformRole) -> Result<(), E
     users::set_role(tx, user.id, role)?;
     audit::record(
         tx,
-        entry(tx.now, "user.role_changed", &user).detail("role", role.as_str()),
+        entry(tx.now, Action::UserRoleChanged, &user).detail("role", role.as_str()),
     )
 }
 
@@ -57,7 +57,15 @@ pub fn set_disabled(tx: &mut Tx<'_>, user: User, disabled: bool) -> Result<(), E
     }
     audit::record(
         tx,
-        entry(tx.now, if disabled { "user.disabled" } else { "user.enabled" }, &user),
+        entry(
+            tx.now,
+            if disabled {
+                Action::UserDisabled
+            } else {
+                Action::UserEnabled
+            },
+            &user,
+        ),
     )
 }
 
@@ -73,5 +81,5 @@ pub fn set_password(tx: &mut Tx<'_>, user: User, hash: &str) -> Result<(), Error
     sessions::end_all(tx, user.id, EndReason::PasswordChanged)?;
     notifications::notify(tx, user.id, &Notice::PasswordChanged {}, None)?;
     outbox::enqueue(tx, &user.email, user.locale(), &Message::PasswordReset { at: tx.now })?;
-    audit::record(tx, entry(tx.now, "password.set_by_operator", &user))
+    audit::record(tx, entry(tx.now, Action::PasswordSetByOperator, &user))
 }

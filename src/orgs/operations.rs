@@ -5,7 +5,7 @@ use crate::db::Tx;
 use super::model::{Description, JoinPolicy, Org, OrgName, Slug};
 use super::permissions::{OrgCaller, OrgPermission};
 use super::store::{self, Joined, NewOrg, OrgChange};
-use crate::audit::{self, Entry};
+use crate::audit::{self, Action, Entry};
 use crate::auth::{Caller, OrgRole};
 use crate::db::violated_constraint;
 use crate::error::{Code, Error};
@@ -68,7 +68,7 @@ pub fn create<P>(tx: &mut Tx<'_>, caller: &Caller<P>, draft: &OrgDraft) -> Resul
         None => insert_under_own_name(tx, &draft.name, &new)?,
     };
     membership::begin(tx, org.id, caller.user_id, OrgRole::Owner)?;
-    audit::record(tx, about(caller, "org.created", &org))?;
+    audit::record(tx, about(caller, Action::OrgCreated, &org))?;
     Ok(OrgView {
         org,
         role: OrgRole::Owner,
@@ -76,7 +76,7 @@ pub fn create<P>(tx: &mut Tx<'_>, caller: &Caller<P>, draft: &OrgDraft) -> Resul
     })
 }
 
-fn about<P>(caller: &Caller<P>, action: &'static str, org: &Org) -> Entry {
+fn about<P>(caller: &Caller<P>, action: Action, org: &Org) -> Entry {
     Entry::by(caller, action)
         .org(org.id)
         .object("org", org.id.uuid(), org.name.clone())
@@ -196,7 +196,7 @@ pub fn update<P>(
         }
         error.into()
     })?;
-    audit::record(tx, about(caller, "org.changed", &org).detail("changed", changed))?;
+    audit::record(tx, about(caller, Action::OrgChanged, &org).detail("changed", changed))?;
     view(tx, &member, org)
 }
 
@@ -220,7 +220,7 @@ pub fn delete<P>(tx: &mut Tx<'_>, caller: &Caller<P>, id: OrgId, precondition: &
     let others = store::others(tx, id, caller.user_id)?;
     audit::record(
         tx,
-        about(caller, "org.deleted", &org).detail("members", others.len() + 1),
+        about(caller, Action::OrgDeleted, &org).detail("members", others.len() + 1),
     )?;
     end(tx, id)?;
     for (user_id, email, locale) in others {
@@ -259,6 +259,6 @@ pub fn replace_logo<P>(
     if let Some(old) = org.logo_id {
         images::delete(tx, old)?;
     }
-    audit::record(tx, about(caller, "org.logo_changed", &org))?;
+    audit::record(tx, about(caller, Action::OrgLogoChanged, &org))?;
     Ok(logo)
 }

@@ -8,7 +8,7 @@ use chrono::TimeDelta;
 use super::model::{EndReason, Grant, RETRY_WINDOW, Session};
 use super::store::{self, NewSession, RefreshToken};
 use crate::account;
-use crate::audit::{self, Entry};
+use crate::audit::{self, Action, Entry};
 use crate::auth::{ActiveOrg, Caller, Claims, Credential, OrgRole, Password, PlatformRole, Principal, ThrottleKey};
 use crate::credential_cache::ResolvedSession;
 use crate::error::{Code, Error};
@@ -160,7 +160,7 @@ async fn refuse(
         }
         return Ok(Error::new(Code::EmailUnverified));
     }
-    let entry = Entry::by_anybody(&client, "session.login_failed").failed();
+    let entry = Entry::by_anybody(&client, Action::SessionLoginFailed).failed();
     state
         .db
         .transaction(client.now, move |tx| audit::record(tx, entry))
@@ -220,7 +220,7 @@ fn begin(
         };
         notifications::tell(tx, (&user).into(), (&notice, None), &message)?;
     }
-    let entry = Entry::by_user(client, user.id, user.name(), "session.created");
+    let entry = Entry::by_user(client, user.id, user.name(), Action::SessionCreated);
     audit::record(tx, entry.object("session", session.id.uuid(), None))?;
     Ok((grant(&session, &user, org, Some(refresh_token_id)), is_new_device))
 }
@@ -319,7 +319,7 @@ fn revoke_reused(tx: &mut Tx<'_>, client: &Client, session: &Session, user: &Use
     };
     let message = Message::RefreshTokenReused { at: now };
     notifications::tell(tx, user.into(), (&notice, None), &message)?;
-    let entry = Entry::by_anybody(client, "session.refresh_token_reused")
+    let entry = Entry::by_anybody(client, Action::SessionRefreshTokenReused)
         .failed()
         .user(user.id);
     audit::record(tx, entry.object("session", session.id.uuid(), None))
@@ -332,7 +332,7 @@ pub fn log_out_with(tx: &mut Tx<'_>, client: &Client, token: &Token) -> Result<(
     };
     if store::end(tx, session.user_id, session.id, EndReason::LoggedOut)? {
         let user = users::find(tx, session.user_id)?;
-        let entry = Entry::by_user(client, user.id, user.name(), "session.ended");
+        let entry = Entry::by_user(client, user.id, user.name(), Action::SessionEnded);
         audit::record(tx, entry.object("session", session.id.uuid(), None))?;
     }
     Ok(())
@@ -348,7 +348,7 @@ pub fn end<P>(tx: &mut Tx<'_>, caller: &Caller<P>, id: SessionId, reason: EndRea
     }
     audit::record(
         tx,
-        Entry::by(caller, "session.ended").object("session", id.uuid(), None),
+        Entry::by(caller, Action::SessionEnded).object("session", id.uuid(), None),
     )
 }
 
@@ -359,7 +359,7 @@ pub fn end<P>(tx: &mut Tx<'_>, caller: &Caller<P>, id: SessionId, reason: EndRea
 pub fn end_others<P>(tx: &mut Tx<'_>, caller: &Caller<P>, except: SessionId, reason: EndReason) -> Result<(), Error> {
     let ended = store::end_all(tx, caller.user_id, Some(except), reason)?;
     if ended > 0 {
-        audit::record(tx, Entry::by(caller, "session.others_ended").detail("count", ended))?;
+        audit::record(tx, Entry::by(caller, Action::SessionOthersEnded).detail("count", ended))?;
     }
     Ok(())
 }
@@ -400,7 +400,7 @@ pub fn reauthenticate<P>(tx: &mut Tx<'_>, caller: &Caller<P>, id: SessionId) -> 
     let org = summary(tx, caller.org.map(|acting| acting.org_id), caller.user_id)?;
     audit::record(
         tx,
-        Entry::by(caller, "session.reauthenticated").object("session", id.uuid(), None),
+        Entry::by(caller, Action::SessionReauthenticated).object("session", id.uuid(), None),
     )?;
     Ok(grant(&session, &user, org, None))
 }
@@ -421,7 +421,7 @@ pub fn switch_org<P>(
     let user = users::find(tx, caller.user_id)?;
     audit::record(
         tx,
-        Entry::by(caller, "session.org_switched")
+        Entry::by(caller, Action::SessionOrgSwitched)
             .org(org_id)
             .object("org", org_id.uuid(), org.name.clone()),
     )?;

@@ -1,6 +1,6 @@
 //! The password, checked again before something that needs it.
 
-use crate::audit::{self, Entry};
+use crate::audit::{self, Action, Entry};
 use crate::auth::{Caller, OfSession, Password, ThrottleKey};
 use crate::error::{Code, Error, FieldCode, Invalid};
 use crate::state::State;
@@ -33,7 +33,7 @@ pub async fn check_password<P>(
             .await?;
         return Ok(hash);
     }
-    let entry = Entry::by(caller, "password.check_failed").failed();
+    let entry = Entry::by(caller, Action::PasswordCheckFailed).failed();
     state.db.transaction(now, move |tx| audit::record(tx, entry)).await?;
     Err(Error::field(
         pointer,

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use diesel::RunQueryDsl as _;
-use keyward::audit::{Entry, record};
+use keyward::audit::{Action, Entry, record};
 use keyward::auth::OrgRole;
 use keyward::values::ids::{Id as _, OrgId, UserId};
 use serde_json::{Value, json};
@@ -19,8 +19,8 @@ fn actions(page: &Value) -> Vec<&str> {
 }
 
 /// Writes records of system acts, one a second.
-async fn seed(app: &TestApp, org_id: Option<OrgId>, user_id: Option<UserId>, actions: &[&'static str]) {
-    for action in actions {
+async fn seed(app: &TestApp, org_id: Option<OrgId>, user_id: Option<UserId>, actions: &[Action]) {
+    for action in actions.iter().copied() {
         app.advance(TimeDelta::seconds(1));
         let entry = Entry::by_system(app.state.clock.now(), action)
             .org(org_id)
@@ -76,7 +76,7 @@ async fn a_person_sees_what_concerns_their_own_account_and_not_from_where_others
         app.person("ada").await,
         app.person("bob").await,
     );
-    seed(&app, None, Some(bob.id), &["bob.only"]).await;
+    seed(&app, None, Some(bob.id), &[Action::PasswordChanged]).await;
     app.request("POST", &format!("/admin/users/{}/revoke-sessions", ada.id))
         .bearer(&grace.access_token)
         .await
@@ -87,7 +87,7 @@ async fn a_person_sees_what_concerns_their_own_account_and_not_from_where_others
         .bearer(tokens["access_token"].as_str().unwrap())
         .await
         .expect(200);
-    assert!(!actions(&page).contains(&"bob.only"));
+    assert!(!actions(&page).contains(&"password.changed"));
     let revoked = page["data"]
         .as_array()
         .unwrap()
@@ -104,14 +104,14 @@ async fn a_person_sees_what_concerns_their_own_account_and_not_from_where_others
 async fn records_are_listed_newest_first_page_by_page_while_others_are_written() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
-    seed(&app, None, Some(ada.id), &["t.one", "t.two", "t.three", "t.four"]).await;
+    seed(&app, None, Some(ada.id), &[Action::ApiKeyCreated, Action::ApiKeyExtended, Action::ApiKeyRotated, Action::ApiKeyUpdated]).await;
     let first = log(&app, &ada, "/me/activity?limit=2").await;
-    assert_eq!(actions(&first), ["t.four", "t.three"]);
-    seed(&app, None, Some(ada.id), &["t.five"]).await;
+    assert_eq!(actions(&first), ["api_key.updated", "api_key.rotated"]);
+    seed(&app, None, Some(ada.id), &[Action::ApiKeyDeleted]).await;
     let cursor = first["next_cursor"].as_str().unwrap();
     let second = log(&app, &ada, &format!("/me/activity?limit=2&cursor={cursor}")).await;
-    assert_eq!(actions(&second), ["t.two", "t.one"]);
-    app.get(&format!("/me/activity?action=t.one&cursor={cursor}"))
+    assert_eq!(actions(&second), ["api_key.extended", "api_key.created"]);
+    app.get(&format!("/me/activity?action=api_key.created&cursor={cursor}"))
         .bearer(&ada.access_token)
         .await
         .refused(400, "invalid_cursor");
@@ -126,18 +126,18 @@ async fn records_of_one_instant_are_neither_lost_nor_shown_twice() {
     let id = ada.id;
     app.transaction(move |tx| {
         for _ in 0..7 {
-            record(tx, Entry::by_system(now, "t.same").user(id))?;
+            record(tx, Entry::by_system(now, Action::ApiKeyUpdated).user(id))?;
         }
         Ok(())
     })
     .await;
     let mut seen = Vec::new();
-    let mut path = "/me/activity?action=t.same&limit=2".to_owned();
+    let mut path = "/me/activity?action=api_key.updated&limit=2".to_owned();
     loop {
         let page = log(&app, &ada, &path).await;
         seen.extend(page["data"].as_array().unwrap().iter().map(|one| one["id"].to_string()));
         match page["next_cursor"].as_str() {
-            Some(cursor) => path = format!("/me/activity?action=t.same&limit=2&cursor={cursor}"),
+            Some(cursor) => path = format!("/me/activity?action=api_key.updated&limit=2&cursor={cursor}"),
             None => break,
         }
     }
@@ -151,14 +151,14 @@ async fn records_of_one_instant_are_neither_lost_nor_shown_twice() {
 async fn records_are_filtered_by_actor_action_and_time() {
     let app = TestApp::start();
     let (grace, ada) = (app.admin("grace").await, app.person("ada").await);
-    seed(&app, None, None, &["t.one", "t.two", "t.three"]).await;
+    seed(&app, None, None, &[Action::ApiKeyCreated, Action::ApiKeyExtended, Action::ApiKeyRotated]).await;
     let at = |page: &Value, index: usize| page["data"][index]["at"].as_str().unwrap().to_owned();
     let all = log(&app, &grace, "/admin/audit-log").await;
-    assert_eq!(actions(&all)[..3], ["t.three", "t.two", "t.one"]);
+    assert_eq!(actions(&all)[..3], ["api_key.rotated", "api_key.extended", "api_key.created"]);
     let (two, three) = (at(&all, 1), at(&all, 0));
     // From that instant on, up to but not with the other.
     let between = log(&app, &grace, &format!("/admin/audit-log?from={two}&to={three}")).await;
-    assert_eq!(actions(&between), ["t.two"]);
+    assert_eq!(actions(&between), ["api_key.extended"]);
     let by_ada = log(&app, &grace, &format!("/admin/audit-log?actor_id={}", ada.id)).await;
     assert!(!actions(&by_ada).is_empty());
     let actor = json!(ada.id.to_string());
@@ -208,11 +208,11 @@ async fn an_organisation_shows_its_log_to_owners_and_admins_alone() {
     )
     .await;
     let other = seed_org(&app, &[(&eve, OrgRole::Owner)]).await;
-    seed(&app, Some(org), None, &["t.ours"]).await;
-    seed(&app, Some(other), None, &["t.theirs"]).await;
+    seed(&app, Some(org), None, &[Action::OrgChanged]).await;
+    seed(&app, Some(other), None, &[Action::OrgLogoChanged]).await;
     let path = format!("/orgs/{org}/audit-log");
     for person in [&ada, &bob] {
-        assert_eq!(actions(&log(&app, person, &path).await), ["t.ours", "org.created"]);
+        assert_eq!(actions(&log(&app, person, &path).await), ["org.changed", "org.created"]);
     }
     app.get(&format!("{path}?surprise=1"))
         .bearer(&carol.access_token)
@@ -227,7 +227,7 @@ async fn an_organisation_shows_its_log_to_owners_and_admins_alone() {
         .await;
     assert_eq!(foreign.without_request_id(), random.without_request_id());
     // A cursor of one organisation is of no use in another.
-    seed(&app, Some(org), None, &["t.ours"]).await;
+    seed(&app, Some(org), None, &[Action::OrgChanged]).await;
     let page = log(&app, &ada, &format!("{path}?limit=1")).await;
     let cursor = page["next_cursor"].as_str().unwrap();
     app.get(&format!("/orgs/{other}/audit-log?limit=1&cursor={cursor}"))

@@ -6,7 +6,7 @@ use super::model::{EmailChange, LIFETIME, REVERT_WINDOW};
 use super::store;
 use crate::account;
 use crate::api_keys;
-use crate::audit::{self, Entry};
+use crate::audit::{self, Action, Entry};
 use crate::auth::{Caller, Session};
 use crate::error::{Code, Error, FieldCode, Invalid};
 use crate::notifications::email::{MailLimit, Message, outbox};
@@ -63,7 +63,7 @@ pub fn request(
         expires_at: change.expires_at,
     };
     notifications::notify(tx, user.id, &notice, Some(Subject::EmailChange(change.id)))?;
-    let entry = Entry::by(caller, "email.change_requested").object("email_change", change.id.uuid(), None);
+    let entry = Entry::by(caller, Action::EmailChangeRequested).object("email_change", change.id.uuid(), None);
     audit::record(
         tx,
         entry
@@ -120,7 +120,7 @@ pub fn resend(
     mail_new_address(tx, (secret, limit), &user, &change)?;
     audit::record(
         tx,
-        Entry::by(caller, "email.change_resent").object("email_change", change.id.uuid(), None),
+        Entry::by(caller, Action::EmailChangeResent).object("email_change", change.id.uuid(), None),
     )?;
     Ok(Email {
         user,
@@ -141,7 +141,7 @@ pub fn cancel(tx: &mut Tx<'_>, caller: &Caller<Session>) -> Result<(), Error> {
         .ok_or_else(Error::not_found)?;
     audit::record(
         tx,
-        Entry::by(caller, "email.change_cancelled").object("email_change", change.id.uuid(), None),
+        Entry::by(caller, Action::EmailChangeCancelled).object("email_change", change.id.uuid(), None),
     )
 }
 
@@ -194,7 +194,7 @@ pub fn confirm(tx: &mut Tx<'_>, secret: &ServerSecret, client: &Client, token: &
     one_time_tokens::void(tx, Purpose::ResetPassword, Target::User(user.id))?;
     notifications::resolve(tx, Subject::EmailChange(change.id))?;
     tell_changed(tx, secret, &user, &change)?;
-    let entry = Entry::by_user(client, user.id, user.name(), "email.changed");
+    let entry = Entry::by_user(client, user.id, user.name(), Action::EmailChanged);
     let entry = entry
         .detail("old_email", change.old_email.as_str())
         .detail("new_email", change.new_email.as_str());
@@ -240,7 +240,7 @@ pub fn revert(tx: &mut Tx<'_>, client: &Client, token: &Token) -> Result<(), Err
         |action| Entry::by_user(client, user.id, user.name(), action).object("email_change", change.id.uuid(), None);
     if change.is_pending(now) {
         cancel_pending(tx, user.id)?;
-        return audit::record(tx, entry("email.change_stopped"));
+        return audit::record(tx, entry(Action::EmailChangeStopped));
     }
     if !change.can_be_reverted(now) {
         return Err(gone());
@@ -255,5 +255,8 @@ pub fn revert(tx: &mut Tx<'_>, client: &Client, token: &Token) -> Result<(), Err
     let (old_email, new_email) = (user.email.clone(), change.old_email.clone());
     notifications::notify(tx, user.id, &Notice::EmailChanged { old_email, new_email }, None)?;
     let disabled = api_keys::disable_made_since(tx, user.id, change.requested_at)?;
-    audit::record(tx, entry("email.change_reverted").detail("api_keys_disabled", disabled))
+    audit::record(
+        tx,
+        entry(Action::EmailChangeReverted).detail("api_keys_disabled", disabled),
+    )
 }

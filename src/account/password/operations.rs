@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 
 use crate::account;
 use crate::account::email;
-use crate::audit::{self, Entry};
+use crate::audit::{self, Action, Entry};
 use crate::auth::{Caller, Session, Throttle, ThrottleKey};
 use crate::error::{Code, Error, FieldCode, Invalid};
 use crate::notifications::email::{Link, MailLimit, Message, outbox};
@@ -49,7 +49,7 @@ pub fn change(
     }
     sessions::end_others(tx, caller, session_id, EndReason::PasswordChanged)?;
     settle(tx, &user, &Message::PasswordChanged { at: now })?;
-    audit::record(tx, Entry::by(caller, "password.changed"))
+    audit::record(tx, Entry::by(caller, Action::PasswordChanged))
 }
 
 /// Mails a link to set the password anew, if there is such an account; either way the request is on record.
@@ -68,7 +68,7 @@ pub fn forget(
         let token_id = one_time_tokens::issue(tx, secret, Purpose::ResetPassword, target, RESET_LIFETIME)?;
         outbox::enqueue(tx, &user.email, user.locale(), &Message::ResetPassword { token_id })?;
     }
-    let entry = Entry::by_anybody(client, "password.reset_requested").user(user_id);
+    let entry = Entry::by_anybody(client, Action::PasswordResetRequested).user(user_id);
     audit::record(tx, entry.object("email", None, address.to_string()))
 }
 
@@ -104,7 +104,7 @@ pub fn reset(
     sessions::end_all(tx, user.id, EndReason::PasswordChanged)?;
     throttle.forgive(tx, &ThrottleKey::of_user(secret, user.id))?;
     settle(tx, &user, &Message::PasswordReset { at: now })?;
-    audit::record(tx, Entry::by_user(client, user.id, user.name(), "password.reset"))
+    audit::record(tx, Entry::by_user(client, user.id, user.name(), Action::PasswordReset))
 }
 
 /// What is easily guessed of a person, for the policy.

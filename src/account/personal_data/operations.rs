@@ -4,7 +4,7 @@ use crate::db::Tx;
 use serde_json::Value;
 
 use super::store;
-use crate::audit::{self, Entry};
+use crate::audit::{self, Action, Entry};
 use crate::auth::{Caller, Session};
 use crate::error::{Code, Error};
 use crate::images;
@@ -29,7 +29,7 @@ pub fn delete_account(tx: &mut Tx<'_>, caller: &Caller<Session>) -> Result<(), E
             (true, false) => return Err(Error::new(Code::LastOwner)),
             (false, _) => {
                 orgs::end(tx, org_id)?;
-                let entry = Entry::by(caller, "org.deleted").org(org_id);
+                let entry = Entry::by(caller, Action::OrgDeleted).org(org_id);
                 audit::record(tx, entry.object("org", org_id.uuid(), None))?;
             }
             (true, true) => {}
@@ -45,6 +45,6 @@ pub fn delete_account(tx: &mut Tx<'_>, caller: &Caller<Session>) -> Result<(), E
     }
     audit::record(
         tx,
-        Entry::by(caller, "account.deleted").object("user", user.id.uuid(), user.name().to_owned()),
+        Entry::by(caller, Action::AccountDeleted).object("user", user.id.uuid(), user.name().to_owned()),
     )
 }

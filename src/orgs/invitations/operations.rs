@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::model::{Invitation, InvitationState};
 use super::store::{self, Decision, NewInvitation, Side};
-use crate::audit::{self, Entry};
+use crate::audit::{self, Action, Entry};
 use crate::auth::{Caller, OrgRole};
 use crate::error::{Code, Error};
 use crate::notifications::email::{Link, Message, outbox};
@@ -75,7 +75,7 @@ pub fn find<P>(
     Ok((acting, found))
 }
 
-fn about<P>(caller: &Caller<P>, action: &'static str, invitation: &Invitation) -> Entry {
+fn about<P>(caller: &Caller<P>, action: Action, invitation: &Invitation) -> Entry {
     Entry::by(caller, action)
         .org(invitation.org_id())
         .object("invitation", invitation.id.uuid(), invitation.email.clone())
@@ -119,7 +119,7 @@ pub fn create<P>(
         };
         notifications::notify(tx, account.id, &notice, Some(Subject::Invitation(id)))?;
     }
-    audit::record(tx, about(caller, "invitation.created", &invitation))?;
+    audit::record(tx, about(caller, Action::InvitationCreated, &invitation))?;
     Ok(invitation)
 }
 
@@ -200,7 +200,7 @@ pub fn resend<P>(
         return Err(no_longer_pending());
     }
     mail(tx, state, &invitation)?;
-    audit::record(tx, about(caller, "invitation.resent", &invitation))?;
+    audit::record(tx, about(caller, Action::InvitationResent, &invitation))?;
     store::find(tx, Side::Org(ids.0), ids.1)?.ok_or_else(Error::not_found)
 }
 
@@ -210,7 +210,7 @@ pub fn revoke<P>(tx: &mut Tx<'_>, caller: &Caller<P>, ids: (OrgId, InvitationId)
     if !settle(tx, invitation.id, Decision::Revoked, None)? {
         return Err(no_longer_pending());
     }
-    audit::record(tx, about(caller, "invitation.revoked", &invitation))
+    audit::record(tx, about(caller, Action::InvitationRevoked, &invitation))
 }
 
 /// The caller does not want to.
@@ -219,7 +219,7 @@ pub fn decline<P>(tx: &mut Tx<'_>, caller: &Caller<P>, id: InvitationId) -> Resu
     if !settle(tx, id, Decision::Declined, None)? {
         return Err(no_longer_pending());
     }
-    audit::record(tx, about(caller, "invitation.declined", &invitation))?;
+    audit::record(tx, about(caller, Action::InvitationDeclined, &invitation))?;
     store::find(tx, Side::Email(&user.email), id)?.ok_or_else(Error::not_found)
 }
 
@@ -259,6 +259,6 @@ fn come_in<P>(
         return Err(refusal());
     }
     admit(tx, org_id, &user, (invitation.role(), invitation.invited_by()))?;
-    audit::record(tx, about(caller, "invitation.accepted", invitation))?;
+    audit::record(tx, about(caller, Action::InvitationAccepted, invitation))?;
     store::find(tx, Side::Org(org_id), invitation.id)?.ok_or_else(Error::not_found)
 }

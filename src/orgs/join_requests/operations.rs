@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::model::{JoinRequest, JoinRequestState, RejectionReason, RequestMessage};
 use super::store::{self, Decision, Side};
-use crate::audit::{self, Entry};
+use crate::audit::{self, Action, Entry};
 use crate::auth::{Caller, OrgRole};
 use crate::error::{Code, Error};
 use crate::notifications::email::{Message, outbox};
@@ -96,11 +96,11 @@ pub fn create<P>(
             outbox::enqueue(tx, &email, locale, &mail)?;
         }
     }
-    audit::record(tx, about(caller, "join_request.created", &request, &caller.name))?;
+    audit::record(tx, about(caller, Action::JoinRequestCreated, &request, &caller.name))?;
     Ok(request)
 }
 
-fn about<P>(caller: &Caller<P>, action: &'static str, request: &JoinRequest, name: &str) -> Entry {
+fn about<P>(caller: &Caller<P>, action: Action, request: &JoinRequest, name: &str) -> Entry {
     Entry::by(caller, action)
         .org(request.org.0)
         .user(request.person.id)
@@ -156,7 +156,7 @@ fn decide<P>(tx: &mut Tx<'_>, _caller: &Caller<P>, id: JoinRequestId, decision: 
 pub fn withdraw<P>(tx: &mut Tx<'_>, caller: &Caller<P>, ids: (OrgId, JoinRequestId)) -> Result<(), Error> {
     let request = find_own(tx, caller, ids)?;
     decide(tx, caller, request.id, Decision::Withdrawn)?;
-    audit::record(tx, about(caller, "join_request.withdrawn", &request, &caller.name))
+    audit::record(tx, about(caller, Action::JoinRequestWithdrawn, &request, &caller.name))
 }
 
 /// Lets somebody in; a pending invitation of theirs is settled with it.
@@ -173,7 +173,7 @@ pub fn approve<P>(
     decide(tx, caller, request.id, Decision::ApprovedBy(caller.user_id))?;
     admit(tx, ids.0, &user, (role, Some(caller.user_id)))?;
     tell_decision(tx, caller, &user, &request, (true, None))?;
-    let entry = about(caller, "join_request.approved", &request, user.name());
+    let entry = about(caller, Action::JoinRequestApproved, &request, user.name());
     audit::record(tx, entry.detail("role", role.as_str()))?;
     store::find(tx, ids.0, ids.1)?.ok_or_else(Error::not_found)
 }
@@ -191,7 +191,7 @@ pub fn reject<P>(
     let user = users::lock(tx, request.person.id)?;
     decide(tx, caller, request.id, Decision::RejectedBy(caller.user_id, reason))?;
     tell_decision(tx, caller, &user, &request, (false, reason))?;
-    audit::record(tx, about(caller, "join_request.rejected", &request, user.name()))?;
+    audit::record(tx, about(caller, Action::JoinRequestRejected, &request, user.name()))?;
     store::find(tx, ids.0, ids.1)?.ok_or_else(Error::not_found)
 }
 

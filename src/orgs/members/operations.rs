@@ -6,7 +6,7 @@ use serde_json::json;
 use super::doors::void_promises;
 use super::model::{Member, ServiceName};
 use super::store::{self, Filter, MemberChange};
-use crate::audit::{self, Entry};
+use crate::audit::{self, Action, Entry};
 use crate::auth::{Caller, OrgRole, ScopeCatalog};
 use crate::error::{Code, Error, FieldCode, FieldError, Invalid};
 use crate::notifications::email::Message;
@@ -134,7 +134,7 @@ pub fn update<P>(
     if role.is_some() && member.role() == OrgRole::Owner {
         require_another_owner(tx, org_id)?;
     }
-    let mut entry = about(caller, "member.changed", org_id, &member);
+    let mut entry = about(caller, Action::MemberChanged, org_id, &member);
     if let Some(role) = role {
         entry = entry.detail("role", json!({"from": member.role(), "to": role}));
     }
@@ -156,7 +156,7 @@ pub fn update<P>(
     store::find(tx, org_id, user_id)?.ok_or_else(Error::not_found)
 }
 
-fn about<P>(caller: &Caller<P>, action: &'static str, org_id: OrgId, member: &Member) -> Entry {
+fn about<P>(caller: &Caller<P>, action: Action, org_id: OrgId, member: &Member) -> Entry {
     Entry::by(caller, action).org(org_id).user(member.person.id).object(
         "user",
         member.person.id.uuid(),
@@ -227,9 +227,9 @@ pub fn remove<P>(
     store::delete(tx, member.membership_id)?;
     let void = void_promises(tx, org_id, user_id, None)?;
     let action = if act == OrgPermission::Leave {
-        "member.left"
+        Action::MemberLeft
     } else {
-        "member.removed"
+        Action::MemberRemoved
     };
     let entry = about(caller, action, org_id, &member)
         .detail("role", member.role().as_str())
@@ -256,7 +256,7 @@ pub fn transfer<P>(tx: &mut Tx<'_>, caller: &Caller<P>, (org_id, user_id): (OrgI
         role: Some(role.as_str()),
         disabled_services: None,
     };
-    let mut entry = about(caller, "org.transferred", org_id, &heir);
+    let mut entry = about(caller, Action::OrgTransferred, org_id, &heir);
     if heir.role() != OrgRole::Owner {
         store::update(tx, heir.membership_id, to(OrgRole::Owner))?;
         entry = role_changed(tx, caller, &acting, &heir, OrgRole::Owner, entry)?;
