@@ -4,7 +4,6 @@
 //! connection at once. Waiting is bounded; what cannot be had in time is a 503.
 
 mod changes;
-pub mod embedded;
 pub mod listen;
 pub mod migrations;
 mod pool;
