@@ -20,7 +20,7 @@
 //!
 //! # Modules
 //!
-//! Each module uses only modules below it.
+//! Each module uses only modules in the rows below its own, or to its right. A test compares this table with the imports.
 //!
 //! | module | content |
 //! |---|---|
@@ -29,10 +29,10 @@
 //! | `cluster` | create the cluster, set its password |
 //! | `lock`, `pid_file`, `settings`, `programs`, `command` | one mechanism each |
 //! | `socket` | the socket and its directory |
-//! | `data_dir` | the paths in the data folder, the place of the cluster |
-//! | `server_user` | the operating system user of the server |
+//! | `data_dir` | the paths in the data folder and the location of the cluster |
+//! | `server_user` | the operating system user that runs the server |
 //! | `server_log`, `password`, `version`, `url` | one file or format each |
-//! | [`Options`], `random`, `files`, [`Error`] | the foundation |
+//! | `options`, `random`, `files`, `error` | [`Options`], [`Error`], helpers |
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 

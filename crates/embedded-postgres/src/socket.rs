@@ -34,7 +34,7 @@ pub(crate) fn create_dir(data_dir: &DataDir, name: &str) -> Result<PathBuf, Erro
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => return Err(Error::io("create", &dir)(error)),
         _ => {}
     }
-    // All users can write to /tmp, so the directory may be a trap that another user prepared.
+    // All users can write to /tmp, so another user may have created the directory, or a link in its place.
     let found = fs::symlink_metadata(&dir).map_err(Error::io("inspect", &dir))?;
     if !found.is_dir() || found.mode() & 0o077 != 0 || !data_dir.is_trusted(found.uid()) {
         return Err(Error::UnsafeSocketDir(dir));

@@ -1,4 +1,4 @@
-//! Each test has its own data folder and its own server.
+//! Each test of the server has its own data folder and its own server.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -8,6 +8,7 @@
 
 mod cluster;
 mod lifecycle;
+mod modules;
 mod privacy;
 mod recovery;
 mod root;
