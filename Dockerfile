@@ -13,21 +13,22 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 
-# The dependencies have a layer of their own: it is rebuilt only when the manifest or the lock file changes. Targets that
+# The dependencies have a layer of their own: it is rebuilt only when a manifest or the lock file changes. Targets that
 # the manifest names by hand are left out, because cargo insists that their files exist.
 COPY .cargo .cargo
 COPY Cargo.toml Cargo.lock ./
+COPY crates/embedded-postgres/Cargo.toml crates/embedded-postgres/
 RUN cp Cargo.toml Cargo.toml.full \
     && awk '/^\[/ { skip = ($0 ~ /^\[\[(test|bench|example)\]\]/) } !skip' Cargo.toml.full > Cargo.toml \
-    && mkdir src \
+    && mkdir src crates/embedded-postgres/src \
     && echo 'fn main() {}' > src/main.rs \
-    && touch src/lib.rs \
+    && touch src/lib.rs crates/embedded-postgres/src/lib.rs \
     && cargo build --release --locked --bin keyward \
-    && rm -rf src Cargo.toml.full
+    && rm -rf src crates Cargo.toml.full
 
 COPY . .
 # Copied files may be older than what was built from the placeholders; touch makes cargo look at the real ones.
-RUN touch src/main.rs src/lib.rs \
+RUN touch src/main.rs src/lib.rs crates/embedded-postgres/src/lib.rs \
     && cargo build --release --locked --bin keyward \
     && strip target/release/keyward
 

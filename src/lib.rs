@@ -21,7 +21,7 @@
 //! | [`state`] | what every handler may use |
 //! | [`auth`], [`mail`], [`picture`] | identities, permissions, passwords, access tokens; messages, outbox, transports; scaling |
 //! | [`http`] | problem+json, extractors, paging, idempotency |
-//! | [`db`] | pool, transactions, migrations, the private PostgreSQL |
+//! | [`db`] | pool, transactions, migrations |
 //! | [`crew`], [`log`], [`telemetry`] | threads for work that blocks; log lines; metrics |
 //! | [`error`], [`ids`], [`locale`], [`clock`], [`secret`], [`config`] | the foundations |
 //!

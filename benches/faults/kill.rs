@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Text};
-use keyward::db::embedded::{EmbeddedPostgres, Options};
+use embedded_postgres::{EmbeddedPostgres, Options};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
@@ -103,12 +103,8 @@ struct Made {
 
 /// Compares what was acknowledged with what is there.
 fn judge(data_dir: &Path, acknowledged: &[(String, String)]) -> bool {
-    let postgres = EmbeddedPostgres::start(&Options {
-        data_dir,
-        search_path: std::env::var_os("PATH"),
-        settings: &[],
-    })
-    .unwrap();
+    // The name that `keyward` gave the role and the database.
+    let postgres = EmbeddedPostgres::start(&Options::new(data_dir).name("keyward")).unwrap();
     let mut connection = PgConnection::establish(postgres.database_url().expose_secret()).unwrap();
     let made: Vec<Made> = diesel::sql_query(
         "SELECT name, id::text, \

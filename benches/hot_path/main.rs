@@ -25,6 +25,7 @@ use diesel::connection::SimpleConnection as _;
 use diesel::pg::PgConnection;
 use diesel::prelude::*;
 use diesel::r2d2::ConnectionManager;
+use embedded_postgres::{EmbeddedPostgres, Options};
 use keyward::account::{NewUser, create_user};
 use keyward::api_keys::generate;
 use keyward::app::{self, Keystore};
@@ -32,7 +33,6 @@ use keyward::auth::{Password, PlatformRole};
 use keyward::clock::Clock;
 use keyward::config;
 use keyward::db::Tx;
-use keyward::db::embedded::{EmbeddedPostgres, Options};
 use keyward::db::migrations;
 use keyward::secret::TokenHash;
 use keyward::state::State;
@@ -52,12 +52,7 @@ fn main() {
     let seconds = option("--seconds").map_or(2.0, |seconds| seconds.parse().unwrap());
     let only = option("--only").unwrap_or_default();
     let folder = tempfile::Builder::new().prefix("keyward-bench-").tempdir().unwrap();
-    let postgres = EmbeddedPostgres::start(&Options {
-        data_dir: folder.path(),
-        search_path: std::env::var_os("PATH"),
-        settings: &[],
-    })
-    .unwrap();
+    let postgres = EmbeddedPostgres::start(&Options::new(folder.path())).unwrap();
     let url = postgres.database_url().clone();
     migrations::migrate(&url).unwrap();
     let settings = [("KEYWARD_RATE_LIMITS", "off"), ("KEYWARD_PUBLIC_URL", "http://bench")];

@@ -32,13 +32,14 @@ have_libpq() {
 # libpq built from source still needs the headers of OpenSSL.
 have_openssl_headers() { pkg-config --exists openssl 2>/dev/null; }
 
-# The same places in which the embedded PostgreSQL is looked for.
+# The same places in which crates/embedded-postgres/src/programs.rs looks.
 have_postgres_server() {
     local folder
     for folder in \
         "$(dirname "$(command -v postgres 2>/dev/null || echo /nowhere/x)")" \
         "$(pg_config --bindir 2>/dev/null || echo /nowhere)" \
         /usr/lib/postgresql/*/bin \
+        /usr/pgsql-*/bin \
         /opt/homebrew/opt/postgresql*/bin \
         /usr/local/opt/postgresql*/bin; do
         if [[ -x $folder/postgres && -x $folder/initdb ]]; then return 0; fi

@@ -3,18 +3,18 @@
 //! Whatever stops a command is said in one line on standard error.
 
 mod operator;
+mod private_postgres;
 mod serve;
 mod user;
 
 use std::net::TcpListener;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use crate::app::{self, Keystore};
 use crate::auth::generate_signing_key;
 use crate::clock::Clock;
 use crate::config::{self, Command, CommandLine, Config, ConfigError, KeysCommand};
-use crate::db::embedded::{EmbeddedPostgres, Options};
 use crate::db::migrations;
 use crate::observability::log;
 use crate::state::State;
@@ -29,7 +29,7 @@ pub fn main() -> ExitCode {
         .and_then(|environment| Ok((config::parse(environment.clone(), std::env::args())?, environment)))
         .map(|(line, environment)| {
             let data_dir = config::default_data_dir(&environment);
-            run(line, data_dir, environment.get("PATH").cloned())
+            run(line, data_dir)
         });
     match outcome {
         Ok(Ok(())) => ExitCode::SUCCESS,
@@ -44,7 +44,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(line: CommandLine, default_data_dir: PathBuf, search_path: Option<String>) -> Result<(), Failure> {
+fn run(line: CommandLine, default_data_dir: PathBuf) -> Result<(), Failure> {
     let config = line.config;
     match line.command.unwrap_or(Command::Serve) {
         Command::Openapi => {
@@ -59,17 +59,15 @@ fn run(line: CommandLine, default_data_dir: PathBuf, search_path: Option<String>
             log::start(&config)?;
             // Before the database: a port that is taken should not cost the start of a PostgreSQL.
             let listeners = serve::listen(&config)?;
-            with_database(config, default_data_dir, search_path, |place| {
-                serve::run(place, listeners)
-            })
+            with_database(config, default_data_dir, |place| serve::run(place, listeners))
         }
         Command::Migrate => {
             quietly(&config)?;
-            with_database(config, default_data_dir, search_path, Place::migrate)
+            with_database(config, default_data_dir, Place::migrate)
         }
         Command::User(command) => {
             quietly(&config)?;
-            with_database(config, default_data_dir, search_path, |place| user::run(place, command))
+            with_database(config, default_data_dir, |place| user::run(place, command))
         }
     }
 }
@@ -107,7 +105,6 @@ impl Place {
 fn with_database(
     config: Config,
     default_data_dir: PathBuf,
-    search_path: Option<String>,
     command: impl FnOnce(&Place) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let data_dir = config.data_dir.clone().unwrap_or(default_data_dir);
@@ -118,24 +115,15 @@ fn with_database(
             database_url,
         });
     }
-    let embedded = embed(&data_dir, search_path)?;
-    let database_url = embedded.database_url().clone();
+    let postgres = private_postgres::start(&data_dir)?;
+    let database_url = postgres.database_url().clone();
     let outcome = command(&Place {
         config,
         data_dir,
         database_url,
     });
-    embedded.stop().map_err(one_line)?;
+    postgres.stop().map_err(one_line)?;
     outcome
-}
-
-fn embed(data_dir: &Path, search_path: Option<String>) -> Result<EmbeddedPostgres, Failure> {
-    let options = Options {
-        data_dir,
-        search_path: search_path.map(Into::into),
-        settings: &[],
-    };
-    EmbeddedPostgres::start(&options).map_err(one_line)
 }
 
 fn bind(setting: &str, address: std::net::SocketAddr) -> Result<TcpListener, Failure> {

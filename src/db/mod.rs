@@ -3,7 +3,6 @@
 //! As many threads as there are connections take the work in the order it comes, so that whoever has a turn finds a
 //! connection at once. Waiting is bounded; what cannot be had in time is a 503.
 
-pub mod embedded;
 mod invalidation_log;
 pub mod listener;
 pub mod migrations;

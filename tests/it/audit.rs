@@ -104,7 +104,18 @@ async fn a_person_sees_what_concerns_their_own_account_and_not_from_where_others
 async fn records_are_listed_newest_first_page_by_page_while_others_are_written() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
-    seed(&app, None, Some(ada.id), &[Action::ApiKeyCreated, Action::ApiKeyExtended, Action::ApiKeyRotated, Action::ApiKeyUpdated]).await;
+    seed(
+        &app,
+        None,
+        Some(ada.id),
+        &[
+            Action::ApiKeyCreated,
+            Action::ApiKeyExtended,
+            Action::ApiKeyRotated,
+            Action::ApiKeyUpdated,
+        ],
+    )
+    .await;
     let first = log(&app, &ada, "/me/activity?limit=2").await;
     assert_eq!(actions(&first), ["api_key.updated", "api_key.rotated"]);
     seed(&app, None, Some(ada.id), &[Action::ApiKeyDeleted]).await;
@@ -151,10 +162,19 @@ async fn records_of_one_instant_are_neither_lost_nor_shown_twice() {
 async fn records_are_filtered_by_actor_action_and_time() {
     let app = TestApp::start();
     let (grace, ada) = (app.admin("grace").await, app.person("ada").await);
-    seed(&app, None, None, &[Action::ApiKeyCreated, Action::ApiKeyExtended, Action::ApiKeyRotated]).await;
+    seed(
+        &app,
+        None,
+        None,
+        &[Action::ApiKeyCreated, Action::ApiKeyExtended, Action::ApiKeyRotated],
+    )
+    .await;
     let at = |page: &Value, index: usize| page["data"][index]["at"].as_str().unwrap().to_owned();
     let all = log(&app, &grace, "/admin/audit-log").await;
-    assert_eq!(actions(&all)[..3], ["api_key.rotated", "api_key.extended", "api_key.created"]);
+    assert_eq!(
+        actions(&all)[..3],
+        ["api_key.rotated", "api_key.extended", "api_key.created"]
+    );
     let (two, three) = (at(&all, 1), at(&all, 0));
     // From that instant on, up to but not with the other.
     let between = log(&app, &grace, &format!("/admin/audit-log?from={two}&to={three}")).await;

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use diesel::connection::SimpleConnection as _;
 use diesel::pg::PgConnection;
 use diesel::{Connection as _, QueryableByName, RunQueryDsl as _};
-use keyward::db::embedded::{EmbeddedPostgres, Options};
+use embedded_postgres::{EmbeddedPostgres, Options};
 use keyward::db::migrations;
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -174,13 +174,7 @@ fn start_private() -> EmbeddedPostgres {
         ("max_connections", "300"),
         ("autovacuum", "off"),
     ];
-    let search_path = std::env::var_os("PATH");
-    let embedded = EmbeddedPostgres::start(&Options {
-        data_dir: &folder,
-        search_path,
-        settings: &settings,
-    })
-    .unwrap();
+    let embedded = EmbeddedPostgres::start(&Options::new(&folder).settings(settings)).unwrap();
     let pid = std::fs::read_to_string(embedded.cluster_dir().join("postmaster.pid")).unwrap();
     let pid = pid.lines().next().unwrap().to_owned();
     // The watcher reads until this program is gone, by whatever road, for then the pipe closes.
