@@ -73,7 +73,7 @@ impl Throttle {
         }
         diesel::select(pg_advisory_xact_lock(account.lock())).execute(connection)?;
         let ip = IpNet::from(ip);
-        let of_account = password_attempts::table.filter(password_attempts::account.eq(account.0.as_slice()));
+        let of_account = password_attempts::table.filter(password_attempts::throttle_key.eq(account.0.as_slice()));
         for ((limit, window), from_here) in [(PER_ADDRESS, true), (PER_ACCOUNT, false)] {
             let mut recent = of_account
                 .filter(password_attempts::attempted_at.gt(now - window))
@@ -93,7 +93,7 @@ impl Throttle {
         }
         diesel::insert_into(password_attempts::table)
             .values((
-                password_attempts::account.eq(account.0.as_slice()),
+                password_attempts::throttle_key.eq(account.0.as_slice()),
                 password_attempts::ip.eq(ip),
                 password_attempts::attempted_at.eq(now),
             ))
@@ -110,7 +110,7 @@ impl Throttle {
             return Ok(());
         }
         let attempts = password_attempts::table
-            .filter(password_attempts::account.eq(account.0.as_slice()))
+            .filter(password_attempts::throttle_key.eq(account.0.as_slice()))
             .filter(password_attempts::ip.eq(IpNet::from(ip)));
         diesel::delete(attempts).execute(connection)?;
         Ok(())
@@ -123,7 +123,7 @@ impl Throttle {
     /// # Errors
     /// When the database fails.
     pub fn forgive(&self, connection: &mut PgConnection, account: &Account) -> Result<(), Error> {
-        let attempts = password_attempts::table.filter(password_attempts::account.eq(account.0.as_slice()));
+        let attempts = password_attempts::table.filter(password_attempts::throttle_key.eq(account.0.as_slice()));
         diesel::delete(attempts).execute(connection)?;
         Ok(())
     }

@@ -71,7 +71,7 @@ pub fn find_live(
         .filter(table::token_hash.eq(hash.as_bytes().as_slice()))
         .filter(table::purpose.eq(purpose.as_str()))
         .filter(table::used_at.is_null())
-        .filter(table::voided_at.is_null())
+        .filter(table::invalidated_at.is_null())
         .filter(table::expires_at.gt(now))
         .select((
             table::registration_id,
@@ -94,7 +94,7 @@ pub fn consume(
         .filter(table::token_hash.eq(hash.as_bytes().as_slice()))
         .filter(table::purpose.eq(purpose.as_str()))
         .filter(table::used_at.is_null())
-        .filter(table::voided_at.is_null())
+        .filter(table::invalidated_at.is_null())
         .filter(table::expires_at.gt(now));
     let columns: Option<Columns> = diesel::update(live)
         .set(table::used_at.eq(now))
@@ -113,21 +113,24 @@ pub fn void(connection: &mut PgConnection, now: DateTime<Utc>, purpose: Purpose,
     let open = diesel::update(table::table)
         .filter(table::purpose.eq(purpose.as_str()))
         .filter(table::used_at.is_null())
-        .filter(table::voided_at.is_null());
-    let voided = table::voided_at.eq(now);
+        .filter(table::invalidated_at.is_null());
+    let invalidated = table::invalidated_at.eq(now);
     match target {
         Target::Registration(id) => open
             .filter(table::registration_id.eq(id))
-            .set(voided)
+            .set(invalidated)
             .execute(connection)?,
-        Target::User(id) => open.filter(table::user_id.eq(id)).set(voided).execute(connection)?,
+        Target::User(id) => open
+            .filter(table::user_id.eq(id))
+            .set(invalidated)
+            .execute(connection)?,
         Target::EmailChange(id) => open
             .filter(table::email_change_id.eq(id))
-            .set(voided)
+            .set(invalidated)
             .execute(connection)?,
         Target::Invitation(id) => open
             .filter(table::invitation_id.eq(id))
-            .set(voided)
+            .set(invalidated)
             .execute(connection)?,
     };
     Ok(())

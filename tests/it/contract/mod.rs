@@ -5,3 +5,4 @@ mod house;
 mod idempotency;
 mod link_pages;
 mod protocol;
+mod schema;
