@@ -9,6 +9,8 @@
 --   * An enumeration is text with a CHECK, because a value cannot be removed from an enum type. Where nothing depends
 --     on the set (notification types, audit actions, reasons), there is no CHECK, so that a new value needs no
 --     migration.
+--   * Each foreign key has an index on its referencing column, because PostgreSQL makes none and would scan the whole
+--     table at each deletion of a referenced row.
 --
 -- This migration has the functions that several areas use.
 

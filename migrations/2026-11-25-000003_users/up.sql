@@ -46,6 +46,7 @@ COMMENT ON COLUMN users.disabled_at IS
     'When an administrator or an operator disabled the account. Null: enabled. While it is disabled, its sessions and '
     'API keys are refused.';
 CREATE INDEX users_created ON users (created_at DESC, id DESC);
+CREATE INDEX users_avatar ON users (avatar_id) WHERE avatar_id IS NOT NULL;
 -- For the status filter of GET /admin/users.
 CREATE INDEX users_unverified ON users (created_at DESC, id DESC)
     WHERE email_verified_at IS NULL AND disabled_at IS NULL;
@@ -61,6 +62,7 @@ COMMENT ON TABLE released_usernames IS
     'impersonate its previous owner right away.';
 COMMENT ON COLUMN released_usernames.user_id IS
     'The account that gave the name up and may take it back during the 30 days. Null: that account was deleted.';
+CREATE INDEX released_usernames_user ON released_usernames (user_id) WHERE user_id IS NOT NULL;
 
 CREATE TABLE registrations (
     id            uuid        PRIMARY KEY,

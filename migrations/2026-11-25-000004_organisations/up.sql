@@ -16,6 +16,7 @@ COMMENT ON COLUMN orgs.join_policy IS
     'How users become members. invite_only: by invitation. request: by invitation, or by a join request that an '
     'administrator of the organisation approves.';
 COMMENT ON COLUMN orgs.version IS 'ETag of the organisation. Each change of its settings or logo increments it.';
+CREATE INDEX orgs_logo ON orgs (logo_id) WHERE logo_id IS NOT NULL;
 
 ALTER TABLE users ADD FOREIGN KEY (last_org_id) REFERENCES orgs ON DELETE SET NULL;
 CREATE INDEX users_last_org ON users (last_org_id) WHERE last_org_id IS NOT NULL;

@@ -49,3 +49,4 @@ COMMENT ON COLUMN refresh_tokens.successor_id IS
     'The token for which this one was exchanged; inserted after this row is updated, in the same transaction. Null: '
     'the current token.';
 CREATE UNIQUE INDEX refresh_tokens_current ON refresh_tokens (session_id) WHERE used_at IS NULL;
+CREATE INDEX refresh_tokens_session ON refresh_tokens (session_id);

@@ -31,5 +31,6 @@ COMMENT ON COLUMN email_changes.revert_expires_at IS
     'confirmed.';
 CREATE UNIQUE INDEX email_changes_pending ON email_changes (user_id)
     WHERE confirmed_at IS NULL AND cancelled_at IS NULL;
+CREATE INDEX email_changes_user ON email_changes (user_id);
 CREATE INDEX email_changes_revertible ON email_changes (old_email)
     WHERE confirmed_at IS NOT NULL AND reverted_at IS NULL;

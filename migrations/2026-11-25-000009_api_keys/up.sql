@@ -61,6 +61,8 @@ COMMENT ON COLUMN api_key_secrets.ends_at IS
     'secret.';
 CREATE UNIQUE INDEX api_key_secrets_current ON api_key_secrets (api_key_id) WHERE ends_at IS NULL;
 CREATE UNIQUE INDEX api_key_secrets_previous ON api_key_secrets (api_key_id) WHERE ends_at IS NOT NULL;
+-- The foreign key cannot use the two above: its query has no condition on ends_at.
+CREATE INDEX api_key_secrets_api_key ON api_key_secrets (api_key_id);
 
 CREATE TABLE api_key_usage (
     api_key_id uuid   NOT NULL REFERENCES api_keys ON DELETE CASCADE,

@@ -87,6 +87,23 @@ async fn schema_rs_has_the_tables_and_column_types_of_the_database() {
 }
 
 #[actix_web::test]
+async fn every_foreign_key_has_an_index_on_its_referencing_column() {
+    let app = TestApp::start();
+    // A partial index serves if its only condition is that the column is not null: the lookups of a foreign key imply that.
+    let missing = lines(
+        &mut app.connect(),
+        "SELECT conrelid::regclass || ' ' || pg_get_constraintdef(pg_constraint.oid) AS line
+         FROM pg_constraint JOIN pg_attribute ON attrelid = conrelid AND attnum = conkey[1]
+         WHERE contype = 'f' AND NOT EXISTS (
+             SELECT FROM pg_index
+             WHERE indrelid = conrelid AND indisvalid
+               AND (indkey::int2[])[0:cardinality(conkey) - 1] @> conkey
+               AND (indpred IS NULL OR pg_get_expr(indpred, indrelid) = format('(%I IS NOT NULL)', attname)))",
+    );
+    assert_eq!(missing, BTreeSet::new());
+}
+
+#[actix_web::test]
 async fn every_table_function_and_trigger_has_a_comment() {
     let app = TestApp::start();
     let missing = lines(
