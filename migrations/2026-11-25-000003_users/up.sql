@@ -15,7 +15,9 @@ CREATE TABLE users (
     created_at          timestamptz NOT NULL,
     updated_at          timestamptz NOT NULL,
     last_login_at       timestamptz,
-    disabled_at         timestamptz
+    disabled_at         timestamptz,
+    -- Any caller can register any address. Only a verified mailbox may give its account a password.
+    CONSTRAINT users_password_needs_verified_email CHECK (password_hash IS NULL OR email_verified_at IS NOT NULL)
 );
 COMMENT ON TABLE users IS
     'Accounts. The row is created by the first registration of an address, or by an operator, and can log in once its '

@@ -3,9 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use diesel::pg::PgConnection;
-use diesel::sql_types::{Bool, Text};
+use diesel::sql_types::{Array, Bool, Text};
 use diesel::{QueryableByName, RunQueryDsl as _};
 use diesel_migrations::{FileBasedMigrations, MigrationHarness as _};
+use keyward::auth::{OrgRole, PlatformRole};
+use keyward::mail::Link;
+use keyward::orgs::JoinPolicy;
 
 use crate::support::TestApp;
 
@@ -118,6 +121,108 @@ async fn every_table_function_and_trigger_has_a_comment() {
          WHERE NOT EXISTS (SELECT FROM pg_description WHERE classoid = class AND objoid = id AND objsubid = 0)",
     );
     assert_eq!(missing, BTreeSet::new());
+}
+
+#[derive(QueryableByName)]
+struct Check {
+    #[diesel(sql_type = Text)]
+    name: String,
+    #[diesel(sql_type = Text)]
+    condition: String,
+    #[diesel(sql_type = Array<Text>)]
+    columns: Vec<String>,
+    #[diesel(sql_type = Array<Text>)]
+    types: Vec<String>,
+    #[diesel(sql_type = Array<Bool>)]
+    nullable: Vec<bool>,
+}
+
+fn checks(connection: &mut PgConnection) -> Vec<Check> {
+    let checks = diesel::sql_query(
+        "SELECT conrelid::regclass || '.' || conname AS name, pg_get_expr(conbin, conrelid) AS condition,
+                array_agg(attname::text) AS columns, array_agg(format_type(atttypid, atttypmod)) AS types,
+                array_agg(NOT attnotnull) AS nullable
+         FROM pg_constraint JOIN pg_attribute ON attrelid = conrelid AND attnum = ANY (conkey)
+         WHERE contype = 'c' AND connamespace = 'public'::regnamespace
+         GROUP BY pg_constraint.oid, conrelid, conname, conbin",
+    );
+    checks.load(connection).unwrap()
+}
+
+impl Check {
+    /// A query that is true if some values of the columns violate the CHECK.
+    fn can_fail(&self) -> String {
+        let columns = self.columns.iter().zip(&self.types).zip(&self.nullable);
+        let values = columns.map(|((column, kind), nullable)| {
+            let value = match kind.as_str() {
+                "text" => "'', 'A', repeat('x', 1000)",
+                "uuid" => "gen_random_uuid()",
+                "timestamp with time zone" => "now()",
+                "bytea" => "'\\x00'",
+                "bigint" => "-1",
+                other => panic!("{}: give an example of {other}", self.name),
+            };
+            let null = if *nullable { ", NULL" } else { "" };
+            format!("unnest(ARRAY[{value}{null}]::{kind}[]) AS of_{column} ({column})")
+        });
+        let values: Vec<String> = values.collect();
+        let condition = &self.condition;
+        format!("SELECT FROM {} WHERE ({condition}) IS FALSE", values.join(", "))
+    }
+}
+
+#[actix_web::test]
+async fn every_check_constraint_can_fail() {
+    let app = TestApp::start();
+    let mut connection = app.connect();
+    let checks = checks(&mut connection);
+    assert!(checks.len() > 20);
+    for check in checks {
+        let failing = format!("SELECT 'found' AS line WHERE EXISTS ({})", check.can_fail());
+        assert_eq!(lines(&mut connection, &failing).len(), 1, "{} cannot fail", check.name);
+    }
+}
+
+/// The audit log has no enum yet: `audit::Entry` and `audit::store` write string literals.
+const WITHOUT_ENUM: [&str; 2] = [
+    "audit_log.audit_log_actor_type_check",
+    "audit_log.audit_log_result_check",
+];
+
+#[actix_web::test]
+async fn check_constraints_list_the_values_of_the_enums_that_are_stored() {
+    let app = TestApp::start();
+    let org_roles: Vec<&str> = OrgRole::ALL.iter().map(|role| role.as_str()).collect();
+    let stored = [
+        (
+            "users.users_role_check",
+            PlatformRole::ALL.iter().map(|role| role.as_str()).collect(),
+        ),
+        ("memberships.memberships_role_check", org_roles.clone()),
+        ("invitations.invitations_role_check", org_roles),
+        (
+            "orgs.orgs_join_policy_check",
+            JoinPolicy::ALL.iter().map(|policy| policy.as_str()).collect(),
+        ),
+        (
+            "one_time_tokens.one_time_tokens_check",
+            Link::ALL.iter().map(|link| link.purpose().as_str()).collect(),
+        ),
+    ];
+    let code: BTreeMap<String, BTreeSet<String>> = stored
+        .into_iter()
+        .map(|(check, values): (_, Vec<&str>)| (check.to_owned(), values.into_iter().map(str::to_owned).collect()))
+        .collect();
+    let mut database: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for check in checks(&mut app.connect()) {
+        let is_list = check.condition.contains("= ANY (ARRAY[") || check.condition.contains("CASE ");
+        if is_list && !WITHOUT_ENUM.contains(&check.name.as_str()) {
+            // In `'a'::text, 'b'::text` the quoted values are every second piece.
+            let values = check.condition.split('\'').skip(1).step_by(2).map(str::to_owned);
+            database.insert(check.name, values.collect());
+        }
+    }
+    assert_eq!(code, database);
 }
 
 /// A line for each thing in the schema `public`, with its definition and its comment.
