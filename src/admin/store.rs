@@ -14,8 +14,8 @@ use crate::values::ids::{OrgId, UserId};
 
 #[diesel::declare_sql_function]
 extern "SQL" {
-    fn keyward_user_text(email: Text, username: Nullable<Text>, nickname: Nullable<Text>) -> Text;
-    fn keyward_grams(word: Text) -> Array<Text>;
+    fn keyward_user_search_text(email: Text, username: Nullable<Text>, nickname: Nullable<Text>) -> Text;
+    fn keyward_trigrams(content: Text) -> Array<Text>;
     fn lower(text: Text) -> Text;
     fn strpos(text: Text, part: Text) -> Integer;
 }
@@ -41,10 +41,10 @@ pub fn list(
         .select(UserRow::as_select())
         .into_boxed();
     if let Some(q) = &filter.q {
-        let text = keyward_user_text(users::email, users::username, users::nickname);
+        let text = keyward_user_search_text(users::email, users::username, users::nickname);
         // The pieces find candidates by an index; whether the whole is in one of them is then looked at.
         query = query
-            .filter(keyward_grams(text).contains(keyward_grams(lower(q.clone()))))
+            .filter(keyward_trigrams(text).contains(keyward_trigrams(lower(q.clone()))))
             .filter(strpos(text, lower(q.clone())).gt(0));
     }
     query = match filter.status {

@@ -1,10 +1,10 @@
-// The tables as diesel sees them; follows migrations/. A test compares the two.
+// @generated automatically by Diesel CLI.
 
 diesel::table! {
     api_key_reminders (api_key_id, expires_at, days_before) {
         api_key_id -> Uuid,
         expires_at -> Timestamptz,
-        days_before -> Integer,
+        days_before -> Int4,
         sent_at -> Timestamptz,
     }
 }
@@ -22,8 +22,8 @@ diesel::table! {
     api_key_usage (api_key_id, date) {
         api_key_id -> Uuid,
         date -> Date,
-        requests -> BigInt,
-        denied -> BigInt,
+        requests -> Int8,
+        denied -> Int8,
     }
 }
 
@@ -42,7 +42,7 @@ diesel::table! {
         disabled_at -> Nullable<Timestamptz>,
         last_used_at -> Nullable<Timestamptz>,
         last_used_ip -> Nullable<Inet>,
-        version -> BigInt,
+        version -> Int8,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
     }
@@ -88,11 +88,11 @@ diesel::table! {
         user_id -> Uuid,
         key -> Text,
         request_mac -> Bytea,
-        status -> SmallInt,
+        status -> Int2,
         headers -> Json,
         body -> Nullable<Json>,
         created_at -> Timestamptz,
-        mismatches -> SmallInt,
+        mismatches -> Int2,
     }
 }
 
@@ -152,7 +152,7 @@ diesel::table! {
         message -> Jsonb,
         created_at -> Timestamptz,
         next_attempt_at -> Timestamptz,
-        attempts -> Integer,
+        attempts -> Int4,
         last_error -> Nullable<Text>,
         sent_at -> Nullable<Timestamptz>,
         failed_at -> Nullable<Timestamptz>,
@@ -166,7 +166,7 @@ diesel::table! {
         user_id -> Uuid,
         role -> Text,
         disabled_services -> Array<Text>,
-        version -> BigInt,
+        version -> Int8,
         joined_at -> Timestamptz,
     }
 }
@@ -199,7 +199,7 @@ diesel::table! {
         created_at -> Timestamptz,
         expires_at -> Timestamptz,
         used_at -> Nullable<Timestamptz>,
-        voided_at -> Nullable<Timestamptz>,
+        invalidated_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -211,7 +211,7 @@ diesel::table! {
         description -> Nullable<Text>,
         logo_id -> Nullable<Uuid>,
         join_policy -> Text,
-        version -> BigInt,
+        version -> Int8,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
     }
@@ -219,8 +219,8 @@ diesel::table! {
 
 diesel::table! {
     password_attempts (id) {
-        id -> BigInt,
-        account -> Bytea,
+        id -> Int8,
+        throttle_key -> Bytea,
         ip -> Inet,
         attempted_at -> Timestamptz,
     }
@@ -287,7 +287,7 @@ diesel::table! {
         time_zone -> Text,
         avatar_id -> Nullable<Uuid>,
         last_org_id -> Nullable<Uuid>,
-        version -> BigInt,
+        version -> Int8,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
         last_login_at -> Nullable<Timestamptz>,
@@ -295,34 +295,34 @@ diesel::table! {
     }
 }
 
-diesel::joinable!(users -> images (avatar_id));
-diesel::joinable!(users -> orgs (last_org_id));
-diesel::joinable!(released_usernames -> users (user_id));
-diesel::joinable!(orgs -> images (logo_id));
-diesel::joinable!(memberships -> users (user_id));
-diesel::joinable!(memberships -> orgs (org_id));
-diesel::joinable!(invitations -> orgs (org_id));
-diesel::joinable!(join_requests -> orgs (org_id));
-diesel::joinable!(sessions -> users (user_id));
-diesel::joinable!(sessions -> orgs (org_id));
-diesel::joinable!(refresh_tokens -> sessions (session_id));
-diesel::joinable!(email_changes -> users (user_id));
-diesel::joinable!(one_time_tokens -> users (user_id));
-diesel::joinable!(one_time_tokens -> registrations (registration_id));
-diesel::joinable!(one_time_tokens -> invitations (invitation_id));
-diesel::joinable!(one_time_tokens -> email_changes (email_change_id));
-diesel::joinable!(api_keys -> users (user_id));
-diesel::joinable!(api_keys -> orgs (org_id));
-diesel::joinable!(api_keys -> memberships (membership_id));
+diesel::joinable!(api_key_reminders -> api_keys (api_key_id));
 diesel::joinable!(api_key_secrets -> api_keys (api_key_id));
 diesel::joinable!(api_key_usage -> api_keys (api_key_id));
-diesel::joinable!(api_key_reminders -> api_keys (api_key_id));
-diesel::joinable!(notifications -> users (user_id));
+diesel::joinable!(api_keys -> memberships (membership_id));
+diesel::joinable!(api_keys -> orgs (org_id));
+diesel::joinable!(api_keys -> users (user_id));
+diesel::joinable!(email_changes -> users (user_id));
+diesel::joinable!(idempotency_keys -> users (user_id));
+diesel::joinable!(invitations -> orgs (org_id));
+diesel::joinable!(join_requests -> orgs (org_id));
+diesel::joinable!(mail_opt_outs -> users (user_id));
+diesel::joinable!(memberships -> orgs (org_id));
+diesel::joinable!(memberships -> users (user_id));
+diesel::joinable!(notifications -> email_changes (email_change_id));
 diesel::joinable!(notifications -> invitations (invitation_id));
 diesel::joinable!(notifications -> join_requests (join_request_id));
-diesel::joinable!(notifications -> email_changes (email_change_id));
-diesel::joinable!(mail_opt_outs -> users (user_id));
-diesel::joinable!(idempotency_keys -> users (user_id));
+diesel::joinable!(notifications -> users (user_id));
+diesel::joinable!(one_time_tokens -> email_changes (email_change_id));
+diesel::joinable!(one_time_tokens -> invitations (invitation_id));
+diesel::joinable!(one_time_tokens -> registrations (registration_id));
+diesel::joinable!(one_time_tokens -> users (user_id));
+diesel::joinable!(orgs -> images (logo_id));
+diesel::joinable!(refresh_tokens -> sessions (session_id));
+diesel::joinable!(released_usernames -> users (user_id));
+diesel::joinable!(sessions -> orgs (org_id));
+diesel::joinable!(sessions -> users (user_id));
+diesel::joinable!(users -> images (avatar_id));
+diesel::joinable!(users -> orgs (last_org_id));
 
 diesel::allow_tables_to_appear_in_same_query!(
     api_key_reminders,

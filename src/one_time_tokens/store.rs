@@ -65,7 +65,7 @@ pub fn find_live(tx: &mut Tx<'_>, purpose: Purpose, hash: &TokenHash) -> Result<
         .filter(table::token_hash.eq(hash.as_bytes().as_slice()))
         .filter(table::purpose.eq(purpose.as_str()))
         .filter(table::used_at.is_null())
-        .filter(table::voided_at.is_null())
+        .filter(table::invalidated_at.is_null())
         .filter(table::expires_at.gt(tx.now))
         .select((
             table::registration_id,
@@ -83,7 +83,7 @@ pub fn consume(tx: &mut Tx<'_>, purpose: Purpose, hash: &TokenHash) -> Result<Op
         .filter(table::token_hash.eq(hash.as_bytes().as_slice()))
         .filter(table::purpose.eq(purpose.as_str()))
         .filter(table::used_at.is_null())
-        .filter(table::voided_at.is_null())
+        .filter(table::invalidated_at.is_null())
         .filter(table::expires_at.gt(tx.now));
     let columns: Option<Columns> = diesel::update(live)
         .set(table::used_at.eq(tx.now))
@@ -102,19 +102,22 @@ pub fn void(tx: &mut Tx<'_>, purpose: Purpose, target: Target) -> Result<(), Err
     let open = diesel::update(table::table)
         .filter(table::purpose.eq(purpose.as_str()))
         .filter(table::used_at.is_null())
-        .filter(table::voided_at.is_null());
-    let voided = table::voided_at.eq(tx.now);
+        .filter(table::invalidated_at.is_null());
+    let invalidated = table::invalidated_at.eq(tx.now);
     match target {
         Target::Registration(id) => open
             .filter(table::registration_id.eq(id))
-            .set(voided)
+            .set(invalidated)
             .execute(tx.conn)?,
-        Target::User(id) => open.filter(table::user_id.eq(id)).set(voided).execute(tx.conn)?,
+        Target::User(id) => open.filter(table::user_id.eq(id)).set(invalidated).execute(tx.conn)?,
         Target::EmailChange(id) => open
             .filter(table::email_change_id.eq(id))
-            .set(voided)
+            .set(invalidated)
             .execute(tx.conn)?,
-        Target::Invitation(id) => open.filter(table::invitation_id.eq(id)).set(voided).execute(tx.conn)?,
+        Target::Invitation(id) => open
+            .filter(table::invitation_id.eq(id))
+            .set(invalidated)
+            .execute(tx.conn)?,
     };
     Ok(())
 }

@@ -67,7 +67,7 @@ impl Throttle {
         }
         diesel::select(pg_advisory_xact_lock(account.lock())).execute(tx.conn)?;
         let ip = IpNet::from(ip);
-        let of_account = password_attempts::table.filter(password_attempts::account.eq(account.0.as_slice()));
+        let of_account = password_attempts::table.filter(password_attempts::throttle_key.eq(account.0.as_slice()));
         for ((limit, window), from_here) in [(PER_ADDRESS, true), (PER_ACCOUNT, false)] {
             let mut recent = of_account
                 .filter(password_attempts::attempted_at.gt(tx.now - window))
@@ -87,7 +87,7 @@ impl Throttle {
         }
         diesel::insert_into(password_attempts::table)
             .values((
-                password_attempts::account.eq(account.0.as_slice()),
+                password_attempts::throttle_key.eq(account.0.as_slice()),
                 password_attempts::ip.eq(ip),
                 password_attempts::attempted_at.eq(tx.now),
             ))
@@ -104,7 +104,7 @@ impl Throttle {
             return Ok(());
         }
         let attempts = password_attempts::table
-            .filter(password_attempts::account.eq(account.0.as_slice()))
+            .filter(password_attempts::throttle_key.eq(account.0.as_slice()))
             .filter(password_attempts::ip.eq(IpNet::from(ip)));
         diesel::delete(attempts).execute(tx.conn)?;
         Ok(())
@@ -117,7 +117,7 @@ impl Throttle {
     /// # Errors
     /// When the database fails.
     pub fn forgive(&self, tx: &mut Tx<'_>, account: &ThrottleKey) -> Result<(), Error> {
-        let attempts = password_attempts::table.filter(password_attempts::account.eq(account.0.as_slice()));
+        let attempts = password_attempts::table.filter(password_attempts::throttle_key.eq(account.0.as_slice()));
         diesel::delete(attempts).execute(tx.conn)?;
         Ok(())
     }

@@ -1,11 +1,6 @@
-//! The order of the house: who may use whom, and that the schema in the code is the database's.
+//! The order of the house: who may use whom.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-
-use diesel::{QueryableByName, RunQueryDsl as _};
-
-use crate::support::TestApp;
 
 /// The modules from the street to the cellar; each may use those in the lines below its own, and those of its own line only
 /// where they stand further right.
@@ -112,49 +107,4 @@ fn diesel_stays_in_stores() {
             assert!(!text.contains("actix_web::"), "{} knows actix", file.display());
         }
     }
-}
-
-#[derive(QueryableByName)]
-struct Column {
-    #[diesel(sql_type = diesel::sql_types::Text)]
-    table_name: String,
-    #[diesel(sql_type = diesel::sql_types::Text)]
-    column_name: String,
-    #[diesel(sql_type = diesel::sql_types::Bool)]
-    nullable: bool,
-}
-
-#[actix_web::test]
-async fn the_schema_in_the_code_is_that_of_the_database() {
-    let app = TestApp::start();
-    let columns: Vec<Column> = diesel::sql_query(
-        "SELECT table_name::text, column_name::text, is_nullable = 'YES' AS nullable FROM information_schema.columns \
-         WHERE table_schema = 'public' AND table_name NOT LIKE '\\_\\_%'",
-    )
-    .load(&mut app.connect())
-    .unwrap();
-    let mut database: BTreeMap<String, Vec<(String, bool)>> = BTreeMap::new();
-    for column in columns {
-        database
-            .entry(column.table_name)
-            .or_default()
-            .push((column.column_name, column.nullable));
-    }
-    let text = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/db/schema.rs"));
-    let mut code: BTreeMap<String, Vec<(String, bool)>> = BTreeMap::new();
-    for table in text.split("diesel::table! {").skip(1) {
-        let table = table.split("\n}").next().unwrap();
-        let name = table.trim().split(' ').next().unwrap();
-        for line in table.lines().filter(|line| line.contains("->")) {
-            let (column, kind) = line.trim().trim_end_matches(',').split_once(" -> ").unwrap();
-            let column = column.trim_end_matches('_').to_owned();
-            code.entry(name.to_owned())
-                .or_default()
-                .push((column, kind.starts_with("Nullable")));
-        }
-    }
-    for columns in database.values_mut().chain(code.values_mut()) {
-        columns.sort();
-    }
-    assert_eq!(code, database);
 }

@@ -5,3 +5,4 @@ mod house;
 mod idempotency;
 mod pages;
 mod protocol;
+mod schema;

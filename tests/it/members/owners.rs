@@ -234,7 +234,7 @@ fn assert_owned(app: &TestApp) {
         "join_requests r JOIN memberships m USING (org_id, user_id) WHERE num_nonnulls(approved_at, rejected_at, withdrawn_at) = 0",
         "invitations i JOIN users u USING (email) JOIN memberships m ON m.org_id = i.org_id AND m.user_id = u.id \
          WHERE num_nonnulls(accepted_at, declined_at, revoked_at) = 0",
-        "one_time_tokens t JOIN invitations i ON i.id = t.invitation_id WHERE num_nonnulls(t.used_at, t.voided_at) = 0 \
+        "one_time_tokens t JOIN invitations i ON i.id = t.invitation_id WHERE num_nonnulls(t.used_at, t.invalidated_at) = 0 \
          AND num_nonnulls(accepted_at, declined_at, revoked_at) = 1",
         "notifications n JOIN invitations i ON i.id = n.invitation_id WHERE n.resolved_at IS NULL \
          AND num_nonnulls(accepted_at, declined_at, revoked_at) = 1",

@@ -1,1 +1,0 @@
-DROP FUNCTION keyward_tell_change CASCADE;

@@ -1,0 +1,1 @@
+DROP FUNCTION keyward_rfc3339, keyward_uuid_v7;

@@ -1,0 +1,2 @@
+DROP TABLE registrations, released_usernames, users;
+DROP FUNCTION keyward_trigrams, keyward_user_search_text;

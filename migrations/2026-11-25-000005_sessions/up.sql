@@ -1,0 +1,52 @@
+CREATE TABLE sessions (
+    id                uuid        PRIMARY KEY,
+    user_id           uuid        NOT NULL REFERENCES users ON DELETE CASCADE,
+    org_id            uuid        REFERENCES orgs ON DELETE SET NULL,
+    user_agent        text,
+    ip                inet        NOT NULL,
+    created_at        timestamptz NOT NULL,
+    authenticated_at  timestamptz NOT NULL,
+    last_used_at      timestamptz NOT NULL,
+    expires_at        timestamptz NOT NULL,
+    ended_at          timestamptz,
+    end_reason        text,
+    CHECK ((ended_at IS NULL) = (end_reason IS NULL))
+);
+COMMENT ON TABLE sessions IS
+    'Logins. A session is valid while ended_at is null, expires_at is in the future and last_used_at is less than 30 '
+    'days ago.';
+COMMENT ON COLUMN sessions.org_id IS
+    'The organisation for which the next refresh issues an access token. Access tokens that were issued before keep '
+    'theirs. Null: no organisation.';
+COMMENT ON COLUMN sessions.user_agent IS 'The User-Agent header of the login. Null: none was sent.';
+COMMENT ON COLUMN sessions.ip IS 'The client address of the login.';
+COMMENT ON COLUMN sessions.authenticated_at IS
+    'When the user last authenticated with the password in this session. It is the auth_time of access tokens; '
+    'operations that need a recent authentication compare it with the clock.';
+COMMENT ON COLUMN sessions.last_used_at IS 'When the session was created or last refreshed.';
+COMMENT ON COLUMN sessions.expires_at IS '90 days after the login; a refresh does not move it.';
+COMMENT ON COLUMN sessions.ended_at IS 'When the session was revoked. A session that expires keeps null.';
+COMMENT ON COLUMN sessions.end_reason IS
+    'Why the session was revoked; only shown in the data export. Null while ended_at is null.';
+CREATE INDEX sessions_user ON sessions (user_id, created_at DESC);
+CREATE INDEX sessions_org ON sessions (org_id) WHERE org_id IS NOT NULL;
+
+CREATE TABLE refresh_tokens (
+    id           uuid        PRIMARY KEY,
+    session_id   uuid        NOT NULL REFERENCES sessions ON DELETE CASCADE,
+    token_hash   bytea       NOT NULL UNIQUE CHECK (length(token_hash) = 32),
+    created_at   timestamptz NOT NULL,
+    used_at      timestamptz,
+    successor_id uuid        UNIQUE REFERENCES refresh_tokens DEFERRABLE INITIALLY DEFERRED,
+    CHECK ((used_at IS NULL) = (successor_id IS NULL))
+);
+COMMENT ON TABLE refresh_tokens IS
+    'The refresh tokens of a session, each the successor of the one before. A token is derived from the id of its row '
+    'under the key in KEYWARD_SECRET_FILE, so a client that repeats a refresh can get the same successor again.';
+COMMENT ON COLUMN refresh_tokens.token_hash IS 'SHA-256 of the token.';
+COMMENT ON COLUMN refresh_tokens.used_at IS 'When the token was exchanged for its successor. Null: the current token.';
+COMMENT ON COLUMN refresh_tokens.successor_id IS
+    'The token for which this one was exchanged; inserted after this row is updated, in the same transaction. Null: '
+    'the current token.';
+CREATE UNIQUE INDEX refresh_tokens_current ON refresh_tokens (session_id) WHERE used_at IS NULL;
+CREATE INDEX refresh_tokens_session ON refresh_tokens (session_id);

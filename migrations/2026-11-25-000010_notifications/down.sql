@@ -1,0 +1,2 @@
+DROP TABLE mail_opt_outs, notifications;
+DROP FUNCTION keyward_notify_new_notifications;
