@@ -15,7 +15,8 @@ use actix_web::{FromRequest, HttpMessage as _, HttpRequest, HttpResponse, web};
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use futures_util::FutureExt as _;
-use futures_util::future::{Either, LocalBoxFuture};
+use futures_util::future::{Either, LocalBoxFuture, Shared};
+use tokio::sync::oneshot;
 
 use super::ApiResponse;
 use super::request_input::{MAX_BODY_BYTES, ReadBody, read};
@@ -213,10 +214,39 @@ impl FromRequest for Idempotent {
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         let owner = request.extensions().get::<Owner>().copied();
-        match owner {
-            Some(owner) => Either::Right(begin(request.clone(), payload.take(), owner).boxed_local()),
-            None => Either::Left(ready(Ok(Self(None)))),
-        }
+        let Some(owner) = owner else {
+            return Either::Left(ready(Ok(Self(None))));
+        };
+        let (found_none, look_up) = oneshot::channel();
+        request.extensions_mut().insert(ReplayLookUp(look_up.shared()));
+        let begin = begin(request.clone(), payload.take(), owner);
+        let look_up = async move {
+            let idempotent = begin.await?;
+            // Fails only where no extractor waits.
+            let _ = found_none.send(());
+            Ok(idempotent)
+        };
+        Either::Right(look_up.boxed_local())
+    }
+}
+
+/// The look-up of a stored response that the handler's [`Idempotent`] has begun.
+struct ReplayLookUp(Shared<oneshot::Receiver<()>>);
+
+/// Waits until it is known that no stored response will be replayed; at once in a handler without [`Idempotent`].
+///
+/// actix polls the extractors of a handler concurrently, and the first to fail decides the response. A replay comes before
+/// the look-up of anything that may have changed since the first request, so an extractor that queries the database waits
+/// here first. It may stand before or after [`Idempotent`] among the arguments: actix creates the futures of all
+/// extractors before it polls one, and drops them all at the replay.
+pub async fn no_replay(request: &HttpRequest) {
+    let look_up = request
+        .extensions()
+        .get::<ReplayLookUp>()
+        .map(|ReplayLookUp(look_up)| look_up.clone());
+    if let Some(look_up) = look_up {
+        // An error means that the look-up failed; then its error is the response, and this future is dropped.
+        let _ = look_up.await;
     }
 }
 

@@ -17,9 +17,9 @@ mod request_input;
 mod response;
 
 pub use etag::cacheable;
-pub use idempotency::{Idempotent, Owner, has_idempotency_key, sweep as sweep_idempotency_keys};
+pub use idempotency::{Idempotent, Owner, has_idempotency_key, no_replay, sweep as sweep_idempotency_keys};
 pub use middleware::{Edge, RouteTable, edge, fallback};
-pub use path::{Path, wrong_method};
+pub use path::{FromPath, Path, wrong_method};
 pub use problem::{Challenge, MAX_AUTH_AGE_SECONDS, PROTECTED_RESOURCE, ProblemResponse, router};
 pub use rate_limit::RateLimit;
 pub use request_input::{MAX_BODY_BYTES, RequestInput};
