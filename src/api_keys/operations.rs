@@ -63,7 +63,7 @@ pub fn holder_of<'a, P>(caller: &Caller<P>, stay: Option<&'a Membership>) -> Hol
     super::model::holder(
         caller.role,
         false,
-        stay.map(|stay| (stay.role(), stay.disabled_services.as_slice())),
+        stay.map(|stay| (stay.role, stay.disabled_services.as_slice())),
     )
 }
 

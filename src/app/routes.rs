@@ -5,7 +5,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use super::{capabilities, docs, health, pages};
 use crate::account::{self, email, password, personal_data};
 use crate::config::{Config, Feature};
-use crate::orgs::{self, invitations, join_requests, members};
+use crate::orgs::{self, admission, invitations, join_requests, members};
 use crate::{admin, api_keys, audit, gateway, http, images, notifications, sessions};
 
 /// Whether a path is one of those that stay at the root, whatever the base path. They are open to everybody.
@@ -41,6 +41,7 @@ pub fn api(routes: &mut ServiceConfig, config: &Config) {
         // Before what takes any word for an id.
         join_requests::router(routes);
         invitations::router(routes);
+        admission::router(routes);
         members::router(routes);
         orgs::router(routes);
     }

@@ -1,32 +1,32 @@
-//! `/orgs/{org_id}/audit-log`.
+//! `GET /orgs/{org_id}/audit-log`.
 
 use actix_web::{get, web};
 
-use super::{OrgCaller, OrgPermission};
+use super::org_member::OrgMember;
+use super::permissions::can;
 use crate::audit::{self, AuditFilterQuery, AuditRecordResponse, Log};
 use crate::auth::{Caller, Session};
 use crate::error::Error;
-use crate::http::{ApiResponse, Path, RequestInput};
+use crate::http::{ApiResponse, RequestInput};
 use crate::state::State;
 use crate::values::ids::OrgId;
 use crate::values::{Page, PageQuery};
 
-/// List what happened in an organisation
+/// List the audit log of an organisation
 ///
-/// For its owners and admins; the newest first.
+/// Returns what was done in the organisation, newest first. Needs the role `admin` or `owner`.
 #[utoipa::path(
     operation_id = "listOrgAuditLog", tag = "Organisations", security(("session" = [])),
-    params(("org_id" = OrgId, Path, description = "The organisation"), AuditFilterQuery, PageQuery),
-    responses((status = 200, description = "A page", body = Page<AuditRecordResponse>)),
+    params(("org_id" = OrgId, Path, description = "Id of the organisation"), AuditFilterQuery, PageQuery),
+    responses((status = 200, description = "A page of audit records", body = Page<AuditRecordResponse>)),
 )]
 #[get("/orgs/{org_id}/audit-log")]
 pub async fn list_org_audit_log(
-    caller: Caller<Session>,
-    Path(org_id): Path<OrgId>,
+    _caller: Caller<Session>,
+    membership: OrgMember<can::ReadAuditLog>,
     input: RequestInput,
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
-    OrgCaller::check(&state, &caller, org_id, OrgPermission::ReadAuditLog).await?;
     let query: AuditFilterQuery = input.query()?;
-    ApiResponse::ok(&audit::list(&state, Log::Org(org_id), &query).await?)
+    ApiResponse::ok(&audit::list(&state, Log::Org(membership.org_id), &query).await?)
 }

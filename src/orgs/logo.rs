@@ -5,77 +5,77 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::operations;
-use super::permissions::{OrgCaller, OrgPermission};
+use super::org_member::OrgMember;
+use super::permissions::can;
 use crate::auth::{Caller, Session};
 use crate::error::Error;
-use crate::http::{ApiResponse, Path, RequestInput};
+use crate::http::{ApiResponse, RequestInput};
 use crate::images;
 use crate::images::resize;
 use crate::state::State;
 use crate::values::ids::OrgId;
 
-/// Where a logo is to be had.
+/// The URL of a logo.
 #[derive(Serialize, ToSchema)]
 pub struct LogoResponse {
-    /// Its URL; it may be cached for ever.
+    /// URL of the logo; its content never changes, so it can be cached without limit.
     pub logo_url: String,
 }
 
-/// Set an organisation's logo
+/// Set the logo of an organisation
 ///
-/// For owners and admins. Its centre square is scaled to 256 pixels; metadata is dropped.
+/// Crops the image to its centre square, scales it to 256 pixels, removes its metadata and stores it as WebP. Replaces the
+/// previous logo. Needs the role `admin` or `owner`.
 #[utoipa::path(
     operation_id = "putOrgLogo", tag = "Organisations", security(("session" = [])),
     request_body(
-        description = "At most 2 MiB, at most 4096 pixels a side",
+        description = "An image of at most 2 MiB and at most 4096 pixels a side",
         content((Vec<u8> = "image/png"), (Vec<u8> = "image/jpeg"), (Vec<u8> = "image/webp")),
     ),
-    params(("org_id" = OrgId, Path, description = "The organisation")),
-    responses((status = 200, description = "Where it is to be had", body = LogoResponse)),
+    params(("org_id" = OrgId, Path, description = "Id of the organisation")),
+    responses((status = 200, description = "The URL of the new logo", body = LogoResponse)),
 )]
 #[put("/orgs/{org_id}/logo")]
 pub(super) async fn put_logo(
     caller: Caller<Session>,
-    Path(org_id): Path<OrgId>,
+    membership: OrgMember<can::ReplaceLogo>,
     input: RequestInput,
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
-    OrgCaller::check(&state, &caller, org_id, OrgPermission::ReplaceLogo).await?;
     let content = input.bytes(resize::MEDIA_TYPES, resize::MAX_BYTES).await?;
     let webp = state.painter.paint(content).await?;
-    let id = state
+    let logo_id = state
         .db
         .transaction(caller.now(), move |tx| {
-            operations::replace_logo(tx, &caller, org_id, OrgPermission::ReplaceLogo, Some(&webp))
+            operations::replace_logo::<can::ReplaceLogo, _>(tx, &caller, membership.org_id, Some(&webp))
         })
         .await?;
-    let id = id.ok_or_else(|| Error::internal("no image was kept"))?;
+    let logo_id = logo_id.ok_or_else(|| Error::internal("the logo was not stored"))?;
     ApiResponse::ok(&LogoResponse {
-        logo_url: images::url(&state.config, id),
+        logo_url: images::url(&state.config, logo_id),
     })
 }
 
-/// Remove an organisation's logo
+/// Remove the logo of an organisation
 ///
-/// For owners and admins.
+/// Deletes the logo; its URL answers 404 from then on. Needs the role `admin` or `owner`.
 #[utoipa::path(
     operation_id = "deleteOrgLogo", tag = "Organisations", security(("session" = [])),
-    params(("org_id" = OrgId, Path, description = "The organisation")),
-    responses((status = 204, description = "There is none any more")),
+    params(("org_id" = OrgId, Path, description = "Id of the organisation")),
+    responses((status = 204, description = "The organisation has no logo")),
 )]
 #[delete("/orgs/{org_id}/logo")]
 pub(super) async fn delete_logo(
     caller: Caller<Session>,
-    Path(org_id): Path<OrgId>,
+    membership: OrgMember<can::DeleteLogo>,
     input: RequestInput,
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
-    OrgCaller::check(&state, &caller, org_id, OrgPermission::DeleteLogo).await?;
     input.none().await?;
     state
         .db
         .transaction(caller.now(), move |tx| {
-            operations::replace_logo(tx, &caller, org_id, OrgPermission::DeleteLogo, None)
+            operations::replace_logo::<can::DeleteLogo, _>(tx, &caller, membership.org_id, None)
         })
         .await?;
     Ok(ApiResponse::no_content())

@@ -1,14 +1,25 @@
-//! Organisations: how one comes to be, what it says of itself, how it ends; and who may do what in one.
+//! Organisations, their members, and the two ways to become one: an invitation, or a request to join.
 //!
-//! Whoever makes an organisation owns it, and there is always an owner: every act that changes who is there as what locks
-//! the organisation first, and a trigger of the database refuses at the commit whatever got past that. An organisation is
-//! known to its members alone; to everybody else it is the same 404 as one that never was, unless it takes requests to
-//! join. When it ends, all that hangs on it ends: stays, invitations, requests and the keys that act in it.
+//! | module | what it does |
+//! |---|---|
+//! | `routes`, `logo`, `audit_log` | create, list, read, change and delete an organisation, switch a session to it |
+//! | [`admission`] | accept an invitation, approve a request to join: the only ways to become a member of an existing organisation |
+//! | [`members`] | list, change and remove members, leave, transfer the ownership |
+//! | [`invitations`] | invite an e-mail address, list, resend, revoke, decline |
+//! | [`join_requests`] | find an organisation, request to join it, list, withdraw, reject |
+//! | `permissions`, `org_member`, `guard` | which role may do what, and how a handler requires it |
+//! | [`membership`] | the table of memberships, which sessions and API keys read, too |
 //!
-//! What must never happen: that the role in a token or a body decides (the membership's row does, on each request); that
-//! an organisation is without owner; that somebody becomes owner or admin by another's than an owner's will.
+//! A handler requires a permission by an argument, `OrgMember<can::Invite>`, which refuses before the body is read; the
+//! transaction of a change checks it again with the organisation locked. To everyone but its members an organisation
+//! answers the same 404 as one that does not exist, unless its join policy allows requests to join.
+//!
+//! What must never happen: a role from a token or a body decides (the membership row does, at each request); an
+//! organisation has no owner; someone becomes an owner or admin without the consent of an owner.
 
+pub mod admission;
 mod audit_log;
+mod guard;
 pub mod invitations;
 pub mod join_requests;
 mod logo;
@@ -16,11 +27,15 @@ pub mod members;
 pub mod membership;
 mod model;
 mod operations;
+mod org_member;
 mod permissions;
+mod person;
 mod routes;
 mod store;
 
-pub use model::{JoinPolicy, Org, OrgBriefResponse, Slug};
-pub use operations::{OrgView, end, find_by_slug, find_org, view};
-pub use permissions::{OrgCaller, OrgPermission, lock, may_decide_about};
+pub use model::{JoinPolicy, Org, OrgBrief, OrgView, Slug};
+pub use operations::{delete_locked, find_by_slug, find_org, read};
+pub use org_member::{OrgMember, lock};
+pub use permissions::{OrgPermission, PermissionType, can, has_authority_over, require_authority_over};
+pub use person::{Person, PersonResponse};
 pub use routes::{OrgResponse, router};

@@ -1,4 +1,4 @@
-//! What an organisation says of itself, and the rules of it.
+//! An organisation: its row, the rules of its name, description and slug.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -7,11 +7,12 @@ use unicode_normalization::UnicodeNormalization as _;
 use unicode_normalization::char::is_combining_mark;
 use utoipa::ToSchema;
 
+use crate::auth::OrgRole;
 use crate::error::{FieldCode, Invalid};
 use crate::values::ids::{ImageId, OrgId};
 use crate::values::{clean_line, clean_text, string_enum};
 
-/// Slugs that would be taken for the service itself, or that stand in its paths and in those of frontends.
+/// Slugs that a reader could take for the service itself, or that are parts of its paths or of a frontend's.
 const RESERVED_SLUGS: &[&str] = &[
     "about",
     "abuse",
@@ -65,22 +66,22 @@ const RESERVED_SLUGS: &[&str] = &[
 ];
 
 string_enum! {
-    /// How people come into an organisation.
+    /// How a person can become a member.
     pub enum JoinPolicy {
-        /// Only by an invitation.
+        /// By an invitation only.
         InviteOnly "invite_only",
-        /// By an invitation, or by a request that is approved.
+        /// By an invitation, or by a request to join that an admin approves.
         Request "request",
     }
 }
 
 crate::text_type! {
-    /// What an organisation is called.
+    /// The name of an organisation.
     pub struct OrgName(1..=100) by clean_line, example "Analytical Engines"
 }
 
 crate::text_type! {
-    /// What an organisation says of itself.
+    /// The description of an organisation.
     pub struct Description(0..=500) by clean_text, example "We build engines."
 }
 
@@ -105,15 +106,15 @@ fn slug(text: String) -> Result<String, Invalid> {
 }
 
 crate::text_type! {
-    /// An organisation's unique short name, in lower case.
+    /// The unique short name of an organisation; stored in lower case.
     pub struct Slug(2..=50) by slug, pattern "^[A-Za-z0-9](-?[A-Za-z0-9])*$", example "analytical-engines"
 }
 
 impl Slug {
-    /// How much of a name goes into a slug, so that a number fits behind it.
-    const STEM: usize = 40;
+    /// The longest part of a name that becomes a slug; the rest of the 50 characters is for a suffix such as `-2`.
+    const MAX_STEM: usize = 40;
 
-    /// What a name suggests: its letters and digits, without accents; `org` for a name in another script.
+    /// The slug that a name suggests: its ASCII letters and digits without accents, or `org` when it has none.
     pub fn stem_of(name: &OrgName) -> String {
         let mut stem = String::new();
         for c in name.as_str().nfkd().filter(|c| !is_combining_mark(*c)) {
@@ -122,7 +123,7 @@ impl Slug {
             } else if !stem.is_empty() && !stem.ends_with('-') && c != '\'' {
                 stem.push('-');
             }
-            if stem.len() >= Self::STEM {
+            if stem.len() >= Self::MAX_STEM {
                 break;
             }
         }
@@ -135,45 +136,38 @@ impl Slug {
     }
 }
 
-/// An organisation, as stored.
+/// The row of an organisation.
 #[derive(Clone, Debug, Queryable, Selectable)]
 #[diesel(table_name = crate::db::schema::orgs, check_for_backend(diesel::pg::Pg))]
 pub struct Org {
-    /// The organisation.
     pub id: OrgId,
-    /// What it is called.
     pub name: String,
-    /// Its unique short name.
     pub slug: String,
-    /// What it says of itself.
     pub description: Option<String>,
-    /// Its logo.
     pub logo_id: Option<ImageId>,
-    join_policy: String,
-    /// Version of what can be changed.
+    pub join_policy: JoinPolicy,
+    /// Grows with each change; the entity tag.
     pub version: i64,
-    /// When it came to be.
     pub created_at: DateTime<Utc>,
-    /// When it was last changed.
     pub updated_at: DateTime<Utc>,
 }
 
-impl Org {
-    /// How people come into it.
-    pub fn join_policy(&self) -> JoinPolicy {
-        JoinPolicy::stored(&self.join_policy)
-    }
+/// An organisation, as a member sees it.
+pub struct OrgView {
+    pub org: Org,
+    /// The role of the member.
+    pub role: OrgRole,
+    pub member_count: i64,
 }
 
-/// An organisation, in passing.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-#[schema(as = OrgBrief)]
-pub struct OrgBriefResponse {
-    /// The organisation.
+/// An organisation that another resource refers to.
+#[derive(Clone, Debug, Queryable, Serialize, ToSchema)]
+pub struct OrgBrief {
+    /// Id of the organisation.
     pub id: OrgId,
-    /// What it is called.
+    /// Name of the organisation.
     pub name: String,
-    /// Its unique short name.
+    /// Unique short name of the organisation, in lower case.
     pub slug: String,
 }
 
@@ -182,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn slugs_are_lowered_and_keep_to_their_form() {
+    fn a_slug_is_lowercased_and_checked() {
         let slug = |text: &str| {
             Slug::try_from(text.to_owned())
                 .map(Slug::into_string)
@@ -199,14 +193,14 @@ mod tests {
     }
 
     #[test]
-    fn a_stem_is_what_a_slug_can_be() {
+    fn a_name_suggests_a_valid_slug() {
         let stem = |name: &str| Slug::stem_of(&OrgName::try_from(name.to_owned()).unwrap());
         assert_eq!(stem("Analytical Engines"), "analytical-engines");
         assert_eq!(stem("  Café — Zürich! "), "cafe-zurich");
         assert_eq!(stem("Ada's"), "adas");
         assert_eq!(stem("分析机"), "org");
         assert_eq!(stem("--- a"), "a");
-        assert!(stem(&"word ".repeat(20)).len() <= Slug::STEM);
+        assert!(stem(&"word ".repeat(20)).len() <= Slug::MAX_STEM);
         assert!(!stem(&"word ".repeat(20)).ends_with('-'));
     }
 }

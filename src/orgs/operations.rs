@@ -1,62 +1,46 @@
-//! What can be done with organisations.
+//! The use cases of organisations: create, list, read, change, delete, replace the logo.
 
-use crate::db::Tx;
-
-use super::model::{Description, JoinPolicy, Org, OrgName, Slug};
-use super::permissions::{OrgCaller, OrgPermission};
-use super::store::{self, Joined, NewOrg, OrgChange};
+use super::membership::{self, Membership};
+use super::model::{Description, JoinPolicy, Org, OrgName, OrgView, Slug};
+use super::org_member::OrgMember;
+use super::permissions::{PermissionType, can};
+use super::store::{self, JoinedOrg, NewOrg, OrgChange};
 use crate::audit::{self, Action, Entry};
-use crate::auth::{Caller, OrgRole};
-use crate::db::violated_constraint;
+use crate::auth::{Caller, OrgRole, Principal};
+use crate::db::{Tx, violated_constraint};
 use crate::error::{Code, Error};
 use crate::images;
 use crate::notifications::email::Message;
-use crate::notifications::{self, Notice, Recipient};
-use crate::orgs::membership;
+use crate::notifications::{self, Notice};
 use crate::secret::ServerSecret;
-use crate::values::Patch;
+use crate::sessions;
+use crate::users;
 use crate::values::ids::{ImageId, OrgId};
-use crate::values::locale::Locale;
-use crate::values::{Cursors, Page, PageQuery, Precondition};
+use crate::values::{Cursors, Page, PageQuery, Patch, Precondition};
 
-/// How many numbers are tried behind a name's slug before chance decides.
-const NUMBERED: u32 = 5;
+/// How many numbered slugs, and then how many random ones, are tried for a name.
+const SLUG_ATTEMPTS: u32 = 5;
 
-/// An organisation, as one of its members sees it.
-pub struct OrgView {
-    /// It.
-    pub org: Org,
-    /// The member's role.
-    pub role: OrgRole,
-    /// How many are there.
-    pub member_count: i64,
-}
-
-/// The organisation.
-///
 /// # Errors
 /// `not_found`.
 pub fn find_org(tx: &mut Tx<'_>, id: OrgId) -> Result<Org, Error> {
     store::find(tx, id)?.ok_or_else(Error::not_found)
 }
 
-/// The organisation so named, if there is one.
-///
-/// # Errors
-/// When the database fails.
 pub fn find_by_slug(tx: &mut Tx<'_>, slug: &Slug) -> Result<Option<Org>, Error> {
     store::find_by_slug(tx, slug.as_str())
 }
 
-/// What an organisation is to be.
+/// The settings of a new organisation.
 pub struct OrgDraft {
     pub name: OrgName,
+    /// `None`: derived from the name.
     pub slug: Option<Slug>,
     pub description: Option<Description>,
     pub join_policy: JoinPolicy,
 }
 
-/// Makes an organisation, which the caller owns.
+/// Creates an organisation with the caller as its owner.
 pub fn create<P>(tx: &mut Tx<'_>, caller: &Caller<P>, draft: &OrgDraft) -> Result<OrgView, Error> {
     let new = NewOrg {
         name: draft.name.as_str(),
@@ -65,10 +49,10 @@ pub fn create<P>(tx: &mut Tx<'_>, caller: &Caller<P>, draft: &OrgDraft) -> Resul
     };
     let org = match &draft.slug {
         Some(slug) => store::insert(tx, slug.as_str(), &new)?.ok_or_else(|| Error::new(Code::SlugTaken))?,
-        None => insert_under_own_name(tx, &draft.name, &new)?,
+        None => insert_with_derived_slug(tx, &draft.name, &new)?,
     };
-    membership::begin(tx, org.id, caller.user_id, OrgRole::Owner)?;
-    audit::record(tx, about(caller, Action::OrgCreated, &org))?;
+    membership::insert(tx, org.id, caller.user_id, OrgRole::Owner)?;
+    audit::record(tx, audit_entry(caller, Action::OrgCreated, &org))?;
     Ok(OrgView {
         org,
         role: OrgRole::Owner,
@@ -76,21 +60,22 @@ pub fn create<P>(tx: &mut Tx<'_>, caller: &Caller<P>, draft: &OrgDraft) -> Resul
     })
 }
 
-fn about<P>(caller: &Caller<P>, action: Action, org: &Org) -> Entry {
+fn audit_entry<P>(caller: &Caller<P>, action: Action, org: &Org) -> Entry {
     Entry::by(caller, action)
         .org(org.id)
         .object("org", org.id.uuid(), org.name.clone())
 }
 
-/// Derives a slug from the name: as it is, else with a number, else with chance behind it.
-fn insert_under_own_name(tx: &mut Tx<'_>, name: &OrgName, new: &NewOrg<'_>) -> Result<Org, Error> {
+/// Derives the slug from the name: as it is, else with a number, else with a random suffix.
+fn insert_with_derived_slug(tx: &mut Tx<'_>, name: &OrgName, new: &NewOrg<'_>) -> Result<Org, Error> {
     let stem = Slug::stem_of(name);
-    let numbered = (1..=NUMBERED).map(|n| if n == 1 { stem.clone() } else { format!("{stem}-{n}") });
-    let by_chance = (0..NUMBERED).map(|_| {
-        let chance = uuid::Uuid::new_v4().simple().to_string();
-        format!("{stem}-{}", chance.get(..8).unwrap_or_default())
+    let numbered = (1..=SLUG_ATTEMPTS).map(|n| if n == 1 { stem.clone() } else { format!("{stem}-{n}") });
+    let random = (0..SLUG_ATTEMPTS).map(|_| {
+        let suffix = uuid::Uuid::new_v4().simple().to_string();
+        format!("{stem}-{}", suffix.get(..8).unwrap_or_default())
     });
-    for candidate in numbered.chain(by_chance) {
+    for candidate in numbered.chain(random) {
+        // A reserved word, or a name of one letter, is no slug without a suffix.
         let Ok(slug) = Slug::try_from(candidate) else { continue };
         if !store::has_slug(tx, slug.as_str())?
             && let Some(org) = store::insert(tx, slug.as_str(), new)?
@@ -101,42 +86,37 @@ fn insert_under_own_name(tx: &mut Tx<'_>, name: &OrgName, new: &NewOrg<'_>) -> R
     Err(Error::new(Code::SlugTaken))
 }
 
-/// The caller's organisations, the last joined first.
-pub fn list<P>(
+/// The caller's organisations, the one joined last first.
+pub fn list(
     tx: &mut Tx<'_>,
     secret: &ServerSecret,
-    caller: &Caller<P>,
+    caller: &Principal,
     page: &PageQuery,
 ) -> Result<Page<OrgView>, Error> {
     let cursors = Cursors::new(secret, format!("orgs of {}", caller.user_id));
     let after = cursors.read(page.cursor.as_deref())?;
     let rows = store::list_joined(tx, caller.user_id, caller.bound_to(), after, page.limit + 1)?;
-    let page = cursors.page(rows, page.limit, |(org, _, joined_at): &Joined| (*joined_at, org.id))?;
-    let ids: Vec<OrgId> = page.data.iter().map(|(org, ..)| org.id).collect();
-    let counts = store::count_members(tx, &ids)?;
-    Ok(page.map(|(org, role, _)| OrgView {
-        member_count: counts.get(&org.id).copied().unwrap_or_default(),
-        role: OrgRole::stored(&role),
-        org,
+    let page = cursors.page(rows, page.limit, |joined: &JoinedOrg| (joined.joined_at, joined.org.id))?;
+    let ids: Vec<OrgId> = page.data.iter().map(|joined| joined.org.id).collect();
+    let member_counts = store::count_members(tx, &ids)?;
+    Ok(page.map(|joined| OrgView {
+        member_count: member_counts.get(&joined.org.id).copied().unwrap_or_default(),
+        role: joined.role,
+        org: joined.org,
     }))
 }
 
-/// The organisation, as the caller sees it.
-pub fn read<P>(tx: &mut Tx<'_>, caller: &Caller<P>, id: OrgId) -> Result<OrgView, Error> {
-    let member = OrgCaller::require(tx, caller, id, OrgPermission::ReadOrg)?;
-    let org = find_org(tx, id)?;
-    view(tx, &member, org)
+/// The organisation of a membership, as its member sees it.
+pub fn read(tx: &mut Tx<'_>, membership: &Membership) -> Result<OrgView, Error> {
+    let org = find_org(tx, membership.org_id)?;
+    view(tx, membership.role, org)
 }
 
-/// The organisation, as this member sees it.
-///
-/// # Errors
-/// When the database fails.
-pub fn view(tx: &mut Tx<'_>, member: &OrgCaller, org: Org) -> Result<OrgView, Error> {
-    let counts = store::count_members(tx, &[org.id])?;
+fn view(tx: &mut Tx<'_>, role: OrgRole, org: Org) -> Result<OrgView, Error> {
+    let member_counts = store::count_members(tx, &[org.id])?;
     Ok(OrgView {
-        member_count: counts.get(&org.id).copied().unwrap_or_default(),
-        role: member.role(),
+        member_count: member_counts.get(&org.id).copied().unwrap_or_default(),
+        role,
         org,
     })
 }
@@ -149,16 +129,15 @@ pub struct OrgChanges {
     pub join_policy: Patch<JoinPolicy>,
 }
 
-/// Changes what an organisation says of itself.
 pub fn update<P>(
     tx: &mut Tx<'_>,
     caller: &Caller<P>,
-    id: OrgId,
+    org_id: OrgId,
     precondition: &Precondition,
     changes: OrgChanges,
 ) -> Result<OrgView, Error> {
-    let member = OrgCaller::require_locked(tx, caller, id, OrgPermission::UpdateOrg)?;
-    let org = find_org(tx, id)?;
+    let membership = OrgMember::<can::UpdateOrg>::require_locked(tx, caller, org_id)?;
+    let org = find_org(tx, org_id)?;
     precondition.check(org.version)?;
     let change = OrgChange {
         name: changes
@@ -172,11 +151,7 @@ pub fn update<P>(
             .set()
             .map(|new| new.map(Description::into_string))
             .filter(|new| *new != org.description),
-        join_policy: changes
-            .join_policy
-            .set()
-            .filter(|new| *new != org.join_policy())
-            .map(JoinPolicy::as_str),
+        join_policy: changes.join_policy.set().filter(|new| *new != org.join_policy),
     };
     let changed: Vec<&str> = [
         ("name", change.name.is_some()),
@@ -188,77 +163,73 @@ pub fn update<P>(
     .filter_map(|(name, is_new)| is_new.then_some(name))
     .collect();
     if changed.is_empty() {
-        return view(tx, &member, org);
+        return view(tx, membership.role, org);
     }
-    let org = store::update(tx, id, change).map_err(|error| {
+    let org = store::update(tx, org_id, change).map_err(|error| {
         if violated_constraint(&error) == Some("orgs_slug_key") {
             return Error::new(Code::SlugTaken);
         }
         error.into()
     })?;
-    audit::record(tx, about(caller, Action::OrgChanged, &org).detail("changed", changed))?;
-    view(tx, &member, org)
+    audit::record(
+        tx,
+        audit_entry(caller, Action::OrgChanged, &org).detail("changed", changed),
+    )?;
+    view(tx, membership.role, org)
 }
 
-/// Ends an organisation, locked before, with its logo and all else that hangs on it. Whether it may end, who is told, and
-/// the record are the caller's affair.
-///
-/// # Errors
-/// When the database fails.
-pub fn end(tx: &mut Tx<'_>, id: OrgId) -> Result<(), Error> {
-    match store::delete(tx, id)? {
-        Some(logo) => images::delete(tx, logo),
+/// Deletes an organisation that the caller has locked, with its memberships, invitations, requests to join, API keys and
+/// logo. The permission, the audit record and the notifications are left to the caller.
+pub fn delete_locked(tx: &mut Tx<'_>, org_id: OrgId) -> Result<(), Error> {
+    // Before the DELETE, because its `ON DELETE SET NULL` could deadlock with a login: that locks the user and then the
+    // organisation (the foreign key of the new session), while the DELETE would lock the organisation and then the user.
+    sessions::clear_org(tx, org_id)?;
+    users::clear_last_org(tx, org_id)?;
+    match store::delete(tx, org_id)? {
+        Some(logo_id) => images::delete(tx, logo_id),
         None => Ok(()),
     }
 }
 
-/// Ends an organisation, and all that hangs on it; its members are told.
-pub fn delete<P>(tx: &mut Tx<'_>, caller: &Caller<P>, id: OrgId, precondition: &Precondition) -> Result<(), Error> {
-    OrgCaller::require_locked(tx, caller, id, OrgPermission::DeleteOrg)?;
-    let org = find_org(tx, id)?;
+/// Deletes an organisation and notifies its other members.
+pub fn delete<P>(tx: &mut Tx<'_>, caller: &Caller<P>, org_id: OrgId, precondition: &Precondition) -> Result<(), Error> {
+    OrgMember::<can::DeleteOrg>::require_locked(tx, caller, org_id)?;
+    let org = find_org(tx, org_id)?;
     precondition.check(org.version)?;
-    let others = store::others(tx, id, caller.user_id)?;
-    audit::record(
-        tx,
-        about(caller, Action::OrgDeleted, &org).detail("members", others.len() + 1),
-    )?;
-    end(tx, id)?;
-    for (user_id, email, locale) in others {
+    let other_members = membership::list_others(tx, org_id, caller.user_id)?;
+    let entry = audit_entry(caller, Action::OrgDeleted, &org).detail("members", other_members.len() + 1);
+    audit::record(tx, entry)?;
+    delete_locked(tx, org_id)?;
+    for contact in &other_members {
         let notice = Notice::MemberRemoved {
-            org_id: id,
+            org_id,
             org_name: org.name.clone(),
         };
         let message = Message::MemberRemoved {
             org_name: org.name.clone(),
         };
-        let recipient = Recipient {
-            user_id,
-            email: &email,
-            locale: Locale::stored(&locale),
-        };
-        notifications::tell(tx, recipient, (&notice, None), &message)?;
+        notifications::tell(tx, contact.into(), (&notice, None), &message)?;
     }
     Ok(())
 }
 
-/// Puts another logo, or none, in the place of the present one.
-pub fn replace_logo<P>(
+/// Stores a logo, or none, and deletes the previous one. Needs the permission `P`, which is another for each of the two.
+pub fn replace_logo<P: PermissionType, C>(
     tx: &mut Tx<'_>,
-    caller: &Caller<P>,
-    id: OrgId,
-    act: OrgPermission,
+    caller: &Caller<C>,
+    org_id: OrgId,
     webp: Option<&[u8]>,
 ) -> Result<Option<ImageId>, Error> {
-    OrgCaller::require_locked(tx, caller, id, act)?;
-    let org = find_org(tx, id)?;
+    OrgMember::<P>::require_locked(tx, caller, org_id)?;
+    let org = find_org(tx, org_id)?;
     if org.logo_id.is_none() && webp.is_none() {
         return Ok(None);
     }
-    let logo = webp.map(|webp| images::insert(tx, webp)).transpose()?;
-    store::set_logo(tx, id, logo)?;
-    if let Some(old) = org.logo_id {
-        images::delete(tx, old)?;
+    let logo_id = webp.map(|webp| images::insert(tx, webp)).transpose()?;
+    store::set_logo(tx, org_id, logo_id)?;
+    if let Some(previous) = org.logo_id {
+        images::delete(tx, previous)?;
     }
-    audit::record(tx, about(caller, Action::OrgLogoChanged, &org))?;
-    Ok(logo)
+    audit::record(tx, audit_entry(caller, Action::OrgLogoChanged, &org))?;
+    Ok(logo_id)
 }

@@ -1,201 +1,126 @@
-//! Who may do what in an organisation: the matrix role × route, written once. Handlers ask it through [`OrgCaller`], and a
-//! test walks it with every kind of person.
+//! What each role may do in an organisation: one table, from which the enum, the types in [`can`] and the test of every
+//! role against every route are made.
 
-use crate::db::Tx;
-
-use super::store;
-use crate::auth::{Caller, OrgRole};
+use crate::auth::OrgRole;
 use crate::error::{Code, Error};
-use crate::orgs::membership::{self, Membership};
-use crate::state::State;
-use crate::values::ids::OrgId;
 
-macro_rules! acts {
-    ($($(#[$doc:meta])+ $act:ident: $role:ident, $method:literal $path:literal;)+) => {
-        /// Something a member may do in an organisation, if their role is high enough.
+/// A permission as a type, for the signature of a handler: `OrgMember<can::Invite>`.
+pub trait PermissionType: Send + 'static {
+    const PERMISSION: OrgPermission;
+}
+
+macro_rules! permissions {
+    ($($(#[$doc:meta])+ $name:ident: $min_role:ident, $method:literal $path:literal;)+) => {
+        /// An action in an organisation that needs a role.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        pub enum OrgPermission { $($(#[$doc])+ $act,)+ }
+        pub enum OrgPermission { $($(#[$doc])+ $name,)+ }
 
         impl OrgPermission {
-            /// Every act.
-            pub const ALL: &'static [Self] = &[$(Self::$act,)+];
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
 
-            /// The least role that may.
+            /// The lowest role that has the permission.
             pub const fn min_role(self) -> OrgRole {
-                match self { $(Self::$act => OrgRole::$role,)+ }
+                match self { $(Self::$name => OrgRole::$min_role,)+ }
             }
 
-            /// By which request it is done.
+            /// Method and path of the request that needs the permission.
             pub const fn route(self) -> (&'static str, &'static str) {
-                match self { $(Self::$act => ($method, $path),)+ }
+                match self { $(Self::$name => ($method, $path),)+ }
             }
+        }
+
+        /// A type for each [`OrgPermission`].
+        pub mod can {
+            use super::{OrgPermission, PermissionType};
+
+            $(
+                $(#[$doc])+
+                #[derive(Clone, Copy, Debug)]
+                pub struct $name;
+
+                impl PermissionType for $name {
+                    const PERMISSION: OrgPermission = OrgPermission::$name;
+                }
+            )+
         }
     };
 }
 
-acts! {
-    /// See it.
+permissions! {
+    /// Read the organisation.
     ReadOrg: Member, "GET" "/orgs/{org_id}";
-    /// Change what it says of itself.
+    /// Change its name, slug, description or join policy.
     UpdateOrg: Admin, "PATCH" "/orgs/{org_id}";
-    /// End it.
+    /// Delete it.
     DeleteOrg: Owner, "DELETE" "/orgs/{org_id}";
-    /// Give it a logo.
+    /// Set its logo.
     ReplaceLogo: Admin, "PUT" "/orgs/{org_id}/logo";
-    /// Take its logo away.
+    /// Remove its logo.
     DeleteLogo: Admin, "DELETE" "/orgs/{org_id}/logo";
-    /// Act in it with one's session.
+    /// Make it the active organisation of the session.
     SwitchOrg: Member, "POST" "/orgs/{org_id}/switch";
-    /// Make another its owner in one's own stead.
+    /// Transfer the ownership to another member.
     TransferOrg: Owner, "POST" "/orgs/{org_id}/transfer";
-    /// See who is there.
+    /// List its members.
     ListMembers: Member, "GET" "/orgs/{org_id}/members";
-    /// See one who is there.
+    /// Read one member.
     ReadMember: Member, "GET" "/orgs/{org_id}/members/{user_id}";
-    /// Change a member's role and services.
+    /// Change a member's role and disabled services.
     UpdateMember: Admin, "PATCH" "/orgs/{org_id}/members/{user_id}";
-    /// Remove a member.
+    /// Remove another member.
     RemoveMember: Admin, "DELETE" "/orgs/{org_id}/members/{user_id}";
-    /// Leave it.
+    /// Leave the organisation.
     Leave: Member, "DELETE" "/orgs/{org_id}/members/{own_id}";
-    /// See which keys stop working if a member goes.
+    /// List the API keys that stop working when a member leaves.
     ListMemberApiKeys: Admin, "GET" "/orgs/{org_id}/members/{user_id}/api-keys";
-    /// Invite somebody.
-    CreateInvitation: Admin, "POST" "/orgs/{org_id}/invitations";
-    /// See who is invited.
+    /// Invite an e-mail address.
+    Invite: Admin, "POST" "/orgs/{org_id}/invitations";
+    /// List its invitations.
     ListInvitations: Admin, "GET" "/orgs/{org_id}/invitations";
-    /// See one invitation.
+    /// Read one invitation.
     ReadInvitation: Admin, "GET" "/orgs/{org_id}/invitations/{invitation_id}";
-    /// Take an invitation back.
+    /// Revoke an invitation.
     RevokeInvitation: Admin, "DELETE" "/orgs/{org_id}/invitations/{invitation_id}";
-    /// Mail an invitation again.
+    /// Send an invitation again.
     ResendInvitation: Admin, "POST" "/orgs/{org_id}/invitations/{invitation_id}/resend";
-    /// See who asks to join.
+    /// List the requests to join.
     ListJoinRequests: Admin, "GET" "/orgs/{org_id}/join-requests";
-    /// Let somebody in.
+    /// Approve a request to join.
     ApproveJoinRequest: Admin, "POST" "/orgs/{org_id}/join-requests/{join_request_id}/approve";
-    /// Not let somebody in.
+    /// Reject a request to join.
     RejectJoinRequest: Admin, "POST" "/orgs/{org_id}/join-requests/{join_request_id}/reject";
-    /// See every key that acts there.
+    /// List the API keys that act in the organisation.
     ListOrgApiKeys: Admin, "GET" "/orgs/{org_id}/api-keys";
-    /// Revoke a key that acts there.
+    /// Revoke an API key that acts in the organisation.
     RevokeOrgApiKey: Admin, "DELETE" "/orgs/{org_id}/api-keys/{api_key_id}";
-    /// See what was done there.
+    /// Read the audit log of the organisation.
     ReadAuditLog: Admin, "GET" "/orgs/{org_id}/audit-log";
 }
 
-/// Whether `actor` may decide about the stay of somebody whose role is `other`, or give that role: only owners make and
-/// unmake owners and admins, by whatever road.
-pub fn may_decide_about(actor: OrgRole, other: OrgRole) -> bool {
+/// Whether a member with the role `actor` may give the role `other`, or change or remove a member who has it: only owners
+/// do that with owners and admins.
+pub fn has_authority_over(actor: OrgRole, other: OrgRole) -> bool {
     actor == OrgRole::Owner || (actor == OrgRole::Admin && other == OrgRole::Member)
 }
 
-/// Somebody who may do a certain act in a certain organisation. There is no other way to get one than to ask.
-#[derive(Clone, Debug)]
-pub struct OrgCaller {
-    membership: Membership,
-}
-
-impl OrgCaller {
-    /// The caller, if they may `act` in the organisation.
-    ///
-    /// # Errors
-    /// `not_found` for who is no member, and for a key that is bound to another organisation; `forbidden_role`.
-    pub fn require<P>(tx: &mut Tx<'_>, caller: &Caller<P>, org_id: OrgId, act: OrgPermission) -> Result<Self, Error> {
-        if caller.is_bound_elsewhere(org_id) {
-            return Err(Error::not_found());
-        }
-        let membership = membership::require(tx, org_id, caller.user_id)?;
-        let caller = Self { membership };
-        caller.permit(act)?;
-        Ok(caller)
-    }
-
-    /// As [`OrgCaller::require`], with the organisation locked until the end of the transaction: of two acts that change
-    /// who is there as what, one comes after the other, and each sees what the one before has done.
-    ///
-    /// # Errors
-    /// As [`OrgCaller::require`].
-    pub fn require_locked<P>(
-        tx: &mut Tx<'_>,
-        caller: &Caller<P>,
-        org_id: OrgId,
-        act: OrgPermission,
-    ) -> Result<Self, Error> {
-        lock(tx, org_id)?;
-        Self::require(tx, caller, org_id, act)
-    }
-
-    /// As [`OrgCaller::require`], for a handler that has not read its body yet.
-    ///
-    /// # Errors
-    /// As [`OrgCaller::require`].
-    pub async fn check<P>(state: &State, caller: &Caller<P>, org_id: OrgId, act: OrgPermission) -> Result<(), Error>
-    where
-        Caller<P>: Clone + Send + 'static,
-    {
-        let (caller, caller_now) = (caller.clone(), caller.now());
-        let asked = move |tx: &mut Tx<'_>| Self::require(tx, &caller, org_id, act);
-        state.db.read(caller_now, asked).await.map(|_| ())
-    }
-
-    /// Whether they may do something else as well.
-    ///
-    /// # Errors
-    /// `forbidden_role`.
-    pub fn permit(&self, act: OrgPermission) -> Result<(), Error> {
-        if self.role() >= act.min_role() {
-            Ok(())
-        } else {
-            Err(Error::new(Code::ForbiddenRole))
-        }
-    }
-
-    /// Whether they may decide about somebody of this role, or give it.
-    ///
-    /// # Errors
-    /// `forbidden_role`.
-    pub fn permit_about(&self, other: OrgRole) -> Result<(), Error> {
-        if may_decide_about(self.role(), other) {
-            Ok(())
-        } else {
-            Err(Error::with_detail(
-                Code::ForbiddenRole,
-                "Only an owner makes or unmakes owners and admins.",
-            ))
-        }
-    }
-
-    /// The organisation.
-    pub const fn org_id(&self) -> OrgId {
-        self.membership.org_id
-    }
-
-    /// What it is called.
-    pub fn org_name(&self) -> &str {
-        &self.membership.org_name
-    }
-
-    /// Their role there, as it is now.
-    pub fn role(&self) -> OrgRole {
-        self.membership.role()
-    }
-
-    /// Their stay there.
-    pub const fn membership(&self) -> &Membership {
-        &self.membership
-    }
-}
-
-/// Holds an organisation until the end of the transaction. Whoever changes who is there as what takes this first.
-///
 /// # Errors
-/// `not_found`.
-pub fn lock(tx: &mut Tx<'_>, org_id: OrgId) -> Result<(), Error> {
-    if store::lock(tx, org_id)? {
+/// `forbidden_role` when a member with this role has not the permission.
+pub fn require(role: OrgRole, permission: OrgPermission) -> Result<(), Error> {
+    if role >= permission.min_role() {
         Ok(())
     } else {
-        Err(Error::not_found())
+        Err(Error::new(Code::ForbiddenRole))
+    }
+}
+
+/// # Errors
+/// `forbidden_role`; see [`has_authority_over`].
+pub fn require_authority_over(actor: OrgRole, other: OrgRole) -> Result<(), Error> {
+    if has_authority_over(actor, other) {
+        Ok(())
+    } else {
+        let detail = "Only an owner can give the role of owner or admin, or change or remove an owner or admin.";
+        Err(Error::with_detail(Code::ForbiddenRole, detail))
     }
 }
 
@@ -204,14 +129,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_owners_decide_about_owners_and_admins() {
+    fn only_owners_have_authority_over_owners_and_admins() {
         use OrgRole::{Admin, Member, Owner};
-        let may = [(Owner, Owner), (Owner, Admin), (Owner, Member), (Admin, Member)];
+        let allowed = [(Owner, Owner), (Owner, Admin), (Owner, Member), (Admin, Member)];
         for actor in [Owner, Admin, Member] {
             for other in [Owner, Admin, Member] {
                 assert_eq!(
-                    may_decide_about(actor, other),
-                    may.contains(&(actor, other)),
+                    has_authority_over(actor, other),
+                    allowed.contains(&(actor, other)),
                     "{actor} {other}"
                 );
             }

@@ -1,27 +1,26 @@
-//! `/orgs`, `/orgs/{org_id}`, `/orgs/{org_id}/switch`; the logo has a file of its own.
+//! `/orgs`, `/orgs/{org_id}`, `/orgs/{org_id}/switch`.
 
 use actix_web::{HttpResponse, delete, get, patch, post, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::model::{Description, JoinPolicy, OrgName, Slug};
-use super::operations::{self, OrgChanges, OrgDraft, OrgView};
-use super::permissions::{OrgCaller, OrgPermission};
+use super::model::{Description, JoinPolicy, OrgName, OrgView, Slug};
+use super::operations::{self, OrgChanges, OrgDraft};
+use super::org_member::OrgMember;
+use super::permissions::can;
 use super::{audit_log, logo};
 use crate::auth::{Caller, OrgRole, OrgsRead, Password, Session};
 use crate::error::Error;
-use crate::http::{ApiResponse, Idempotent, Path, RequestInput};
+use crate::http::{ApiResponse, Idempotent, RequestInput};
 use crate::images;
 use crate::request_type;
 use crate::sessions::{self, TokensResponse};
 use crate::state::State;
 use crate::users;
 use crate::values::ids::OrgId;
-use crate::values::{Page, PageQuery, Precondition};
-use crate::values::{Patch, Timestamp};
+use crate::values::{Page, PageQuery, Patch, Precondition, Timestamp};
 
-/// The routes of this slice.
 pub fn router(routes: &mut ServiceConfig) {
     routes
         .service(create_org)
@@ -39,30 +38,29 @@ pub fn router(routes: &mut ServiceConfig) {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Org)]
 pub struct OrgResponse {
-    /// The organisation.
+    /// Id of the organisation.
     pub id: OrgId,
-    /// What it is called.
+    /// Name of the organisation.
     pub name: String,
-    /// Its unique short name.
+    /// Unique short name of the organisation, in lower case.
     pub slug: String,
-    /// What it says of itself.
+    /// Description of the organisation.
     pub description: Option<String>,
-    /// Its logo.
+    /// URL of the logo.
     pub logo_url: Option<String>,
-    /// How people come into it.
+    /// How a person can become a member.
     pub join_policy: JoinPolicy,
-    /// The caller's role in it.
+    /// The caller's role in the organisation.
     pub role: OrgRole,
-    /// How many members it has.
+    /// Number of members.
     pub member_count: i64,
-    /// When it came to be.
+    /// Time of creation.
     pub created_at: Timestamp,
-    /// When it was last changed.
+    /// Time of the last change to the name, slug, description, logo or join policy.
     pub updated_at: Timestamp,
 }
 
 impl OrgResponse {
-    /// Of what was read.
     pub fn new(view: OrgView, state: &State) -> Self {
         let OrgView {
             org,
@@ -71,51 +69,52 @@ impl OrgResponse {
         } = view;
         Self {
             id: org.id,
+            name: org.name,
+            slug: org.slug,
+            description: org.description,
             logo_url: org.logo_id.map(|id| images::url(&state.config, id)),
-            join_policy: org.join_policy(),
+            join_policy: org.join_policy,
             role,
             member_count,
             created_at: org.created_at.into(),
             updated_at: org.updated_at.into(),
-            name: org.name,
-            slug: org.slug,
-            description: org.description,
         }
     }
 
-    /// 200, with the entity tag.
+    /// 200 with the entity tag.
     ///
     /// # Errors
     /// As [`ApiResponse::ok`].
-    pub fn answer(view: OrgView, state: &State) -> Result<ApiResponse, Error> {
+    pub fn ok(view: OrgView, state: &State) -> Result<ApiResponse, Error> {
         let version = view.org.version;
         Ok(ApiResponse::ok(&Self::new(view, state))?.etag(version))
     }
 }
 
 request_type! {
-    /// What an organisation is to be.
+    /// The settings of a new organisation.
     #[derive(ToSchema)]
     pub struct CreateOrgRequest {
-        /// What it is called.
+        /// Name of the organisation.
         pub name: OrgName,
-        /// Its unique short name; absent: made of the name.
+        /// Unique short name; derived from the name when absent.
         #[schema(nullable = false)]
         pub slug: Option<Slug>,
-        /// What it says of itself.
+        /// Description of the organisation.
         pub description: Option<Description>,
-        /// How people come into it; absent: only by invitation.
+        /// How a person can become a member; `invite_only` when absent.
         #[schema(nullable = false)]
         pub join_policy: Option<JoinPolicy>,
     }
 }
 
-/// Make an organisation
+/// Create an organisation
 ///
-/// The caller becomes its owner. Without a slug, one is made of the name.
+/// Creates an organisation with the caller as its owner. Without a `slug`, one is derived from the name, with a number
+/// appended when it is taken.
 #[utoipa::path(
     operation_id = "createOrg", tag = "Organisations", security(("session" = [])), request_body = CreateOrgRequest,
-    responses((status = 201, description = "The organisation", body = OrgResponse)),
+    responses((status = 201, description = "The new organisation", body = OrgResponse)),
 )]
 #[post("/orgs")]
 async fn create_org(
@@ -131,23 +130,24 @@ async fn create_org(
         description: request.description,
         join_policy: request.join_policy.unwrap_or(JoinPolicy::InviteOnly),
     };
-    let shown = state.clone();
+    let db = state.db.clone();
     idempotent
-        .transaction(&state.db, caller.now(), move |tx| {
+        .transaction(&db, caller.now(), move |tx| {
             let view = operations::create(tx, &caller, &draft)?;
             let (path, version) = (format!("/orgs/{}", view.org.id), view.org.version);
-            Ok(ApiResponse::created(&shown.config, &path, &OrgResponse::new(view, &shown))?.etag(version))
+            Ok(ApiResponse::created(&state.config, &path, &OrgResponse::new(view, &state))?.etag(version))
         })
         .await
 }
 
-/// List one's organisations
+/// List my organisations
 ///
-/// The last joined first. An API key that is bound to an organisation sees that one only.
+/// Returns the organisations that the caller is a member of, the one joined last first. An API key that is bound to an
+/// organisation sees only that one.
 #[utoipa::path(
     operation_id = "listOrgs", tag = "Organisations", security(("session" = []), ("api_key" = ["orgs:read"])),
     params(PageQuery),
-    responses((status = 200, description = "The organisations the caller is a member of", body = Page<OrgResponse>)),
+    responses((status = 200, description = "A page of organisations", body = Page<OrgResponse>)),
 )]
 #[get("/orgs")]
 async fn list_orgs(
@@ -164,89 +164,85 @@ async fn list_orgs(
     ApiResponse::ok(&page.map(|view| OrgResponse::new(view, &state)))
 }
 
-/// See an organisation
+/// Get an organisation
+///
+/// Returns an organisation that the caller is a member of.
 #[utoipa::path(
     operation_id = "getOrg", tag = "Organisations", security(("session" = [])),
-    params(("org_id" = OrgId, Path, description = "The organisation")),
+    params(("org_id" = OrgId, Path, description = "Id of the organisation")),
     responses((status = 200, description = "The organisation", body = OrgResponse)),
 )]
 #[get("/orgs/{org_id}")]
 async fn get_org(
     caller: Caller<Session>,
-    Path(org_id): Path<OrgId>,
+    membership: OrgMember<can::ReadOrg>,
     input: RequestInput,
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
+    input.none().await?;
     let view = state
         .db
-        .read(caller.now(), move |tx| operations::read(tx, &caller, org_id))
+        .read(caller.now(), move |tx| operations::read(tx, &membership))
         .await?;
-    input.none().await?;
-    OrgResponse::answer(view, &state)
+    OrgResponse::ok(view, &state)
 }
 
 request_type! {
-    /// What to change of an organisation; what is absent stays.
+    /// The settings to change; an absent field stays as it is.
     #[derive(ToSchema)]
     pub struct UpdateOrgRequest {
-        /// What it is called.
+        /// Name of the organisation.
         #[schema(value_type = OrgName, required = false)]
         pub name: Patch<OrgName>,
-        /// Its unique short name: lower case is made of it.
+        /// Unique short name; converted to lower case.
         #[schema(value_type = Slug, required = false)]
         pub slug: Patch<Slug>,
-        /// What it says of itself; null for nothing.
+        /// Description of the organisation; `null` removes it.
         #[schema(value_type = Option<Description>, required = false)]
         pub description: Patch<Option<Description>>,
-        /// How people come into it.
+        /// How a person can become a member.
         #[schema(value_type = JoinPolicy, required = false)]
         pub join_policy: Patch<JoinPolicy>,
     }
 }
 
-/// Change an organisation
+/// Update an organisation
 ///
-/// A merge patch, for owners and admins.
+/// Changes the name, slug, description or join policy (JSON merge patch). Needs the role `admin` or `owner`.
 #[utoipa::path(
     operation_id = "updateOrg", tag = "Organisations", security(("session" = [])), request_body = UpdateOrgRequest,
-    params(("org_id" = OrgId, Path, description = "The organisation")),
-    responses((status = 200, description = "The organisation as it is now", body = OrgResponse)),
+    params(("org_id" = OrgId, Path, description = "Id of the organisation")),
+    responses((status = 200, description = "The changed organisation", body = OrgResponse)),
 )]
 #[patch("/orgs/{org_id}")]
 async fn update_org(
     caller: Caller<Session>,
-    Path(org_id): Path<OrgId>,
+    membership: OrgMember<can::UpdateOrg>,
     precondition: Precondition,
     input: RequestInput,
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
-    OrgCaller::check(&state, &caller, org_id, OrgPermission::UpdateOrg).await?;
-    let UpdateOrgRequest {
-        name,
-        slug,
-        description,
-        join_policy,
-    } = input.merge_patch().await?;
+    let request: UpdateOrgRequest = input.merge_patch().await?;
     let changes = OrgChanges {
-        name,
-        slug,
-        description,
-        join_policy,
+        name: request.name,
+        slug: request.slug,
+        description: request.description,
+        join_policy: request.join_policy,
     };
     let view = state
         .db
         .transaction(caller.now(), move |tx| {
-            operations::update(tx, &caller, org_id, &precondition, changes)
+            operations::update(tx, &caller, membership.org_id, &precondition, changes)
         })
         .await?;
-    OrgResponse::answer(view, &state)
+    OrgResponse::ok(view, &state)
 }
 
 request_type! {
-    /// The password, where the session is not fresh.
+    /// The password that confirms the deletion.
     #[derive(ToSchema)]
     pub struct DeleteOrgRequest {
-        /// The present password; absent: the session must have shown it in the last ten minutes.
+        /// The caller's current password; may be absent when the session authenticated within the last 10 minutes.
         #[schema(nullable = false)]
         pub current_password: Option<Password>,
     }
@@ -254,54 +250,56 @@ request_type! {
 
 /// Delete an organisation
 ///
-/// For owners, with a fresh password. Its members leave it; its keys, invitations and requests end with it.
+/// Deletes the organisation with its API keys, invitations and requests to join, ends every membership and notifies the
+/// other members. Needs the role `owner`, and the password or a session that authenticated within the last 10 minutes.
 #[utoipa::path(
     operation_id = "deleteOrg", tag = "Organisations", security(("session" = [])),
     request_body = Option<DeleteOrgRequest>,
-    params(("org_id" = OrgId, Path, description = "The organisation")),
-    responses((status = 204, description = "It is gone")),
+    params(("org_id" = OrgId, Path, description = "Id of the organisation")),
+    responses((status = 204, description = "The organisation is deleted")),
 )]
 #[delete("/orgs/{org_id}")]
 async fn delete_org(
     caller: Caller<Session>,
-    Path(org_id): Path<OrgId>,
+    membership: OrgMember<can::DeleteOrg>,
     precondition: Precondition,
     input: RequestInput,
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
-    OrgCaller::check(&state, &caller, org_id, OrgPermission::DeleteOrg).await?;
     let request: DeleteOrgRequest = input.optional_json().await?;
     users::require_fresh(&state, &caller, request.current_password).await?;
     state
         .db
         .transaction(caller.now(), move |tx| {
-            operations::delete(tx, &caller, org_id, &precondition)
+            operations::delete(tx, &caller, membership.org_id, &precondition)
         })
         .await?;
     Ok(ApiResponse::no_content())
 }
 
-/// Act in an organisation
+/// Switch to an organisation
 ///
-/// From now on this session acts there, and the next login starts there. Other tabs keep theirs until they refresh.
+/// Makes the organisation the active one of this session and returns an access token for it; the next login starts in it,
+/// too. Access tokens that were issued before keep their organisation until they are refreshed. Any member may do this.
 #[utoipa::path(
     operation_id = "switchOrg", tag = "Organisations", security(("session" = [])),
-    params(("org_id" = OrgId, Path, description = "The organisation")),
-    responses((status = 200, description = "An access token for it; the refresh token stays", body = TokensResponse)),
+    params(("org_id" = OrgId, Path, description = "Id of the organisation")),
+    responses((status = 200, description = "A new access token; the refresh token stays the same", body = TokensResponse)),
 )]
 #[post("/orgs/{org_id}/switch")]
 async fn switch_org(
     caller: Caller<Session>,
-    Path(org_id): Path<OrgId>,
+    membership: OrgMember<can::SwitchOrg>,
     input: RequestInput,
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
-    OrgCaller::check(&state, &caller, org_id, OrgPermission::SwitchOrg).await?;
     input.none().await?;
-    let (id, now) = (caller.session_id()?, caller.now());
+    let (session_id, now) = (caller.session_id()?, caller.now());
     let grant = state
         .db
-        .transaction(now, move |tx| sessions::switch_org(tx, &caller, id, org_id))
+        .transaction(now, move |tx| {
+            sessions::switch_org(tx, &caller, session_id, membership.org_id)
+        })
         .await?;
     ApiResponse::ok(&grant.tokens(now, &state.tokens, &state.secret)?)
 }

@@ -1,14 +1,15 @@
-//! Every query on organisations.
+//! Every query on the table of organisations.
 
 use std::collections::HashMap;
 
-use crate::db::Tx;
 use chrono::{DateTime, Utc};
 use diesel::dsl::{count_star, exists};
 use diesel::prelude::*;
 
 use super::model::{JoinPolicy, Org};
-use crate::db::schema::{memberships, orgs, sessions, users};
+use crate::auth::OrgRole;
+use crate::db::Tx;
+use crate::db::schema::{memberships, orgs};
 use crate::error::Error;
 use crate::values::ids::{ImageId, OrgId, UserId};
 
@@ -28,8 +29,8 @@ pub fn find_by_slug(tx: &mut Tx<'_>, slug: &str) -> Result<Option<Org>, Error> {
         .optional()?)
 }
 
-/// Locks the row against its like, but not against those who merely refer to it: a lock that foreign keys wait for would
-/// wait for them in turn.
+/// Locks the row; false when there is none. `FOR NO KEY UPDATE` lets other transactions insert rows that refer to it: their
+/// foreign key checks would wait for a `FOR UPDATE`, while this transaction may wait for a row that they hold.
 pub fn lock(tx: &mut Tx<'_>, id: OrgId) -> Result<bool, Error> {
     let found: Option<OrgId> = orgs::table
         .find(id)
@@ -50,7 +51,7 @@ pub struct NewOrg<'a> {
     pub join_policy: JoinPolicy,
 }
 
-/// Makes an organisation, unless another has the slug.
+/// Inserts an organisation; `None` when another one has the slug.
 pub fn insert(tx: &mut Tx<'_>, slug: &str, new: &NewOrg<'_>) -> Result<Option<Org>, Error> {
     Ok(diesel::insert_into(orgs::table)
         .values((
@@ -58,7 +59,7 @@ pub fn insert(tx: &mut Tx<'_>, slug: &str, new: &NewOrg<'_>) -> Result<Option<Or
             orgs::name.eq(new.name),
             orgs::slug.eq(slug),
             orgs::description.eq(new.description),
-            orgs::join_policy.eq(new.join_policy.as_str()),
+            orgs::join_policy.eq(new.join_policy),
             orgs::created_at.eq(tx.now),
             orgs::updated_at.eq(tx.now),
         ))
@@ -69,16 +70,17 @@ pub fn insert(tx: &mut Tx<'_>, slug: &str, new: &NewOrg<'_>) -> Result<Option<Or
         .optional()?)
 }
 
+/// `None` leaves a column as it is.
 #[derive(AsChangeset)]
 #[diesel(table_name = orgs)]
 pub struct OrgChange {
     pub name: Option<String>,
     pub slug: Option<String>,
     pub description: Option<Option<String>>,
-    pub join_policy: Option<&'static str>,
+    pub join_policy: Option<JoinPolicy>,
 }
 
-/// Changes an organisation; a slug that is taken breaks `orgs_slug_key`.
+/// A slug that another organisation has violates `orgs_slug_key`.
 pub fn update(tx: &mut Tx<'_>, id: OrgId, change: OrgChange) -> Result<Org, diesel::result::Error> {
     diesel::update(orgs::table.find(id))
         .set((change, orgs::version.eq(orgs::version + 1), orgs::updated_at.eq(tx.now)))
@@ -86,11 +88,10 @@ pub fn update(tx: &mut Tx<'_>, id: OrgId, change: OrgChange) -> Result<Org, dies
         .get_result(tx.conn)
 }
 
-/// Shows another logo, or none.
-pub fn set_logo(tx: &mut Tx<'_>, id: OrgId, logo: Option<ImageId>) -> Result<(), Error> {
+pub fn set_logo(tx: &mut Tx<'_>, id: OrgId, logo_id: Option<ImageId>) -> Result<(), Error> {
     diesel::update(orgs::table.find(id))
         .set((
-            orgs::logo_id.eq(logo),
+            orgs::logo_id.eq(logo_id),
             orgs::version.eq(orgs::version + 1),
             orgs::updated_at.eq(tx.now),
         ))
@@ -98,32 +99,30 @@ pub fn set_logo(tx: &mut Tx<'_>, id: OrgId, logo: Option<ImageId>) -> Result<(),
     Ok(())
 }
 
-/// Ends an organisation, locked before, and all that hangs on it; gives its logo, which nothing shows any more. Sessions
-/// and people let go of it first, while it can still be referred to: a log-in holds its person and then refers to the
-/// organisation, and must not wait for one who waits for that person.
+/// Deletes an organisation and, by foreign keys, its memberships, invitations, requests to join and API keys. Returns the id
+/// of its logo, which nothing refers to any more.
 pub fn delete(tx: &mut Tx<'_>, id: OrgId) -> Result<Option<ImageId>, Error> {
-    diesel::update(sessions::table.filter(sessions::org_id.eq(id)))
-        .set(sessions::org_id.eq(None::<OrgId>))
-        .execute(tx.conn)?;
-    diesel::update(users::table.filter(users::last_org_id.eq(id)))
-        .set(users::last_org_id.eq(None::<OrgId>))
-        .execute(tx.conn)?;
     Ok(diesel::delete(orgs::table.find(id))
         .returning(orgs::logo_id)
         .get_result(tx.conn)?)
 }
 
-/// An organisation of somebody's: it, their role in it, and since when.
-pub type Joined = (Org, String, DateTime<Utc>);
+/// An organisation that a person is a member of.
+#[derive(Queryable)]
+pub struct JoinedOrg {
+    pub org: Org,
+    pub role: OrgRole,
+    pub joined_at: DateTime<Utc>,
+}
 
-/// The organisations somebody is a member of, the last joined first; only the one given, if one is.
+/// The organisations of a person, the one joined last first; only `only` if that is given.
 pub fn list_joined(
     tx: &mut Tx<'_>,
     user_id: UserId,
     only: Option<OrgId>,
     after: Option<(DateTime<Utc>, OrgId)>,
     limit: i64,
-) -> Result<Vec<Joined>, Error> {
+) -> Result<Vec<JoinedOrg>, Error> {
     let mut query = memberships::table
         .inner_join(orgs::table)
         .filter(memberships::user_id.eq(user_id))
@@ -151,14 +150,4 @@ pub fn count_members(tx: &mut Tx<'_>, ids: &[OrgId]) -> Result<HashMap<OrgId, i6
         .select((memberships::org_id, count_star()))
         .load(tx.conn)?;
     Ok(counts.into_iter().collect())
-}
-
-/// Who is there but `except`, with the address and language to write to.
-pub fn others(tx: &mut Tx<'_>, id: OrgId, except: UserId) -> Result<Vec<(UserId, String, String)>, Error> {
-    Ok(memberships::table
-        .inner_join(users::table)
-        .filter(memberships::org_id.eq(id))
-        .filter(memberships::user_id.ne(except))
-        .select((users::id, users::email, users::locale))
-        .load(tx.conn)?)
 }

@@ -18,3 +18,4 @@ pub use authenticate::look_up;
 pub use model::{EndReason, Grant, TokensResponse};
 pub use operations::{end_all, end_others, live_among, switch_org};
 pub use routes::router;
+pub use store::clear_org;

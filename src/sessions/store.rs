@@ -252,3 +252,11 @@ pub fn find_authentication(
         .first(tx.conn)
         .optional()?)
 }
+
+/// Removes an organisation that is about to be deleted from the sessions in which it is active.
+pub fn clear_org(tx: &mut Tx<'_>, org_id: OrgId) -> Result<(), Error> {
+    diesel::update(sessions::table.filter(sessions::org_id.eq(org_id)))
+        .set(sessions::org_id.eq(None::<OrgId>))
+        .execute(tx.conn)?;
+    Ok(())
+}

@@ -10,7 +10,7 @@ use crate::auth::PlatformRole;
 use crate::db::schema::{email_changes, released_usernames, users};
 use crate::error::Error;
 use crate::values::EmailAddress;
-use crate::values::ids::{ImageId, UserId};
+use crate::values::ids::{ImageId, OrgId, UserId};
 use crate::values::locale::Locale;
 
 /// For how long a name somebody gave up is kept from others.
@@ -324,6 +324,14 @@ pub fn set_disabled(tx: &mut Tx<'_>, id: UserId, disabled: bool) -> Result<(), E
             users::disabled_at.eq(disabled.then_some(tx.now)),
             users::updated_at.eq(tx.now),
         ))
+        .execute(tx.conn)?;
+    Ok(())
+}
+
+/// Removes an organisation that is about to be deleted from the users whose next login would start in it.
+pub fn clear_last_org(tx: &mut Tx<'_>, org_id: OrgId) -> Result<(), Error> {
+    diesel::update(users::table.filter(users::last_org_id.eq(org_id)))
+        .set(users::last_org_id.eq(None::<OrgId>))
         .execute(tx.conn)?;
     Ok(())
 }

@@ -197,6 +197,14 @@ pub trait FromFields: Sized {
     fn from_fields(fields: &mut Fields) -> Option<Self>;
 }
 
+impl<A: FromFields, B: FromFields> FromFields for (A, B) {
+    fn from_fields(fields: &mut Fields) -> Option<Self> {
+        // Both are read before either is checked, so that the errors of both are reported.
+        let (a, b) = (A::from_fields(fields), B::from_fields(fields));
+        Some((a?, b?))
+    }
+}
+
 /// Declares a request type: a plain struct whose fields are its members.
 #[macro_export]
 macro_rules! request_type {

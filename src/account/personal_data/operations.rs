@@ -28,7 +28,7 @@ pub fn delete_account(tx: &mut Tx<'_>, caller: &Caller<Session>) -> Result<(), E
         match store::others(tx, org_id, caller.user_id)? {
             (true, false) => return Err(Error::new(Code::LastOwner)),
             (false, _) => {
-                orgs::end(tx, org_id)?;
+                orgs::delete_locked(tx, org_id)?;
                 let entry = Entry::by(caller, Action::OrgDeleted).org(org_id);
                 audit::record(tx, entry.object("org", org_id.uuid(), None))?;
             }

@@ -15,7 +15,7 @@ use crate::auth::{Caller, Session};
 use crate::error::Error;
 use crate::http::{ApiResponse, Path, RequestInput};
 use crate::orgs::membership;
-use crate::orgs::{OrgCaller, OrgPermission};
+use crate::orgs::{OrgMember, can};
 use crate::state::State;
 use crate::values::ids::{ApiKeyId, OrgId, UserId};
 use crate::values::{Cursors, Page, PageQuery};
@@ -101,18 +101,11 @@ async fn list(
 #[get("/orgs/{org_id}/api-keys")]
 async fn list_org_api_keys(
     caller: Caller<Session>,
-    Path(org_id): Path<OrgId>,
+    membership: OrgMember<can::ListOrgApiKeys>,
     input: RequestInput,
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
-    let asking = caller.clone();
-    state
-        .db
-        .read(caller.now(), move |tx| {
-            OrgCaller::require(tx, &asking, org_id, OrgPermission::ListOrgApiKeys)
-        })
-        .await?;
-    list(&caller, input, &state, Tenant::Org(org_id)).await
+    list(&caller, input, &state, Tenant::Org(membership.org_id)).await
 }
 
 /// List a member's API keys
@@ -130,16 +123,13 @@ async fn list_org_api_keys(
 async fn list_member_api_keys(
     caller: Caller<Session>,
     Path((org_id, user_id)): Path<(OrgId, UserId)>,
+    _membership: OrgMember<can::ListMemberApiKeys>,
     input: RequestInput,
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
-    let asking = caller.clone();
     state
         .db
-        .read(caller.now(), move |tx| {
-            OrgCaller::require(tx, &asking, org_id, OrgPermission::ListMemberApiKeys)?;
-            membership::require(tx, org_id, user_id)
-        })
+        .read(caller.now(), move |tx| membership::require(tx, org_id, user_id))
         .await?;
     list(&caller, input, &state, Tenant::Member(org_id, user_id)).await
 }
@@ -159,21 +149,15 @@ async fn list_member_api_keys(
 async fn delete_org_api_key(
     caller: Caller<Session>,
     Path((org_id, id)): Path<(OrgId, ApiKeyId)>,
+    _membership: OrgMember<can::RevokeOrgApiKey>,
     input: RequestInput,
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
-    let asking = caller.clone();
-    state
-        .db
-        .read(caller.now(), move |tx| {
-            OrgCaller::require(tx, &asking, org_id, OrgPermission::RevokeOrgApiKey)
-        })
-        .await?;
     input.none().await?;
     state
         .db
         .transaction(caller.now(), move |tx| {
-            OrgCaller::require(tx, &caller, org_id, OrgPermission::RevokeOrgApiKey)?;
+            OrgMember::<can::RevokeOrgApiKey>::require(tx, &caller, org_id)?;
             operations::revoke(tx, &caller, Tenant::Org(org_id), id)
         })
         .await?;

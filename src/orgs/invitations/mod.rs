@@ -1,25 +1,21 @@
-//! Invitations: somebody who runs an organisation asks an address in.
+//! Invitations: an admin of an organisation invites an e-mail address.
 //!
-//! One is pending for seven days, until it is accepted, declined or taken back; each of these is a single UPDATE, which
-//! decides between those who act at the same time. It is for an address, not for an account: accepting by id takes the
-//! proven address, accepting by the mailed token proves the mailbox. It stands on its inviter's right: who loses that takes
-//! their invitations along, at the latest when one is used.
+//! An invitation is pending for seven days, until it is accepted (in [`admission`](super::admission)), declined or revoked.
+//! Each of these is one UPDATE of a pending row, so of several at the same time one succeeds. An invitation is for an
+//! address, not for an account: accepting it by id needs an account with that verified address, while the mailed token
+//! proves access to the mailbox and lets any account accept. It is revoked when its inviter leaves or may no longer give
+//! its role.
 //!
-//! What must never happen: that the wrong person comes in; that somebody is given more than the inviter could give; that
-//! who invites learns whether an address has an account.
+//! What must never happen: a person joins by the invitation of another; a role is given that the inviter could not give;
+//! the inviter learns whether an address has an account.
 
-mod invited_routes;
 mod model;
 mod operations;
 mod routes;
 mod store;
 
-pub use model::{InvitationResponse, InvitationState};
-
-use utoipa_actix_web::service_config::ServiceConfig;
-
-/// The routes of this slice.
-pub fn router(routes: &mut ServiceConfig) {
-    routes::router(routes);
-    invited_routes::router(routes);
-}
+pub use model::{Invitation, InvitationResponse, InvitationState};
+pub use operations::{
+    accept_pending, audit_entry, find_for_caller, mark_accepted, no_longer_pending, peek_mailed, reload, revoke_by,
+};
+pub use routes::{OwnInvitation, router};

@@ -1,44 +1,44 @@
-//! What an invitation is, and what has become of it.
+//! An invitation, its states, and what responses show of it.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::auth::OrgRole;
 use crate::config::Config;
-use crate::orgs::OrgBriefResponse;
-use crate::orgs::members::{Person, PersonResponse};
+use crate::orgs::{OrgBrief, Person, PersonResponse};
+use crate::request_type;
 use crate::values::ids::{InvitationId, OrgId, UserId};
+use crate::values::locale::Locale;
 use crate::values::{Timestamp, string_enum};
 
 string_enum! {
-    /// What has become of an invitation.
+    /// The state of an invitation.
     pub enum InvitationState {
         /// It can be accepted.
         Pending "pending",
-        /// Who was invited is a member, or was.
+        /// The invited person became a member.
         Accepted "accepted",
-        /// Who was invited did not want to.
+        /// The invited person declined.
         Declined "declined",
-        /// It was taken back.
+        /// An admin revoked it, or its inviter left or lost the role to invite.
         Revoked "revoked",
-        /// Nobody decided in time.
+        /// It was not decided within seven days.
         Expired "expired",
     }
 }
 
-/// An invitation, as stored.
+/// An invitation with its organisation and inviter.
 #[derive(Clone, Debug, Queryable)]
 pub struct Invitation {
     pub id: InvitationId,
     pub email: String,
-    role: String,
-    /// Where to: id, name, slug.
-    pub org: (OrgId, String, String),
-    /// Who invites, if they still have an account.
+    pub role: OrgRole,
+    pub org: OrgBrief,
+    /// `None` once the inviter's account is deleted.
     pub inviter: Option<Person>,
-    pub locale: String,
+    locale: String,
     pub created_at: DateTime<Utc>,
     pub expires_at: DateTime<Utc>,
     accepted_at: Option<DateTime<Utc>>,
@@ -47,22 +47,19 @@ pub struct Invitation {
 }
 
 impl Invitation {
-    /// The role offered.
-    pub fn role(&self) -> OrgRole {
-        OrgRole::stored(&self.role)
-    }
-
-    /// Where to.
     pub const fn org_id(&self) -> OrgId {
-        self.org.0
+        self.org.id
     }
 
-    /// Who invites.
-    pub fn invited_by(&self) -> Option<UserId> {
+    pub fn inviter_id(&self) -> Option<UserId> {
         self.inviter.as_ref().map(|person| person.id)
     }
 
-    /// What has become of it by now.
+    /// The language of its e-mails.
+    pub fn locale(&self) -> Locale {
+        Locale::stored(&self.locale)
+    }
+
     pub fn state(&self, now: DateTime<Utc>) -> InvitationState {
         if self.accepted_at.is_some() {
             InvitationState::Accepted
@@ -71,7 +68,7 @@ impl Invitation {
         } else if self.revoked_at.is_some_and(|at| at < self.expires_at) {
             InvitationState::Revoked
         } else if self.revoked_at.is_some() || self.expires_at <= now {
-            // One that had expired is closed when a newer one takes its place.
+            // `revoked_at` is set on an expired invitation when a newer one replaces it.
             InvitationState::Expired
         } else {
             InvitationState::Pending
@@ -79,39 +76,56 @@ impl Invitation {
     }
 }
 
+/// Whose invitations a query sees.
+#[derive(Clone, Copy, Debug)]
+pub enum Scope<'a> {
+    /// Those of an organisation.
+    Org(OrgId),
+    /// Those for an e-mail address.
+    Email(&'a str),
+}
+
+request_type! {
+    /// Which invitations to list.
+    #[derive(IntoParams)]
+    #[into_params(parameter_in = Query)]
+    pub struct InvitationFilter {
+        /// Only invitations in this state.
+        #[param(required = false, nullable = false)]
+        pub state: Option<InvitationState>,
+    }
+}
+
 /// An invitation.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Invitation)]
 pub struct InvitationResponse {
-    /// The invitation.
+    /// Id of the invitation.
     pub id: InvitationId,
-    /// Whom it is for.
+    /// Invited e-mail address.
     pub email: String,
-    /// The role offered.
+    /// Role that the invited person gets.
     pub role: OrgRole,
-    /// What has become of it.
+    /// State of the invitation.
     pub state: InvitationState,
-    /// Where to.
-    pub org: OrgBriefResponse,
-    /// Who invites; null once they have no account.
+    /// Organisation that the person is invited to.
+    pub org: OrgBrief,
+    /// Person who sent the invitation; null once their account is deleted.
     pub invited_by: Option<PersonResponse>,
-    /// When it was made.
+    /// Time of creation.
     pub created_at: Timestamp,
-    /// Until when it can be accepted.
+    /// Time at which the invitation expires.
     pub expires_at: Timestamp,
 }
 
 impl InvitationResponse {
-    /// Of what is stored.
     pub fn new(invitation: Invitation, now: DateTime<Utc>, config: &Config) -> Self {
-        let (role, state) = (invitation.role(), invitation.state(now));
-        let (id, name, slug) = invitation.org;
         Self {
             id: invitation.id,
+            state: invitation.state(now),
             email: invitation.email,
-            role,
-            state,
-            org: OrgBriefResponse { id, name, slug },
+            role: invitation.role,
+            org: invitation.org,
             invited_by: invitation.inviter.map(|person| PersonResponse::new(person, config)),
             created_at: invitation.created_at.into(),
             expires_at: invitation.expires_at.into(),

@@ -1,47 +1,46 @@
-//! What can be done with invitations.
+//! The use cases of invitations: invite, list, resend, revoke, decline; and what `admission` and `members` need of them.
 
-use crate::db::Tx;
 use serde_json::json;
 
-use super::model::{Invitation, InvitationState};
-use super::store::{self, Decision, NewInvitation, Side};
+use super::model::{Invitation, InvitationFilter, Scope};
+use super::store::{self, Decision, NewInvitation};
 use crate::audit::{self, Action, Entry};
-use crate::auth::{Caller, OrgRole};
+use crate::auth::{Caller, OrgRole, Principal};
+use crate::db::Tx;
 use crate::error::{Code, Error};
 use crate::notifications::email::{Link, Message, outbox};
 use crate::notifications::{self, Notice, NotificationType, Subject};
 use crate::one_time_tokens::{self, Target};
-use crate::orgs::members::{admit, may_invite};
-use crate::orgs::{self, OrgCaller, OrgPermission};
+use crate::orgs::{OrgMember, PermissionType, can, has_authority_over};
 use crate::secret::Token;
 use crate::state::State;
 use crate::users::{self, User};
-use crate::values::EmailAddress;
-use crate::values::ids::{InvitationId, OrgId};
-use crate::values::locale::Locale;
-use crate::values::{Cursors, Page, PageQuery};
+use crate::values::ids::{InvitationId, OrgId, UserId};
+use crate::values::{Cursors, EmailAddress, Page, PageQuery};
 
-/// Which invitations are wanted, and which page of them.
-pub struct Listing {
-    pub state: Option<InvitationState>,
-    pub page: PageQuery,
-}
-
-/// The invitations of an organisation, or for an address; the newest first.
-pub fn list(tx: &mut Tx<'_>, state: &State, side: Side<'_>, listing: &Listing) -> Result<Page<Invitation>, Error> {
-    let Listing { state: wanted, page } = listing;
-    let name = match side {
-        Side::Org(org_id) => json!(["org", org_id, wanted]),
-        Side::Email(email) => json!(["email", email, wanted]),
+/// The invitations of an organisation or for an address, newest first.
+pub fn list(
+    tx: &mut Tx<'_>,
+    state: &State,
+    scope: Scope<'_>,
+    filter: &InvitationFilter,
+    page: &PageQuery,
+) -> Result<Page<Invitation>, Error> {
+    let list_name = match scope {
+        Scope::Org(org_id) => json!(["org", org_id, filter.state]),
+        Scope::Email(email) => json!(["email", email, filter.state]),
     };
-    let cursors = Cursors::new(&state.secret, format!("invitations {name}"));
+    let cursors = Cursors::new(&state.secret, format!("invitations {list_name}"));
     let after = cursors.read(page.cursor.as_deref())?;
-    let rows = store::list(tx, side, *wanted, after, page.limit + 1)?;
+    let rows = store::list(tx, scope, filter.state, after, page.limit + 1)?;
     cursors.page(rows, page.limit, |row| (row.created_at, row.id))
 }
 
-/// The person who calls, with the address their invitations are for.
-pub fn invited<P>(tx: &mut Tx<'_>, caller: &Caller<P>) -> Result<User, Error> {
+/// The caller's account, whose verified address decides which invitations are theirs.
+///
+/// # Errors
+/// `not_found` while the address is not verified.
+pub fn find_invited_user(tx: &mut Tx<'_>, caller: &Principal) -> Result<User, Error> {
     let user = users::find(tx, caller.user_id)?;
     if user.email_verified_at.is_some() {
         Ok(user)
@@ -50,86 +49,106 @@ pub fn invited<P>(tx: &mut Tx<'_>, caller: &Caller<P>) -> Result<User, Error> {
     }
 }
 
-/// An invitation of the caller's.
+/// An invitation for the caller's verified address.
 ///
 /// # Errors
-/// `not_found` for one that is for another address.
-pub fn find_own<P>(tx: &mut Tx<'_>, caller: &Caller<P>, id: InvitationId) -> Result<(User, Invitation), Error> {
-    let user = invited(tx, caller)?;
-    let own = store::find(tx, Side::Email(&user.email), id)?.ok_or_else(Error::not_found)?;
-    Ok((user, own))
+/// `not_found`.
+pub fn find_for_caller(tx: &mut Tx<'_>, caller: &Principal, id: InvitationId) -> Result<Invitation, Error> {
+    let user = find_invited_user(tx, caller)?;
+    store::find(tx, Scope::Email(&user.email), id)?.ok_or_else(Error::not_found)
 }
 
-/// An invitation into an organisation, of somebody who may do `act` there.
-pub fn find<P>(
+/// An invitation of an organisation in which the caller has the permission `P`.
+pub fn find_for_admin<P: PermissionType>(
     tx: &mut Tx<'_>,
-    caller: &Caller<P>,
-    (org_id, id): (OrgId, InvitationId),
-    act: OrgPermission,
-) -> Result<(OrgCaller, Invitation), Error> {
-    let acting = OrgCaller::require(tx, caller, org_id, act)?;
-    let found = store::find(tx, Side::Org(org_id), id)?.ok_or_else(Error::not_found)?;
-    if act == OrgPermission::ResendInvitation {
-        acting.permit_about(found.role())?;
-    }
-    Ok((acting, found))
+    caller: &Principal,
+    org_id: OrgId,
+    id: InvitationId,
+) -> Result<Invitation, Error> {
+    OrgMember::<P>::require(tx, caller, org_id)?;
+    reload(tx, org_id, id)
 }
 
-fn about<P>(caller: &Caller<P>, action: Action, invitation: &Invitation) -> Entry {
+/// An invitation that the caller may send again: they could also have created it.
+pub fn find_to_resend(
+    tx: &mut Tx<'_>,
+    caller: &Principal,
+    org_id: OrgId,
+    id: InvitationId,
+) -> Result<Invitation, Error> {
+    let membership = OrgMember::<can::ResendInvitation>::require(tx, caller, org_id)?;
+    let invitation = reload(tx, org_id, id)?;
+    membership.require_authority_over(invitation.role)?;
+    Ok(invitation)
+}
+
+/// Reads an invitation, without a check of permissions.
+pub fn reload(tx: &mut Tx<'_>, org_id: OrgId, id: InvitationId) -> Result<Invitation, Error> {
+    store::find(tx, Scope::Org(org_id), id)?.ok_or_else(Error::not_found)
+}
+
+pub fn audit_entry<P>(caller: &Caller<P>, action: Action, invitation: &Invitation) -> Entry {
     Entry::by(caller, action)
         .org(invitation.org_id())
         .object("invitation", invitation.id.uuid(), invitation.email.clone())
-        .detail("role", invitation.role().as_str())
+        .detail("role", invitation.role.as_str())
 }
 
-/// Invites an address. Whether it has an account changes nothing that the caller can see.
+/// Invites an address: sends an e-mail, and notifies the account that has the verified address, if there is one. The
+/// result is the same in both cases.
 pub fn create<P>(
     tx: &mut Tx<'_>,
     state: &State,
     caller: &Caller<P>,
     org_id: OrgId,
-    (email, role): (&EmailAddress, OrgRole),
+    offer: &Offer,
 ) -> Result<Invitation, Error> {
-    let now = caller.now();
-    let acting = OrgCaller::require_locked(tx, caller, org_id, OrgPermission::CreateInvitation)?;
-    acting.permit_about(role)?;
+    let Offer { email, role } = offer;
+    let membership = OrgMember::<can::Invite>::require_locked(tx, caller, org_id)?;
+    membership.require_authority_over(*role)?;
     if store::is_member(tx, org_id, email.as_str())? {
         return Err(Error::new(Code::AlreadyMember));
     }
-    store::close_expired(tx, org_id, email.as_str())?;
+    store::revoke_expired(tx, org_id, email.as_str())?;
     let inviter = users::find(tx, caller.user_id)?;
-    let account = find_account(tx, email)?;
+    let invited_user = lock_verified_user(tx, email)?;
     let new = NewInvitation {
         org_id,
         email: email.as_str(),
-        role,
+        role: *role,
         invited_by: caller.user_id,
-        locale: account.as_ref().map_or(inviter.locale(), User::locale),
-        expires_at: now + Link::Invitation.lifetime(),
+        locale: invited_user.as_ref().unwrap_or(&inviter).locale(),
+        expires_at: tx.now + Link::Invitation.lifetime(),
     };
     let id = store::insert(tx, &new)?.ok_or_else(|| Error::new(Code::AlreadyInvited))?;
-    let invitation = store::find(tx, Side::Org(org_id), id)?.ok_or_else(Error::not_found)?;
-    mail(tx, state, &invitation)?;
-    if let Some(account) = account {
+    let invitation = reload(tx, org_id, id)?;
+    send_email(tx, state, &invitation)?;
+    if let Some(user) = invited_user {
         let notice = Notice::OrgInvitation {
             org_id,
-            org_name: acting.org_name().to_owned(),
-            role,
+            org_name: membership.org_name.clone(),
+            role: *role,
             invited_by: inviter_name(&invitation),
         };
-        notifications::notify(tx, account.id, &notice, Some(Subject::Invitation(id)))?;
+        notifications::notify(tx, user.id, &notice, Some(Subject::Invitation(id)))?;
     }
-    audit::record(tx, about(caller, Action::InvitationCreated, &invitation))?;
+    audit::record(tx, audit_entry(caller, Action::InvitationCreated, &invitation))?;
     Ok(invitation)
 }
 
-/// The account of an address, held until the end of the transaction: it may be about to be deleted.
-fn find_account(tx: &mut Tx<'_>, email: &EmailAddress) -> Result<Option<User>, Error> {
-    let found = users::find_by_login(tx, email.as_str())?;
-    let Some(found) = found.filter(|user| user.email_verified_at.is_some()) else {
+/// The address to invite, and the role to give it.
+pub struct Offer {
+    pub email: EmailAddress,
+    pub role: OrgRole,
+}
+
+/// The account with this verified address, locked: its deletion at the same time would leave a notification without a user.
+fn lock_verified_user(tx: &mut Tx<'_>, email: &EmailAddress) -> Result<Option<User>, Error> {
+    let user = users::find_by_login(tx, email.as_str())?;
+    let Some(user) = user.filter(|user| user.email_verified_at.is_some()) else {
         return Ok(None);
     };
-    match users::lock(tx, found.id) {
+    match users::lock(tx, user.id) {
         Ok(user) => Ok(Some(user)),
         Err(error) if error.code() == Code::NotFound => Ok(None),
         Err(error) => Err(error),
@@ -138,127 +157,135 @@ fn find_account(tx: &mut Tx<'_>, email: &EmailAddress) -> Result<Option<User>, E
 
 fn inviter_name(invitation: &Invitation) -> Option<String> {
     let inviter = invitation.inviter.as_ref()?;
-    inviter.called().map(ToOwned::to_owned)
+    inviter.display_name().map(ToOwned::to_owned)
 }
 
-/// Mails a new link; the ones before die.
-fn mail(tx: &mut Tx<'_>, state: &State, invitation: &Invitation) -> Result<(), Error> {
+/// Queues an e-mail with a new link and invalidates the previous links. No e-mail goes to an account that has switched
+/// these off, nor beyond the limit of e-mails to one address; the account still sees the invitation.
+fn send_email(tx: &mut Tx<'_>, state: &State, invitation: &Invitation) -> Result<(), Error> {
     let (purpose, target) = (Link::Invitation.purpose(), Target::Invitation(invitation.id));
     one_time_tokens::void(tx, purpose, target)?;
     let lifetime = Link::Invitation.lifetime();
     let token_id = one_time_tokens::issue(tx, &state.secret, purpose, target, lifetime)?;
-    let account = users::find_by_login(tx, &invitation.email)?;
-    let wanted = match account {
-        Some(account) => notifications::wants_mail(tx, account.id, NotificationType::OrgInvitation)?,
+    let wants_email = match users::find_by_login(tx, &invitation.email)? {
+        Some(user) => notifications::wants_mail(tx, user.id, NotificationType::OrgInvitation)?,
         None => true,
     };
-    if wanted && state.mail_limit.allows(tx, &invitation.email)? {
+    if wants_email && state.mail_limit.allows(tx, &invitation.email)? {
         let message = Message::Invitation {
             token_id,
-            org_name: invitation.org.1.clone(),
+            org_name: invitation.org.name.clone(),
             inviter_name: inviter_name(invitation),
-            role: invitation.role().as_str().to_owned(),
+            role: invitation.role.as_str().to_owned(),
         };
-        let locale = Locale::stored(&invitation.locale);
-        outbox::enqueue(tx, &invitation.email, locale, &message)?;
+        outbox::enqueue(tx, &invitation.email, invitation.locale(), &message)?;
     }
     Ok(())
 }
 
-/// Decides about an invitation, once, and closes what belongs to it; false when it is no longer pending. The row decides
-/// first and its links follow, in this order everywhere, so that no two wait for each other.
-fn settle(tx: &mut Tx<'_>, id: InvitationId, decision: Decision, mailed: Option<&Token>) -> Result<bool, Error> {
-    if !store::decide(tx, id, decision)? {
-        return Ok(false);
-    }
-    let purpose = Link::Invitation.purpose();
-    if let Some(token) = mailed {
-        // It may have been replaced since it was looked at.
-        one_time_tokens::consume(tx, purpose, token)?;
-    }
-    one_time_tokens::void(tx, purpose, Target::Invitation(id))?;
-    notifications::resolve(tx, Subject::Invitation(id))?;
-    Ok(true)
-}
-
-fn no_longer_pending() -> Error {
-    Error::with_detail(Code::InvalidState, "This invitation is no longer pending.")
-}
-
-/// Mails an invitation again, good for another seven days.
+/// Sends a pending invitation again; it expires seven days from now.
 pub fn resend<P>(
     tx: &mut Tx<'_>,
     state: &State,
     caller: &Caller<P>,
-    ids: (OrgId, InvitationId),
+    org_id: OrgId,
+    id: InvitationId,
 ) -> Result<Invitation, Error> {
-    let now = caller.now();
-    orgs::lock(tx, ids.0)?;
-    let (_, invitation) = find(tx, caller, ids, OrgPermission::ResendInvitation)?;
-    let until = now + Link::Invitation.lifetime();
-    if !store::decide(tx, invitation.id, Decision::Prolonged(until))? {
+    crate::orgs::lock(tx, org_id)?;
+    let invitation = find_to_resend(tx, caller, org_id, id)?;
+    if !store::extend(tx, id, tx.now + Link::Invitation.lifetime())? {
         return Err(no_longer_pending());
     }
-    mail(tx, state, &invitation)?;
-    audit::record(tx, about(caller, Action::InvitationResent, &invitation))?;
-    store::find(tx, Side::Org(ids.0), ids.1)?.ok_or_else(Error::not_found)
+    send_email(tx, state, &invitation)?;
+    audit::record(tx, audit_entry(caller, Action::InvitationResent, &invitation))?;
+    reload(tx, org_id, id)
 }
 
-/// Takes an invitation back.
-pub fn revoke<P>(tx: &mut Tx<'_>, caller: &Caller<P>, ids: (OrgId, InvitationId)) -> Result<(), Error> {
-    let (_, invitation) = find(tx, caller, ids, OrgPermission::RevokeInvitation)?;
-    if !settle(tx, invitation.id, Decision::Revoked, None)? {
+/// Revokes a pending invitation.
+pub fn revoke<P>(tx: &mut Tx<'_>, caller: &Caller<P>, org_id: OrgId, id: InvitationId) -> Result<(), Error> {
+    let invitation = find_for_admin::<can::RevokeInvitation>(tx, caller, org_id, id)?;
+    if !store::decide(tx, id, Decision::Revoked)? {
         return Err(no_longer_pending());
     }
-    audit::record(tx, about(caller, Action::InvitationRevoked, &invitation))
+    end_link_and_notification(tx, id)?;
+    audit::record(tx, audit_entry(caller, Action::InvitationRevoked, &invitation))
 }
 
-/// The caller does not want to.
+/// Declines a pending invitation for the caller's address.
 pub fn decline<P>(tx: &mut Tx<'_>, caller: &Caller<P>, id: InvitationId) -> Result<Invitation, Error> {
-    let (user, invitation) = find_own(tx, caller, id)?;
-    if !settle(tx, id, Decision::Declined, None)? {
+    let invitation = find_for_caller(tx, caller, id)?;
+    if !store::decide(tx, id, Decision::Declined)? {
         return Err(no_longer_pending());
     }
-    audit::record(tx, about(caller, Action::InvitationDeclined, &invitation))?;
-    store::find(tx, Side::Email(&user.email), id)?.ok_or_else(Error::not_found)
+    end_link_and_notification(tx, id)?;
+    audit::record(tx, audit_entry(caller, Action::InvitationDeclined, &invitation))?;
+    reload(tx, invitation.org_id(), id)
 }
 
-/// The caller, whose address it is for, comes in.
-pub fn accept<P>(tx: &mut Tx<'_>, caller: &Caller<P>, id: InvitationId) -> Result<Invitation, Error> {
-    let (_, invitation) = find_own(tx, caller, id)?;
-    orgs::lock(tx, invitation.org_id())?;
-    come_in(tx, caller, &invitation, None)
+/// A decided invitation can no longer be accepted: invalidates its link and resolves its notification. Every decision
+/// updates the invitation before its links, so that no two transactions wait for each other.
+fn end_link_and_notification(tx: &mut Tx<'_>, id: InvitationId) -> Result<(), Error> {
+    one_time_tokens::void(tx, Link::Invitation.purpose(), Target::Invitation(id))?;
+    notifications::resolve(tx, Subject::Invitation(id))
 }
 
-/// The caller, who reads the mailbox it was sent to, comes in.
-pub fn accept_mailed<P>(tx: &mut Tx<'_>, caller: &Caller<P>, token: &Token) -> Result<Invitation, Error> {
-    let gone = || Error::new(Code::LinkExpiredOrUsed);
-    let purpose = Link::Invitation.purpose();
-    let Some(Target::Invitation(id)) = one_time_tokens::peek(tx, purpose, token)? else {
-        return Err(gone());
+pub fn no_longer_pending() -> Error {
+    Error::with_detail(Code::InvalidState, "This invitation is no longer pending.")
+}
+
+/// The invitation that a mailed token is for; the token stays valid.
+///
+/// # Errors
+/// `link_expired_or_used`.
+pub fn peek_mailed(tx: &mut Tx<'_>, token: &Token) -> Result<Invitation, Error> {
+    let invalid_link = || Error::new(Code::LinkExpiredOrUsed);
+    let target = one_time_tokens::peek(tx, Link::Invitation.purpose(), token)?;
+    let Some(Target::Invitation(id)) = target else {
+        return Err(invalid_link());
     };
-    let invitation = store::find_mailed(tx, id)?.ok_or_else(gone)?;
-    orgs::lock(tx, invitation.org_id()).map_err(|_| gone())?;
-    come_in(tx, caller, &invitation, Some(token))
+    store::find_mailed(tx, id)?.ok_or_else(invalid_link)
 }
 
-/// With the organisation locked: accepts, if the invitation is pending and its inviter could still make it.
-fn come_in<P>(
+/// Marks a pending invitation as accepted; false when it is no longer pending. Uses up the mailed token, if that was the
+/// way it was accepted.
+///
+/// # Errors
+/// `link_expired_or_used` when the token was replaced since [`peek_mailed`].
+pub fn mark_accepted(
     tx: &mut Tx<'_>,
-    caller: &Caller<P>,
-    invitation: &Invitation,
-    mailed: Option<&Token>,
-) -> Result<Invitation, Error> {
-    let refusal = || mailed.map_or_else(no_longer_pending, |_| Error::new(Code::LinkExpiredOrUsed));
-    let org_id = invitation.org_id();
-    if !may_invite(tx, org_id, invitation.invited_by(), invitation.role())? {
-        return Err(refusal());
+    id: InvitationId,
+    user_id: UserId,
+    mailed_token: Option<&Token>,
+) -> Result<bool, Error> {
+    if !store::decide(tx, id, Decision::AcceptedBy(user_id))? {
+        return Ok(false);
     }
-    let user = users::lock(tx, caller.user_id)?;
-    if !settle(tx, invitation.id, Decision::AcceptedBy(user.id), mailed)? {
-        return Err(refusal());
+    if let Some(token) = mailed_token {
+        one_time_tokens::consume(tx, Link::Invitation.purpose(), token)?;
     }
-    admit(tx, org_id, &user, (invitation.role(), invitation.invited_by()))?;
-    audit::record(tx, about(caller, Action::InvitationAccepted, invitation))?;
-    store::find(tx, Side::Org(org_id), invitation.id)?.ok_or_else(Error::not_found)
+    end_link_and_notification(tx, id)?;
+    Ok(true)
+}
+
+/// Marks the pending invitation for a new member's address as accepted, if there is one.
+pub fn accept_pending(tx: &mut Tx<'_>, org_id: OrgId, new_member: &User) -> Result<(), Error> {
+    match store::accept_pending(tx, org_id, &new_member.email, new_member.id)? {
+        Some(id) => end_link_and_notification(tx, id),
+        None => Ok(()),
+    }
+}
+
+/// Revokes the inviter's pending invitations that exceed their new role; `None` means they left the organisation. Returns
+/// how many were revoked.
+pub fn revoke_by(tx: &mut Tx<'_>, org_id: OrgId, inviter_id: UserId, role: Option<OrgRole>) -> Result<usize, Error> {
+    let exceeds = |offered: &OrgRole| !role.is_some_and(|role| has_authority_over(role, *offered));
+    let exceeding: Vec<OrgRole> = OrgRole::ALL.iter().copied().filter(exceeds).collect();
+    if exceeding.is_empty() {
+        return Ok(0);
+    }
+    let revoked = store::revoke_by(tx, org_id, inviter_id, &exceeding)?;
+    for id in &revoked {
+        end_link_and_notification(tx, *id)?;
+    }
+    Ok(revoked.len())
 }

@@ -1,20 +1,19 @@
-//! Every query on invitations.
+//! Every query on the table of invitations.
 
-use crate::db::Tx;
 use chrono::{DateTime, Utc};
 use diesel::dsl::exists;
 use diesel::prelude::*;
 
-use super::model::{Invitation, InvitationState};
+use super::model::{Invitation, InvitationState, Scope};
 use crate::auth::OrgRole;
+use crate::db::Tx;
 use crate::db::schema::{invitations, memberships, orgs, users};
 use crate::error::Error;
 use crate::values::ids::{InvitationId, OrgId, UserId};
 use crate::values::locale::Locale;
 
-/// Invitations with where to and by whom.
 #[diesel::dsl::auto_type(no_type_alias)]
-fn shown() -> _ {
+fn invitations_with_names() -> _ {
     invitations::table
         .inner_join(orgs::table)
         .left_join(users::table.on(users::id.nullable().eq(invitations::invited_by)))
@@ -33,8 +32,8 @@ fn shown() -> _ {
         ))
 }
 
-/// Nobody has decided.
-#[diesel::dsl::auto_type(no_type_alias)]
+/// Neither accepted, declined nor revoked.
+#[diesel::dsl::auto_type]
 fn undecided() -> _ {
     invitations::accepted_at
         .is_null()
@@ -42,56 +41,57 @@ fn undecided() -> _ {
         .and(invitations::revoked_at.is_null())
 }
 
-/// Whose invitations.
-#[derive(Clone, Copy, Debug)]
-pub enum Side<'a> {
-    /// Those into an organisation.
-    Org(OrgId),
-    /// Those for an address.
-    Email(&'a str),
+/// [`InvitationState::Pending`] in SQL.
+#[diesel::dsl::auto_type]
+fn pending(now: DateTime<Utc>) -> _ {
+    let not_expired: diesel::dsl::Gt<invitations::expires_at, DateTime<Utc>> = invitations::expires_at.gt(now);
+    undecided().and(not_expired)
 }
 
-pub fn find(tx: &mut Tx<'_>, side: Side<'_>, id: InvitationId) -> Result<Option<Invitation>, Error> {
-    let query = shown().filter(invitations::id.eq(id)).into_boxed();
-    let query = match side {
-        Side::Org(org_id) => query.filter(invitations::org_id.eq(org_id)),
-        Side::Email(email) => query.filter(invitations::email.eq(email)),
+pub fn find(tx: &mut Tx<'_>, scope: Scope<'_>, id: InvitationId) -> Result<Option<Invitation>, Error> {
+    let query = invitations_with_names().filter(invitations::id.eq(id)).into_boxed();
+    let query = match scope {
+        Scope::Org(org_id) => query.filter(invitations::org_id.eq(org_id)),
+        Scope::Email(email) => query.filter(invitations::email.eq(email)),
     };
     Ok(query.first(tx.conn).optional()?)
 }
 
-/// The invitation that a mailed token is for: whoever has the token may see it, wherever it leads.
+/// The invitation that a mailed token is for. No scope: having the token is the permission.
 pub fn find_mailed(tx: &mut Tx<'_>, id: InvitationId) -> Result<Option<Invitation>, Error> {
-    Ok(shown().filter(invitations::id.eq(id)).first(tx.conn).optional()?)
+    Ok(invitations_with_names()
+        .filter(invitations::id.eq(id))
+        .first(tx.conn)
+        .optional()?)
 }
 
-/// The newest first.
+/// Newest first.
 pub fn list(
     tx: &mut Tx<'_>,
-    side: Side<'_>,
+    scope: Scope<'_>,
     state: Option<InvitationState>,
     after: Option<(DateTime<Utc>, InvitationId)>,
     limit: i64,
 ) -> Result<Vec<Invitation>, Error> {
-    let mut query = shown()
+    let mut query = invitations_with_names()
         .order((invitations::created_at.desc(), invitations::id.desc()))
         .limit(limit)
         .into_boxed();
-    query = match side {
-        Side::Org(org_id) => query.filter(invitations::org_id.eq(org_id)),
-        Side::Email(email) => query.filter(invitations::email.eq(email)),
+    query = match scope {
+        Scope::Org(org_id) => query.filter(invitations::org_id.eq(org_id)),
+        Scope::Email(email) => query.filter(invitations::email.eq(email)),
     };
-    // `Invitation::state` in SQL.
+    // The same cases as `Invitation::state`.
     query = match state {
         None => query,
-        Some(InvitationState::Pending) => query.filter(undecided()).filter(invitations::expires_at.gt(tx.now)),
+        Some(InvitationState::Pending) => query.filter(pending(tx.now)),
         Some(InvitationState::Accepted) => query.filter(invitations::accepted_at.is_not_null()),
         Some(InvitationState::Declined) => query.filter(invitations::declined_at.is_not_null()),
         Some(InvitationState::Revoked) => query.filter(invitations::revoked_at.lt(invitations::expires_at.nullable())),
         Some(InvitationState::Expired) => {
-            let closed_late = invitations::revoked_at.ge(invitations::expires_at.nullable());
-            let run_out = undecided().and(invitations::expires_at.le(tx.now));
-            query.filter(closed_late.or(run_out.nullable()))
+            let replaced = invitations::revoked_at.ge(invitations::expires_at.nullable());
+            let undecided = undecided().and(invitations::expires_at.le(tx.now));
+            query.filter(replaced.or(undecided.nullable()))
         }
     };
     if let Some((created_at, id)) = after {
@@ -104,17 +104,17 @@ pub fn list(
     Ok(query.load(tx.conn)?)
 }
 
-/// Whether the address is that of a member.
+/// Whether a member of the organisation has this address.
 pub fn is_member(tx: &mut Tx<'_>, org_id: OrgId, email: &str) -> Result<bool, Error> {
-    let there = memberships::table
+    let members = memberships::table
         .inner_join(users::table)
         .filter(memberships::org_id.eq(org_id))
         .filter(users::email.eq(email));
-    Ok(diesel::select(exists(there)).get_result(tx.conn)?)
+    Ok(diesel::select(exists(members)).get_result(tx.conn)?)
 }
 
-/// Closes what has expired without a decision, so that a newer one can take its place.
-pub fn close_expired(tx: &mut Tx<'_>, org_id: OrgId, email: &str) -> Result<(), Error> {
+/// Marks an expired invitation of the address as revoked: the unique index allows one undecided row for each address.
+pub fn revoke_expired(tx: &mut Tx<'_>, org_id: OrgId, email: &str) -> Result<(), Error> {
     let expired = invitations::table
         .filter(invitations::org_id.eq(org_id))
         .filter(invitations::email.eq(email))
@@ -135,14 +135,14 @@ pub struct NewInvitation<'a> {
     pub expires_at: DateTime<Utc>,
 }
 
-/// Makes an invitation, unless one is pending for the address.
+/// Inserts an invitation; `None` when one is pending for the address.
 pub fn insert(tx: &mut Tx<'_>, new: &NewInvitation<'_>) -> Result<Option<InvitationId>, Error> {
     Ok(diesel::insert_into(invitations::table)
         .values((
             invitations::id.eq(InvitationId::new(tx.now)),
             invitations::org_id.eq(new.org_id),
             invitations::email.eq(new.email),
-            invitations::role.eq(new.role.as_str()),
+            invitations::role.eq(new.role),
             invitations::invited_by.eq(new.invited_by),
             invitations::locale.eq(new.locale.as_str()),
             invitations::created_at.eq(tx.now),
@@ -154,23 +154,26 @@ pub fn insert(tx: &mut Tx<'_>, new: &NewInvitation<'_>) -> Result<Option<Invitat
         .optional()?)
 }
 
-/// What may become of a pending invitation.
+/// Moves the expiry of a pending invitation; false when it is not pending.
+pub fn extend(tx: &mut Tx<'_>, id: InvitationId, expires_at: DateTime<Utc>) -> Result<bool, Error> {
+    let extended = diesel::update(invitations::table.find(id).filter(pending(tx.now)))
+        .set(invitations::expires_at.eq(expires_at))
+        .execute(tx.conn)?;
+    Ok(extended == 1)
+}
+
+/// How a pending invitation ends.
 #[derive(Clone, Copy, Debug)]
 pub enum Decision {
     AcceptedBy(UserId),
     Declined,
     Revoked,
-    /// Not decided: it stays pending until then.
-    Prolonged(DateTime<Utc>),
 }
 
-/// Decides, if nobody has and it has not expired; false otherwise.
+/// Decides a pending invitation; false when it is not pending.
 pub fn decide(tx: &mut Tx<'_>, id: InvitationId, decision: Decision) -> Result<bool, Error> {
-    let pending = diesel::update(invitations::table)
-        .filter(invitations::id.eq(id))
-        .filter(undecided())
-        .filter(invitations::expires_at.gt(tx.now));
-    let changed = match decision {
+    let pending = diesel::update(invitations::table.find(id).filter(pending(tx.now)));
+    let decided = match decision {
         Decision::AcceptedBy(user_id) => pending
             .set((
                 invitations::accepted_at.eq(tx.now),
@@ -179,7 +182,45 @@ pub fn decide(tx: &mut Tx<'_>, id: InvitationId, decision: Decision) -> Result<b
             .execute(tx.conn)?,
         Decision::Declined => pending.set(invitations::declined_at.eq(tx.now)).execute(tx.conn)?,
         Decision::Revoked => pending.set(invitations::revoked_at.eq(tx.now)).execute(tx.conn)?,
-        Decision::Prolonged(until) => pending.set(invitations::expires_at.eq(until)).execute(tx.conn)?,
     };
-    Ok(changed == 1)
+    Ok(decided == 1)
+}
+
+/// Accepts the pending invitation of an address and returns its id; `None` when there is none.
+pub fn accept_pending(
+    tx: &mut Tx<'_>,
+    org_id: OrgId,
+    email: &str,
+    user_id: UserId,
+) -> Result<Option<InvitationId>, Error> {
+    let of_email = invitations::table
+        .filter(invitations::org_id.eq(org_id))
+        .filter(invitations::email.eq(email))
+        .filter(pending(tx.now));
+    Ok(diesel::update(of_email)
+        .set((
+            invitations::accepted_at.eq(tx.now),
+            invitations::accepted_by.eq(user_id),
+        ))
+        .returning(invitations::id)
+        .get_result(tx.conn)
+        .optional()?)
+}
+
+/// Revokes the pending invitations of an inviter whose role is one of `roles`, and returns their ids.
+pub fn revoke_by(
+    tx: &mut Tx<'_>,
+    org_id: OrgId,
+    inviter_id: UserId,
+    roles: &[OrgRole],
+) -> Result<Vec<InvitationId>, Error> {
+    let of_inviter = invitations::table
+        .filter(invitations::org_id.eq(org_id))
+        .filter(invitations::invited_by.eq(inviter_id))
+        .filter(invitations::role.eq_any(roles))
+        .filter(pending(tx.now));
+    Ok(diesel::update(of_inviter)
+        .set(invitations::revoked_at.eq(tx.now))
+        .returning(invitations::id)
+        .get_results(tx.conn)?)
 }

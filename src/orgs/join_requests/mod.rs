@@ -1,24 +1,18 @@
-//! Requests to join: somebody asks an organisation to let them in.
+//! Requests to join: a person asks an organisation to become a member.
 //!
-//! Only organisations that say so take requests; of the others nobody outside learns that they exist. A request is pending
-//! until it is approved, rejected or withdrawn, each a single UPDATE, which decides between those who act at the same time.
-//! Everybody who runs the organisation is told, and told no more once one of them has decided.
+//! Only an organisation with the join policy `request` takes them; to everyone but their members, the others answer 404 here,
+//! too. A request is pending until it is approved (in [`admission`](super::admission)), rejected or withdrawn. Each of these
+//! is one UPDATE of a pending row, so of several at the same time one succeeds. Every owner and admin is notified of a new
+//! request; the decision of one of them resolves the notification for all.
 //!
-//! What must never happen: that a request opens an organisation that takes none; that who approves gives a role that is not
-//! theirs to give.
+//! What must never happen: a request reveals that an organisation without requests exists; an admin approves with a role
+//! that they may not give.
 
 mod model;
 mod operations;
-mod requester_routes;
 mod routes;
 mod store;
 
-pub use model::{JoinRequestResponse, JoinRequestState, RejectionReason, RequestMessage};
-
-use utoipa_actix_web::service_config::ServiceConfig;
-
-/// The routes of this slice.
-pub fn router(routes: &mut ServiceConfig) {
-    requester_routes::router(routes);
-    routes::router(routes);
-}
+pub use model::{JoinRequest, JoinRequestResponse, JoinRequestState, RejectionReason, RequestMessage};
+pub use operations::{Outcome, approve_pending, audit_entry, find_for_admin, mark_approved, notify_decision, reload};
+pub use routes::{OrgJoinRequest, router};

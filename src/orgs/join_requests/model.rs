@@ -1,49 +1,48 @@
-//! What a request to join is, and what has become of it.
+//! A request to join, its states, and what responses show of it.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::config::Config;
-use crate::orgs::OrgBriefResponse;
-use crate::orgs::members::{Person, PersonResponse};
-use crate::values::ids::{JoinRequestId, OrgId};
+use crate::orgs::{OrgBrief, Person, PersonResponse};
+use crate::request_type;
+use crate::values::ids::{JoinRequestId, OrgId, UserId};
 use crate::values::{Timestamp, clean_text, string_enum};
 
 string_enum! {
-    /// What has become of a request to join.
+    /// The state of a request to join.
     pub enum JoinRequestState {
-        /// Nobody has decided.
+        /// No one has decided about it.
         Pending "pending",
-        /// Who asked is a member, or was.
+        /// The person became a member.
         Approved "approved",
-        /// The organisation did not want to.
+        /// An admin rejected it.
         Rejected "rejected",
-        /// Who asked took it back.
+        /// The person withdrew it.
         Withdrawn "withdrawn",
     }
 }
 
 crate::text_type! {
-    /// What somebody says who asks to join.
+    /// A message to the owners and admins of the organisation.
     pub struct RequestMessage(1..=500) by clean_text, example "I work on the engine."
 }
 
 crate::text_type! {
-    /// Why a request is rejected; who asked reads it.
-    pub struct RejectionReason(1..=500) by clean_text, example "Please ask with your work address."
+    /// The reason for a rejection, which the person reads.
+    pub struct RejectionReason(1..=500) by clean_text, example "Please use your work address."
 }
 
-/// A request, as stored.
+/// A request to join with its person and organisation.
 #[derive(Clone, Debug, Queryable)]
 pub struct JoinRequest {
     pub id: JoinRequestId,
-    /// Who asks.
     pub person: Person,
-    /// Where to: id, name, slug.
-    pub org: (OrgId, String, String),
+    pub org: OrgBrief,
     pub message: Option<String>,
+    /// Why it was rejected.
     pub reason: Option<String>,
     pub created_at: DateTime<Utc>,
     approved_at: Option<DateTime<Utc>>,
@@ -52,7 +51,6 @@ pub struct JoinRequest {
 }
 
 impl JoinRequest {
-    /// What has become of it.
     pub const fn state(&self) -> JoinRequestState {
         if self.approved_at.is_some() {
             JoinRequestState::Approved
@@ -66,40 +64,57 @@ impl JoinRequest {
     }
 }
 
-/// A request to join.
+/// Whose requests a query sees.
+#[derive(Clone, Copy, Debug)]
+pub enum Scope {
+    /// Those to an organisation.
+    Org(OrgId),
+    /// Those of a person.
+    User(UserId),
+}
+
+request_type! {
+    /// Which requests to list.
+    #[derive(IntoParams)]
+    #[into_params(parameter_in = Query)]
+    pub struct JoinRequestFilter {
+        /// Only requests in this state.
+        #[param(required = false, nullable = false)]
+        pub state: Option<JoinRequestState>,
+    }
+}
+
+/// A request to join an organisation.
 #[derive(Serialize, ToSchema)]
 #[schema(as = JoinRequest)]
 pub struct JoinRequestResponse {
-    /// The request.
+    /// Id of the request.
     pub id: JoinRequestId,
-    /// Who asks.
+    /// Person who wants to join.
     pub user: PersonResponse,
-    /// Where to.
-    pub org: OrgBriefResponse,
-    /// What they say.
+    /// Organisation that the person wants to join.
+    pub org: OrgBrief,
+    /// Message of the person to the owners and admins.
     pub message: Option<String>,
-    /// What has become of it.
+    /// State of the request.
     pub state: JoinRequestState,
-    /// Why it was rejected.
+    /// Reason for the rejection.
     pub reason: Option<String>,
-    /// When they asked.
+    /// Time of creation.
     pub created_at: Timestamp,
-    /// When it was approved, rejected or withdrawn.
+    /// Time at which the request was approved, rejected or withdrawn.
     pub decided_at: Option<Timestamp>,
 }
 
 impl JoinRequestResponse {
-    /// Of what is stored.
     pub fn new(request: JoinRequest, config: &Config) -> Self {
-        let state = request.state();
         let decided_at = request.approved_at.or(request.rejected_at).or(request.withdrawn_at);
-        let (id, name, slug) = request.org;
         Self {
             id: request.id,
+            state: request.state(),
             user: PersonResponse::new(request.person, config),
-            org: OrgBriefResponse { id, name, slug },
+            org: request.org,
             message: request.message,
-            state,
             reason: request.reason,
             created_at: request.created_at.into(),
             decided_at: decided_at.map(Timestamp),

@@ -1,67 +1,67 @@
-//! What can be done with requests to join.
+//! The use cases of requests to join: find an organisation, request, list, withdraw, reject; and what `admission` needs of
+//! them.
 
-use crate::db::Tx;
 use serde_json::json;
 
-use super::model::{JoinRequest, JoinRequestState, RejectionReason, RequestMessage};
-use super::store::{self, Decision, Side};
+use super::model::{JoinRequest, JoinRequestFilter, RejectionReason, RequestMessage, Scope};
+use super::store::{self, Decision};
 use crate::audit::{self, Action, Entry};
-use crate::auth::{Caller, OrgRole};
+use crate::auth::{Caller, Principal};
+use crate::db::Tx;
 use crate::error::{Code, Error};
 use crate::notifications::email::{Message, outbox};
-use crate::notifications::{self, Notice, Subject, tell};
-use crate::orgs::members::{self, admit};
+use crate::notifications::{self, Notice, Recipient, Subject, tell};
 use crate::orgs::membership;
-use crate::orgs::{self, JoinPolicy, Org, OrgCaller, OrgPermission, Slug};
+use crate::orgs::{self, JoinPolicy, Org, OrgMember, PermissionType, Slug, can};
 use crate::secret::ServerSecret;
 use crate::state::State;
 use crate::users::{self, User};
-use crate::values::ids::{JoinRequestId, OrgId};
+use crate::values::ids::{JoinRequestId, OrgId, UserId};
 use crate::values::{Cursors, Page, PageQuery};
 
-/// Which requests are wanted, and which page of them.
-pub struct Listing {
-    pub state: Option<JoinRequestState>,
-    pub page: PageQuery,
-}
-
-/// The requests to an organisation, or of a person; the newest first.
-pub fn list(tx: &mut Tx<'_>, secret: &ServerSecret, side: Side, listing: &Listing) -> Result<Page<JoinRequest>, Error> {
-    let Listing { state, page } = listing;
-    let name = match side {
-        Side::Org(org_id) => json!(["org", org_id, state]),
-        Side::User(user_id) => json!(["user", user_id, state]),
+/// The requests to an organisation or of a person, newest first.
+pub fn list(
+    tx: &mut Tx<'_>,
+    secret: &ServerSecret,
+    scope: Scope,
+    filter: &JoinRequestFilter,
+    page: &PageQuery,
+) -> Result<Page<JoinRequest>, Error> {
+    let list_name = match scope {
+        Scope::Org(org_id) => json!(["org", org_id, filter.state]),
+        Scope::User(user_id) => json!(["user", user_id, filter.state]),
     };
-    let cursors = Cursors::new(secret, format!("join requests {name}"));
+    let cursors = Cursors::new(secret, format!("join requests {list_name}"));
     let after = cursors.read(page.cursor.as_deref())?;
-    let rows = store::list(tx, side, *state, after, page.limit + 1)?;
+    let rows = store::list(tx, scope, filter.state, after, page.limit + 1)?;
     cursors.page(rows, page.limit, |row| (row.created_at, row.id))
 }
 
-/// An organisation that takes requests, by its slug.
-///
-/// # Errors
-/// `not_found` for any other.
-pub fn look_up(tx: &mut Tx<'_>, slug: String) -> Result<Org, Error> {
-    let slug = Slug::try_from(slug).map_err(|_| Error::not_found())?;
-    orgs::find_by_slug(tx, &slug)?
-        .filter(|org| org.join_policy() == JoinPolicy::Request)
-        .ok_or_else(Error::not_found)
-}
-
-/// Whether there is anything to ask: the organisation takes requests, or the caller is there and will be told so.
+/// The organisation with this slug, if it takes requests to join.
 ///
 /// # Errors
 /// `not_found`.
-pub fn require_open<P>(tx: &mut Tx<'_>, caller: &Caller<P>, org_id: OrgId) -> Result<Org, Error> {
+pub fn find_open_by_slug(tx: &mut Tx<'_>, slug: String) -> Result<Org, Error> {
+    let slug = Slug::try_from(slug).map_err(|_| Error::not_found())?;
+    orgs::find_by_slug(tx, &slug)?
+        .filter(|org| org.join_policy == JoinPolicy::Request)
+        .ok_or_else(Error::not_found)
+}
+
+/// An organisation that takes requests to join. Its members find it whatever its join policy: they are answered
+/// `already_member` later.
+///
+/// # Errors
+/// `not_found`.
+pub fn find_open(tx: &mut Tx<'_>, caller: &Principal, org_id: OrgId) -> Result<Org, Error> {
     let org = orgs::find_org(tx, org_id)?;
-    if org.join_policy() != JoinPolicy::Request {
+    if org.join_policy != JoinPolicy::Request {
         membership::require(tx, org_id, caller.user_id)?;
     }
     Ok(org)
 }
 
-/// Asks to join. Everybody who runs the organisation is told.
+/// Requests to join an organisation, and notifies its owners and admins.
 pub fn create<P>(
     tx: &mut Tx<'_>,
     state: &State,
@@ -69,82 +69,100 @@ pub fn create<P>(
     org_id: OrgId,
     message: Option<&RequestMessage>,
 ) -> Result<JoinRequest, Error> {
-    // Locked, so that nobody is let in by another door at the same time.
+    // The lock keeps an acceptance at the same time from making the caller a member after the check.
     orgs::lock(tx, org_id)?;
-    let org = require_open(tx, caller, org_id)?;
+    let org = find_open(tx, caller, org_id)?;
     if membership::find(tx, org_id, caller.user_id)?.is_some() {
         return Err(Error::new(Code::AlreadyMember));
     }
     let message = message.map(RequestMessage::as_str);
     let id = store::insert(tx, org_id, caller.user_id, message)?.ok_or_else(|| Error::new(Code::AlreadyRequested))?;
-    let request = store::find(tx, org_id, id)?.ok_or_else(Error::not_found)?;
-    let person = request.person.called().unwrap_or(&caller.name).to_owned();
+    let request = reload(tx, org_id, id)?;
+    let person = request.person.display_name().unwrap_or(&caller.name).to_owned();
     let notice = Notice::JoinRequest {
         org_id,
         org_name: org.name.clone(),
         person: person.clone(),
         message: message.map(ToOwned::to_owned),
     };
-    let mail = Message::JoinRequest {
+    let email = Message::JoinRequest {
         org_name: org.name,
         person,
     };
-    for (user_id, email, locale) in members::administrators(tx, org_id)? {
+    for contact in &membership::list_administrators(tx, org_id)? {
+        let Recipient {
+            user_id,
+            email: address,
+            locale,
+        } = contact.into();
         notifications::notify(tx, user_id, &notice, Some(Subject::JoinRequest(id)))?;
-        // Anybody can ask, and ask again: that must not fill a mailbox.
-        if notifications::wants_mail(tx, user_id, notice.kind())? && state.mail_limit.allows(tx, &email)? {
-            outbox::enqueue(tx, &email, locale, &mail)?;
+        // A person can withdraw a request and send another: the limit keeps that from filling mailboxes.
+        if notifications::wants_mail(tx, user_id, notice.kind())? && state.mail_limit.allows(tx, address)? {
+            outbox::enqueue(tx, address, locale, &email)?;
         }
     }
-    audit::record(tx, about(caller, Action::JoinRequestCreated, &request, &caller.name))?;
+    let entry = audit_entry(caller, Action::JoinRequestCreated, &request, &caller.name);
+    audit::record(tx, entry)?;
     Ok(request)
 }
 
-fn about<P>(caller: &Caller<P>, action: Action, request: &JoinRequest, name: &str) -> Entry {
+/// `person_name`: the name of the person who wants to join.
+pub fn audit_entry<P>(caller: &Caller<P>, action: Action, request: &JoinRequest, person_name: &str) -> Entry {
     Entry::by(caller, action)
-        .org(request.org.0)
+        .org(request.org.id)
         .user(request.person.id)
-        .object("join_request", request.id.uuid(), name.to_owned())
+        .object("join_request", request.id.uuid(), person_name.to_owned())
 }
 
-/// A request to an organisation, of somebody who may do `act` there.
-pub fn find<P>(
+/// A request to an organisation in which the caller has the permission `P`.
+pub fn find_for_admin<P: PermissionType>(
     tx: &mut Tx<'_>,
-    caller: &Caller<P>,
-    (org_id, id): (OrgId, JoinRequestId),
-    act: OrgPermission,
-) -> Result<(OrgCaller, JoinRequest), Error> {
-    let acting = OrgCaller::require(tx, caller, org_id, act)?;
-    let found = store::find(tx, org_id, id)?.ok_or_else(Error::not_found)?;
-    Ok((acting, found))
+    caller: &Principal,
+    org_id: OrgId,
+    id: JoinRequestId,
+) -> Result<JoinRequest, Error> {
+    OrgMember::<P>::require(tx, caller, org_id)?;
+    reload(tx, org_id, id)
 }
 
-/// A request that is the caller's own, or one to an organisation they run.
-pub fn read<P>(tx: &mut Tx<'_>, caller: &Caller<P>, ids: (OrgId, JoinRequestId)) -> Result<JoinRequest, Error> {
-    let own = store::find(tx, ids.0, ids.1)?.filter(|found| found.person.id == caller.user_id);
+/// Reads a request, without a check of permissions.
+pub fn reload(tx: &mut Tx<'_>, org_id: OrgId, id: JoinRequestId) -> Result<JoinRequest, Error> {
+    store::find(tx, org_id, id)?.ok_or_else(Error::not_found)
+}
+
+/// A request that the caller made, or that is to an organisation of which they are an owner or admin.
+pub fn find_visible(
+    tx: &mut Tx<'_>,
+    caller: &Principal,
+    org_id: OrgId,
+    id: JoinRequestId,
+) -> Result<JoinRequest, Error> {
+    let own = store::find(tx, org_id, id)?.filter(|request| request.person.id == caller.user_id);
     match own {
-        Some(own) => Ok(own),
-        None => find(tx, caller, ids, OrgPermission::ListJoinRequests).map(|(_, found)| found),
+        Some(request) => Ok(request),
+        None => find_for_admin::<can::ListJoinRequests>(tx, caller, org_id, id),
     }
 }
 
-/// The caller's own request.
+/// A request that the caller made.
 ///
 /// # Errors
-/// As for any request; `forbidden_role` for one of another's that the caller may see.
-pub fn find_own<P>(tx: &mut Tx<'_>, caller: &Caller<P>, ids: (OrgId, JoinRequestId)) -> Result<JoinRequest, Error> {
-    let found = read(tx, caller, ids)?;
-    if found.person.id == caller.user_id {
-        Ok(found)
+/// As [`find_visible`]; `forbidden_role` for an owner or admin who sees the request of another person.
+pub fn find_own(tx: &mut Tx<'_>, caller: &Principal, org_id: OrgId, id: JoinRequestId) -> Result<JoinRequest, Error> {
+    let request = find_visible(tx, caller, org_id, id)?;
+    if request.person.id == caller.user_id {
+        Ok(request)
     } else {
-        Err(Error::with_detail(
-            Code::ForbiddenRole,
-            "Only who asked can withdraw a request; reject it instead.",
-        ))
+        let detail = "Only the person who made a request can withdraw it. Reject it instead.";
+        Err(Error::with_detail(Code::ForbiddenRole, detail))
     }
 }
 
-fn decide<P>(tx: &mut Tx<'_>, _caller: &Caller<P>, id: JoinRequestId, decision: Decision<'_>) -> Result<(), Error> {
+/// Decides a pending request and resolves its notifications.
+///
+/// # Errors
+/// `invalid_state` when it is no longer pending.
+fn mark_decided(tx: &mut Tx<'_>, id: JoinRequestId, decision: Decision<'_>) -> Result<(), Error> {
     if !store::decide(tx, id, decision)? {
         let detail = "This request is no longer pending.";
         return Err(Error::with_detail(Code::InvalidState, detail));
@@ -152,66 +170,76 @@ fn decide<P>(tx: &mut Tx<'_>, _caller: &Caller<P>, id: JoinRequestId, decision: 
     notifications::resolve(tx, Subject::JoinRequest(id))
 }
 
-/// Takes the caller's own request back.
-pub fn withdraw<P>(tx: &mut Tx<'_>, caller: &Caller<P>, ids: (OrgId, JoinRequestId)) -> Result<(), Error> {
-    let request = find_own(tx, caller, ids)?;
-    decide(tx, caller, request.id, Decision::Withdrawn)?;
-    audit::record(tx, about(caller, Action::JoinRequestWithdrawn, &request, &caller.name))
+/// Withdraws a pending request of the caller.
+pub fn withdraw<P>(tx: &mut Tx<'_>, caller: &Caller<P>, org_id: OrgId, id: JoinRequestId) -> Result<(), Error> {
+    let request = find_own(tx, caller, org_id, id)?;
+    mark_decided(tx, id, Decision::Withdrawn)?;
+    let entry = audit_entry(caller, Action::JoinRequestWithdrawn, &request, &caller.name);
+    audit::record(tx, entry)
 }
 
-/// Lets somebody in; a pending invitation of theirs is settled with it.
-pub fn approve<P>(
-    tx: &mut Tx<'_>,
-    caller: &Caller<P>,
-    ids: (OrgId, JoinRequestId),
-    role: OrgRole,
-) -> Result<JoinRequest, Error> {
-    orgs::lock(tx, ids.0)?;
-    let (acting, request) = find(tx, caller, ids, OrgPermission::ApproveJoinRequest)?;
-    acting.permit_about(role)?;
-    let user = users::lock(tx, request.person.id)?;
-    decide(tx, caller, request.id, Decision::ApprovedBy(caller.user_id))?;
-    admit(tx, ids.0, &user, (role, Some(caller.user_id)))?;
-    tell_decision(tx, caller, &user, &request, (true, None))?;
-    let entry = about(caller, Action::JoinRequestApproved, &request, user.name());
-    audit::record(tx, entry.detail("role", role.as_str()))?;
-    store::find(tx, ids.0, ids.1)?.ok_or_else(Error::not_found)
-}
-
-/// Does not let somebody in.
+/// Rejects a pending request and notifies the person.
 pub fn reject<P>(
     tx: &mut Tx<'_>,
     caller: &Caller<P>,
-    ids: (OrgId, JoinRequestId),
+    org_id: OrgId,
+    id: JoinRequestId,
     reason: Option<&RejectionReason>,
 ) -> Result<JoinRequest, Error> {
-    let (_, request) = find(tx, caller, ids, OrgPermission::RejectJoinRequest)?;
+    let request = find_for_admin::<can::RejectJoinRequest>(tx, caller, org_id, id)?;
     let reason = reason.map(RejectionReason::as_str);
-    // Held before the request is: who deletes an account takes them in this order.
+    // The user before the request, in the order in which the deletion of an account locks them.
     let user = users::lock(tx, request.person.id)?;
-    decide(tx, caller, request.id, Decision::RejectedBy(caller.user_id, reason))?;
-    tell_decision(tx, caller, &user, &request, (false, reason))?;
-    audit::record(tx, about(caller, Action::JoinRequestRejected, &request, user.name()))?;
-    store::find(tx, ids.0, ids.1)?.ok_or_else(Error::not_found)
+    mark_decided(tx, id, Decision::RejectedBy(caller.user_id, reason))?;
+    notify_decision(tx, &user, &request, Outcome::Rejected(reason))?;
+    let entry = audit_entry(caller, Action::JoinRequestRejected, &request, user.name());
+    audit::record(tx, entry)?;
+    reload(tx, org_id, id)
 }
 
-fn tell_decision<P>(
+/// Marks a pending request as approved.
+///
+/// # Errors
+/// `invalid_state` when it is no longer pending.
+pub fn mark_approved(tx: &mut Tx<'_>, id: JoinRequestId, approved_by: UserId) -> Result<(), Error> {
+    mark_decided(tx, id, Decision::ApprovedBy(approved_by))
+}
+
+/// Marks the pending request of a new member as approved, if there is one.
+pub fn approve_pending(
     tx: &mut Tx<'_>,
-    _caller: &Caller<P>,
-    user: &User,
-    request: &JoinRequest,
-    (approved, reason): (bool, Option<&str>),
+    org_id: OrgId,
+    user_id: UserId,
+    approved_by: Option<UserId>,
 ) -> Result<(), Error> {
-    let (org_id, org_name) = (request.org.0, request.org.1.clone());
-    let reason = reason.map(ToOwned::to_owned);
+    match store::approve_pending(tx, org_id, user_id, approved_by)? {
+        Some(id) => notifications::resolve(tx, Subject::JoinRequest(id)),
+        None => Ok(()),
+    }
+}
+
+/// What the person is notified of.
+#[derive(Clone, Copy)]
+pub enum Outcome<'a> {
+    Approved,
+    /// With the reason, if one was given.
+    Rejected(Option<&'a str>),
+}
+
+/// Notifies the person of the decision about their request.
+pub fn notify_decision(tx: &mut Tx<'_>, user: &User, request: &JoinRequest, outcome: Outcome<'_>) -> Result<(), Error> {
+    let (approved, reason) = match outcome {
+        Outcome::Approved => (true, None),
+        Outcome::Rejected(reason) => (false, reason.map(ToOwned::to_owned)),
+    };
     let notice = Notice::JoinRequestDecided {
-        org_id,
-        org_name: org_name.clone(),
+        org_id: request.org.id,
+        org_name: request.org.name.clone(),
         approved,
         reason: reason.clone(),
     };
     let message = Message::JoinRequestDecided {
-        org_name,
+        org_name: request.org.name.clone(),
         approved,
         reason,
     };

@@ -1,17 +1,16 @@
-//! Every query on requests to join.
+//! Every query on the table of requests to join.
 
-use crate::db::Tx;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
-use super::model::{JoinRequest, JoinRequestState};
+use super::model::{JoinRequest, JoinRequestState, Scope};
+use crate::db::Tx;
 use crate::db::schema::{join_requests, orgs, users};
 use crate::error::Error;
 use crate::values::ids::{JoinRequestId, OrgId, UserId};
 
-/// Requests with who asks and where to.
 #[diesel::dsl::auto_type(no_type_alias)]
-fn shown() -> _ {
+fn requests_with_names() -> _ {
     join_requests::table
         .inner_join(orgs::table)
         .inner_join(users::table.on(users::id.eq(join_requests::user_id)))
@@ -28,46 +27,43 @@ fn shown() -> _ {
         ))
 }
 
+/// [`JoinRequestState::Pending`] in SQL.
+#[diesel::dsl::auto_type(no_type_alias)]
+fn pending() -> _ {
+    join_requests::approved_at
+        .is_null()
+        .and(join_requests::rejected_at.is_null())
+        .and(join_requests::withdrawn_at.is_null())
+}
+
 pub fn find(tx: &mut Tx<'_>, org_id: OrgId, id: JoinRequestId) -> Result<Option<JoinRequest>, Error> {
-    Ok(shown()
+    Ok(requests_with_names()
         .filter(join_requests::org_id.eq(org_id))
         .filter(join_requests::id.eq(id))
         .first(tx.conn)
         .optional()?)
 }
 
-/// Whose requests.
-#[derive(Clone, Copy, Debug)]
-pub enum Side {
-    /// Those to an organisation.
-    Org(OrgId),
-    /// Those of a person.
-    User(UserId),
-}
-
-/// The newest first.
+/// Newest first.
 pub fn list(
     tx: &mut Tx<'_>,
-    side: Side,
+    scope: Scope,
     state: Option<JoinRequestState>,
     after: Option<(DateTime<Utc>, JoinRequestId)>,
     limit: i64,
 ) -> Result<Vec<JoinRequest>, Error> {
-    let mut query = shown()
+    let mut query = requests_with_names()
         .order((join_requests::created_at.desc(), join_requests::id.desc()))
         .limit(limit)
         .into_boxed();
-    query = match side {
-        Side::Org(org_id) => query.filter(join_requests::org_id.eq(org_id)),
-        Side::User(user_id) => query.filter(join_requests::user_id.eq(user_id)),
+    query = match scope {
+        Scope::Org(org_id) => query.filter(join_requests::org_id.eq(org_id)),
+        Scope::User(user_id) => query.filter(join_requests::user_id.eq(user_id)),
     };
-    // `JoinRequest::state` in SQL.
+    // The same cases as `JoinRequest::state`.
     query = match state {
         None => query,
-        Some(JoinRequestState::Pending) => query
-            .filter(join_requests::approved_at.is_null())
-            .filter(join_requests::rejected_at.is_null())
-            .filter(join_requests::withdrawn_at.is_null()),
+        Some(JoinRequestState::Pending) => query.filter(pending()),
         Some(JoinRequestState::Approved) => query.filter(join_requests::approved_at.is_not_null()),
         Some(JoinRequestState::Rejected) => query.filter(join_requests::rejected_at.is_not_null()),
         Some(JoinRequestState::Withdrawn) => query.filter(join_requests::withdrawn_at.is_not_null()),
@@ -82,7 +78,7 @@ pub fn list(
     Ok(query.load(tx.conn)?)
 }
 
-/// Asks, unless a request of the person's is pending.
+/// Inserts a request; `None` when one of the person is pending.
 pub fn insert(
     tx: &mut Tx<'_>,
     org_id: OrgId,
@@ -103,7 +99,7 @@ pub fn insert(
         .optional()?)
 }
 
-/// What may become of a pending request.
+/// How a pending request ends.
 #[derive(Clone, Copy, Debug)]
 pub enum Decision<'a> {
     ApprovedBy(UserId),
@@ -111,14 +107,10 @@ pub enum Decision<'a> {
     Withdrawn,
 }
 
-/// Decides, if nobody has; false otherwise.
+/// Decides a pending request; false when it is not pending.
 pub fn decide(tx: &mut Tx<'_>, id: JoinRequestId, decision: Decision<'_>) -> Result<bool, Error> {
-    let pending = diesel::update(join_requests::table)
-        .filter(join_requests::id.eq(id))
-        .filter(join_requests::approved_at.is_null())
-        .filter(join_requests::rejected_at.is_null())
-        .filter(join_requests::withdrawn_at.is_null());
-    let changed = match decision {
+    let pending = diesel::update(join_requests::table.find(id).filter(pending()));
+    let decided = match decision {
         Decision::ApprovedBy(user_id) => pending
             .set((
                 join_requests::approved_at.eq(tx.now),
@@ -134,5 +126,26 @@ pub fn decide(tx: &mut Tx<'_>, id: JoinRequestId, decision: Decision<'_>) -> Res
             .execute(tx.conn)?,
         Decision::Withdrawn => pending.set(join_requests::withdrawn_at.eq(tx.now)).execute(tx.conn)?,
     };
-    Ok(changed == 1)
+    Ok(decided == 1)
+}
+
+/// Approves the pending request of a person and returns its id; `None` when there is none.
+pub fn approve_pending(
+    tx: &mut Tx<'_>,
+    org_id: OrgId,
+    user_id: UserId,
+    approved_by: Option<UserId>,
+) -> Result<Option<JoinRequestId>, Error> {
+    let of_user = join_requests::table
+        .filter(join_requests::org_id.eq(org_id))
+        .filter(join_requests::user_id.eq(user_id))
+        .filter(pending());
+    Ok(diesel::update(of_user)
+        .set((
+            join_requests::approved_at.eq(tx.now),
+            join_requests::decided_by.eq(approved_by),
+        ))
+        .returning(join_requests::id)
+        .get_result(tx.conn)
+        .optional()?)
 }

@@ -1,19 +1,16 @@
-//! Members: who is in an organisation as what, how that changes, how a stay begins and ends.
+//! Members of an organisation: list them, change their role, remove them, leave, transfer the ownership.
 //!
-//! A stay begins by one of two doors, an invitation or a request to join; [`admit`] closes the other behind whoever comes
-//! in. It ends by leaving, by removal, or with the organisation; then the person's keys there are dead for good, and what
-//! they had promised to others (their invitations) is void. Only owners decide about owners and admins.
+//! A membership ends when the member leaves or is removed, or with the organisation. The member's API keys in the
+//! organisation then stop working for good, and the invitations they sent are revoked. A demotion revokes the invitations
+//! whose role the member may no longer give. Only owners change or remove owners and admins.
 //!
-//! What must never happen: that the last owner goes, whoever else goes at the same instant; that somebody keeps a power
-//! that a demotion took away.
+//! What must never happen: the last owner leaves, also when two owners do so at the same time (every change locks the
+//! organisation first, and a database trigger checks at the commit); a member keeps a permission that a demotion took away.
 
-mod doors;
 mod model;
 mod operations;
 mod routes;
 mod store;
 
-pub use doors::{admit, may_invite};
-pub use model::{Person, PersonResponse, ServiceName};
-pub use operations::administrators;
+pub use model::ServiceName;
 pub use routes::router;

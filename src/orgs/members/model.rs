@@ -1,103 +1,78 @@
-//! A member, and what may be said about one.
+//! A member of an organisation.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::IntoParams;
 
 use crate::auth::OrgRole;
-use crate::config::Config;
 use crate::error::{FieldCode, Invalid};
-use crate::images;
-use crate::values::ids::{ImageId, MembershipId, UserId};
+use crate::notifications::Recipient;
+use crate::orgs::Person;
+use crate::request_type;
+use crate::values::ids::MembershipId;
+use crate::values::locale::Locale;
 
-/// Somebody, as others in an organisation see them; without the address, which is theirs to give.
-#[derive(Clone, Debug, Queryable)]
-pub struct Person {
-    /// The person.
-    pub id: UserId,
-    /// Their unique name.
-    pub username: Option<String>,
-    /// What they like to be called.
-    pub nickname: Option<String>,
-    /// Their picture.
-    pub avatar_id: Option<ImageId>,
-}
-
-impl Person {
-    /// What others call them, if they have said so.
-    pub fn called(&self) -> Option<&str> {
-        self.nickname.as_deref().or(self.username.as_deref())
-    }
-}
-
-/// Somebody, in passing.
-#[derive(Clone, Debug, Serialize, ToSchema)]
-#[schema(as = Person)]
-pub struct PersonResponse {
-    /// The person.
-    pub id: UserId,
-    /// Their unique name.
-    pub username: Option<String>,
-    /// What they like to be called.
-    pub nickname: Option<String>,
-    /// Their picture.
-    pub avatar_url: Option<String>,
-}
-
-impl PersonResponse {
-    /// Of what is stored.
-    pub fn new(person: Person, config: &Config) -> Self {
-        Self {
-            id: person.id,
-            username: person.username,
-            nickname: person.nickname,
-            avatar_url: person.avatar_id.map(|id| images::url(config, id)),
-        }
-    }
-}
-
-/// A member, as stored.
+/// A membership with its person.
 #[derive(Clone, Debug, Queryable)]
 pub struct Member {
     pub membership_id: MembershipId,
     pub person: Person,
-    role: String,
+    pub role: OrgRole,
     pub disabled_services: Vec<String>,
     pub joined_at: DateTime<Utc>,
+    /// Grows with each change; the entity tag.
     pub version: i64,
     pub email: String,
-    pub locale: String,
+    locale: String,
 }
 
 impl Member {
-    /// Their role.
-    pub fn role(&self) -> OrgRole {
-        OrgRole::stored(&self.role)
-    }
-
-    /// What the audit log calls them.
-    pub fn name(&self) -> &str {
+    /// The name in the audit log.
+    pub fn audit_name(&self) -> &str {
         self.person.username.as_deref().unwrap_or(&self.email)
     }
 }
 
-fn service(text: String) -> Result<String, Invalid> {
-    let fits = text.starts_with(|c: char| c.is_ascii_lowercase())
+impl<'a> From<&'a Member> for Recipient<'a> {
+    fn from(member: &'a Member) -> Self {
+        Self {
+            user_id: member.person.id,
+            email: &member.email,
+            locale: Locale::stored(&member.locale),
+        }
+    }
+}
+
+request_type! {
+    /// Which members to list.
+    #[derive(IntoParams)]
+    #[into_params(parameter_in = Query)]
+    pub struct MemberFilter {
+        /// Part of the username or nickname, compared case-insensitively. `%` and `_` have no special meaning.
+        #[param(required = false, nullable = false)]
+        pub q: Option<String>,
+        /// Only members with this role.
+        #[param(required = false, nullable = false)]
+        pub role: Option<OrgRole>,
+    }
+}
+
+fn service_name(text: String) -> Result<String, Invalid> {
+    let is_valid = text.starts_with(|c: char| c.is_ascii_lowercase())
         && text
             .bytes()
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_.-".contains(&b));
-    if fits || text.is_empty() {
+    if is_valid || text.is_empty() {
         Ok(text)
     } else {
         Err(Invalid::new(
             FieldCode::InvalidFormat,
-            "Use the name of a service of the platform.",
+            "Use the name of a service that GET /scopes lists.",
         ))
     }
 }
 
 crate::text_type! {
-    /// The name of a service of the platform; see `GET /scopes`.
-    pub struct ServiceName(1..=100) by service, example "data"
+    /// The name of a service of the platform; `GET /scopes` lists the services.
+    pub struct ServiceName(1..=100) by service_name, example "data"
 }

@@ -1,74 +1,72 @@
-//! What can be done with members.
+//! The use cases of members: list, read, change, remove or leave, transfer the ownership.
 
-use crate::db::Tx;
 use serde_json::json;
 
-use super::doors::void_promises;
-use super::model::{Member, ServiceName};
-use super::store::{self, Filter, MemberChange};
+use super::model::{Member, MemberFilter, ServiceName};
+use super::store;
 use crate::audit::{self, Action, Entry};
-use crate::auth::{Caller, OrgRole, ScopeCatalog};
+use crate::auth::{Caller, OrgRole, Principal, ScopeCatalog};
+use crate::db::Tx;
 use crate::error::{Code, Error, FieldCode, FieldError, Invalid};
 use crate::notifications::email::Message;
-use crate::notifications::{Notice, Recipient, tell};
-use crate::orgs::{self, OrgCaller, OrgPermission, OrgView};
+use crate::notifications::{Notice, tell};
+use crate::orgs::membership::{self, Membership, MembershipChange};
+use crate::orgs::{self, OrgMember, OrgPermission, OrgView, can, invitations};
 use crate::secret::ServerSecret;
-use crate::values::Patch;
 use crate::values::ids::{OrgId, UserId};
-use crate::values::locale::Locale;
-use crate::values::{Cursors, Page, PageQuery, Precondition};
+use crate::values::{Cursors, Page, PageQuery, Patch, Precondition};
 
-/// Which members are wanted, and which page of them.
-pub struct Listing {
-    pub q: Option<String>,
-    pub role: Option<OrgRole>,
-    pub page: PageQuery,
-}
-
-/// Who is there, the last joined first.
-pub fn list(tx: &mut Tx<'_>, secret: &ServerSecret, org_id: OrgId, listing: &Listing) -> Result<Page<Member>, Error> {
-    let Listing { q, role, page } = listing;
-    let filter = json!([org_id, q, role]);
-    let cursors = Cursors::new(secret, format!("members {filter}"));
+/// The members of an organisation, the one that joined last first.
+pub fn list(
+    tx: &mut Tx<'_>,
+    secret: &ServerSecret,
+    org_id: OrgId,
+    filter: &MemberFilter,
+    page: &PageQuery,
+) -> Result<Page<Member>, Error> {
+    let list_name = json!([org_id, filter.q, filter.role]);
+    let cursors = Cursors::new(secret, format!("members {list_name}"));
     let after = cursors.read(page.cursor.as_deref())?;
-    let filter = Filter {
-        q: q.as_deref().filter(|q| !q.is_empty()),
-        role: *role,
-    };
-    let rows = store::list(tx, org_id, &filter, after, page.limit + 1)?;
+    let rows = store::list(tx, org_id, filter, after, page.limit + 1)?;
     cursors.page(rows, page.limit, |member| (member.joined_at, member.person.id))
 }
 
-/// A member whom the caller may see, and may do `act` to.
+/// Which member of which organisation.
+#[derive(Clone, Copy)]
+pub struct MemberKey {
+    pub org_id: OrgId,
+    pub user_id: UserId,
+}
+
+/// A member on whom the caller may use `permission`, with the caller's own membership. Removing oneself is leaving, which
+/// needs no role.
 ///
 /// # Errors
-/// `not_found` for a stranger, and for who is no member; `forbidden_role`.
-pub fn target<P>(
+/// `not_found` for a caller or a person who is no member; only then `forbidden_role`, since every member may see the others.
+pub fn find_target(
     tx: &mut Tx<'_>,
-    caller: &Caller<P>,
-    (org_id, user_id): (OrgId, UserId),
-    act: OrgPermission,
-) -> Result<(OrgCaller, Member), Error> {
-    let acting = OrgCaller::require(tx, caller, org_id, OrgPermission::ReadMember)?;
-    let member = store::find(tx, org_id, user_id)?.ok_or_else(Error::not_found)?;
-    acting.permit(act)?;
-    if act.min_role() > OrgRole::Member {
-        acting.permit_about(member.role())?;
+    caller: &Principal,
+    target: MemberKey,
+    permission: OrgPermission,
+) -> Result<(Membership, Member), Error> {
+    let membership = OrgMember::<can::ReadMember>::require(tx, caller, target.org_id)?;
+    let member = find(tx, target)?;
+    let permission = match permission {
+        OrgPermission::RemoveMember if target.user_id == caller.user_id => OrgPermission::Leave,
+        _ => permission,
+    };
+    membership.require_permission(permission)?;
+    if permission.min_role() > OrgRole::Member {
+        membership.require_authority_over(member.role)?;
     }
-    Ok((acting, member))
+    Ok((membership.into_membership(), member))
 }
 
-/// Everybody who runs the organisation.
-///
-/// # Errors
-/// When the database fails.
-pub fn administrators(tx: &mut Tx<'_>, org_id: OrgId) -> Result<Vec<(UserId, String, Locale)>, Error> {
-    let members = store::list_administrators(tx, org_id)?;
-    let recipient = |member: Member| (member.person.id, member.email, Locale::stored(&member.locale));
-    Ok(members.into_iter().map(recipient).collect())
+fn find(tx: &mut Tx<'_>, key: MemberKey) -> Result<Member, Error> {
+    store::find(tx, key.org_id, key.user_id)?.ok_or_else(Error::not_found)
 }
 
-/// With the organisation locked: whether it could do without this owner.
+/// With the organisation locked: the database checks it again at the commit.
 fn require_another_owner(tx: &mut Tx<'_>, org_id: OrgId) -> Result<(), Error> {
     if store::count_owners(tx, org_id)? > 1 {
         Ok(())
@@ -77,29 +75,31 @@ fn require_another_owner(tx: &mut Tx<'_>, org_id: OrgId) -> Result<(), Error> {
     }
 }
 
-/// What `PATCH /orgs/{org_id}/members/{user_id}` can change.
-pub struct MemberChanges {
+/// A request to change a member.
+pub struct MemberUpdate {
+    pub precondition: Precondition,
     pub role: Patch<OrgRole>,
     pub disabled_services: Patch<Vec<ServiceName>>,
 }
 
-/// Services that can be switched off for a member: those of the catalogue, and those that are off already.
-fn switchable(catalogue: &ScopeCatalog, member: &Member, services: Vec<ServiceName>) -> Result<Vec<String>, Error> {
-    let known = |name: &str| {
+/// Checks that each service is in the catalogue, or already disabled for the member: a service that has left the catalogue
+/// must not make the list invalid.
+fn check_services(catalogue: &ScopeCatalog, member: &Member, services: Vec<ServiceName>) -> Result<Vec<String>, Error> {
+    let is_known = |name: &str| {
         catalogue.all().iter().any(|scope| scope.service == name)
             || member.disabled_services.iter().any(|disabled| disabled == name)
     };
-    let refused: Vec<FieldError> = services
+    let errors: Vec<FieldError> = services
         .iter()
         .enumerate()
-        .filter(|(_, service)| !known(service.as_str()))
+        .filter(|(_, service)| !is_known(service.as_str()))
         .map(|(index, _)| {
             Invalid::new(FieldCode::NotAllowed, "There is no such service; see GET /scopes.")
                 .at(format!("#/disabled_services/{index}"))
         })
         .collect();
-    if !refused.is_empty() {
-        return Err(Error::validation(refused));
+    if !errors.is_empty() {
+        return Err(Error::validation(errors));
     }
     let mut services: Vec<String> = services.into_iter().map(ServiceName::into_string).collect();
     services.sort();
@@ -107,36 +107,36 @@ fn switchable(catalogue: &ScopeCatalog, member: &Member, services: Vec<ServiceNa
     Ok(services)
 }
 
-/// Changes a member's role and the services switched off for them.
+/// Changes a member's role and disabled services.
 pub fn update<P>(
     tx: &mut Tx<'_>,
     catalogue: &ScopeCatalog,
     caller: &Caller<P>,
-    (org_id, user_id): (OrgId, UserId),
-    (precondition, changes): (&Precondition, MemberChanges),
+    target: MemberKey,
+    update: MemberUpdate,
 ) -> Result<Member, Error> {
-    orgs::lock(tx, org_id)?;
-    let (acting, member) = target(tx, caller, (org_id, user_id), OrgPermission::UpdateMember)?;
-    let role = changes.role.set().filter(|new| *new != member.role());
+    orgs::lock(tx, target.org_id)?;
+    let (membership, member) = find_target(tx, caller, target, OrgPermission::UpdateMember)?;
+    let role = update.role.set().filter(|new| *new != member.role);
     if let Some(role) = role {
-        acting.permit_about(role)?;
+        orgs::require_authority_over(membership.role, role)?;
     }
-    let disabled_services = changes
+    let disabled_services = update
         .disabled_services
         .set()
-        .map(|services| switchable(catalogue, &member, services))
+        .map(|services| check_services(catalogue, &member, services))
         .transpose()?
         .filter(|new| *new != member.disabled_services);
-    precondition.check(member.version)?;
+    update.precondition.check(member.version)?;
     if role.is_none() && disabled_services.is_none() {
         return Ok(member);
     }
-    if role.is_some() && member.role() == OrgRole::Owner {
-        require_another_owner(tx, org_id)?;
+    if role.is_some() && member.role == OrgRole::Owner {
+        require_another_owner(tx, target.org_id)?;
     }
-    let mut entry = about(caller, Action::MemberChanged, org_id, &member);
+    let mut entry = audit_entry(caller, Action::MemberChanged, target.org_id, &member);
     if let Some(role) = role {
-        entry = entry.detail("role", json!({"from": member.role(), "to": role}));
+        entry = entry.detail("role", json!({"from": member.role, "to": role}));
     }
     if let Some(services) = &disabled_services {
         entry = entry.detail(
@@ -144,127 +144,112 @@ pub fn update<P>(
             json!({"from": member.disabled_services, "to": services}),
         );
     }
-    let change = MemberChange {
-        role: role.map(OrgRole::as_str),
+    let change = MembershipChange {
+        role,
         disabled_services,
     };
-    store::update(tx, member.membership_id, change)?;
+    membership::update(tx, member.membership_id, change)?;
     if let Some(role) = role {
-        entry = role_changed(tx, caller, &acting, &member, role, entry)?;
+        entry = after_role_change(tx, &membership, &member, role, entry)?;
     }
     audit::record(tx, entry)?;
-    store::find(tx, org_id, user_id)?.ok_or_else(Error::not_found)
+    find(tx, target)
 }
 
-fn about<P>(caller: &Caller<P>, action: Action, org_id: OrgId, member: &Member) -> Entry {
+fn audit_entry<P>(caller: &Caller<P>, action: Action, org_id: OrgId, member: &Member) -> Entry {
     Entry::by(caller, action).org(org_id).user(member.person.id).object(
         "user",
         member.person.id.uuid(),
-        member.name().to_owned(),
+        member.audit_name().to_owned(),
     )
 }
 
-/// What follows from another role: promises that it does not cover are void, and the person is told.
-fn role_changed<P>(
+/// Revokes the member's invitations that exceed the new role, and notifies the member unless it was their own change.
+fn after_role_change(
     tx: &mut Tx<'_>,
-    caller: &Caller<P>,
-    acting: &OrgCaller,
+    membership: &Membership,
     member: &Member,
     role: OrgRole,
     entry: Entry,
 ) -> Result<Entry, Error> {
-    let void = void_promises(tx, acting.org_id(), member.person.id, Some(role))?;
-    if member.person.id != caller.user_id {
+    let revoked = invitations::revoke_by(tx, membership.org_id, member.person.id, Some(role))?;
+    if member.membership_id != membership.id {
         let notice = Notice::MemberRoleChanged {
-            org_id: acting.org_id(),
-            org_name: acting.org_name().to_owned(),
+            org_id: membership.org_id,
+            org_name: membership.org_name.clone(),
             role,
         };
         let message = Message::MemberRoleChanged {
-            org_name: acting.org_name().to_owned(),
+            org_name: membership.org_name.clone(),
             role: role.as_str().to_owned(),
         };
-        tell(tx, recipient(member), (&notice, None), &message)?;
+        tell(tx, member.into(), (&notice, None), &message)?;
     }
-    Ok(if void > 0 {
-        entry.detail("invitations_revoked", void)
+    Ok(if revoked > 0 {
+        entry.detail("invitations_revoked", revoked)
     } else {
         entry
     })
 }
 
-fn recipient(member: &Member) -> Recipient<'_> {
-    Recipient {
-        user_id: member.person.id,
-        email: &member.email,
-        locale: Locale::stored(&member.locale),
-    }
-}
-
-/// What deleting a member is: leaving, for the caller themself.
-pub fn ending<P>(caller: &Caller<P>, user_id: UserId) -> OrgPermission {
-    if caller.user_id == user_id {
-        OrgPermission::Leave
-    } else {
-        OrgPermission::RemoveMember
-    }
-}
-
-/// Ends a stay, the caller's own or another's. What hung on it ends: keys that act there are suspended for good.
+/// Ends a membership: the caller's own (they leave), or another's, who is then notified. The API keys that are bound to it
+/// are suspended for good.
 pub fn remove<P>(
     tx: &mut Tx<'_>,
     caller: &Caller<P>,
-    (org_id, user_id): (OrgId, UserId),
+    target: MemberKey,
     precondition: &Precondition,
 ) -> Result<(), Error> {
-    let act = ending(caller, user_id);
+    let MemberKey { org_id, user_id } = target;
+    let leaves = user_id == caller.user_id;
     orgs::lock(tx, org_id)?;
-    let (acting, member) = target(tx, caller, (org_id, user_id), act)?;
+    let (membership, member) = find_target(tx, caller, target, OrgPermission::RemoveMember)?;
     precondition.check(member.version)?;
-    if member.role() == OrgRole::Owner {
+    if member.role == OrgRole::Owner {
         require_another_owner(tx, org_id)?;
     }
-    store::delete(tx, member.membership_id)?;
-    let void = void_promises(tx, org_id, user_id, None)?;
-    let action = if act == OrgPermission::Leave {
+    membership::delete(tx, member.membership_id)?;
+    let revoked = invitations::revoke_by(tx, org_id, user_id, None)?;
+    let action = if leaves {
         Action::MemberLeft
     } else {
         Action::MemberRemoved
     };
-    let entry = about(caller, action, org_id, &member)
-        .detail("role", member.role().as_str())
-        .detail("invitations_revoked", void);
+    let entry = audit_entry(caller, action, org_id, &member)
+        .detail("role", member.role.as_str())
+        .detail("invitations_revoked", revoked);
     audit::record(tx, entry)?;
-    if act == OrgPermission::RemoveMember {
-        let org_name = acting.org_name().to_owned();
+    if !leaves {
         let notice = Notice::MemberRemoved {
             org_id,
-            org_name: org_name.clone(),
+            org_name: membership.org_name.clone(),
         };
-        let message = Message::MemberRemoved { org_name };
-        tell(tx, recipient(&member), (&notice, None), &message)?;
+        let message = Message::MemberRemoved {
+            org_name: membership.org_name,
+        };
+        tell(tx, (&member).into(), (&notice, None), &message)?;
     }
     Ok(())
 }
 
-/// Makes another member the owner in the caller's stead; the caller becomes admin.
-pub fn transfer<P>(tx: &mut Tx<'_>, caller: &Caller<P>, (org_id, user_id): (OrgId, UserId)) -> Result<OrgView, Error> {
+/// Makes another member the owner in the caller's place; the caller becomes an admin.
+pub fn transfer<P>(tx: &mut Tx<'_>, caller: &Caller<P>, target: MemberKey) -> Result<OrgView, Error> {
+    let MemberKey { org_id, .. } = target;
     orgs::lock(tx, org_id)?;
-    let (acting, heir) = target(tx, caller, (org_id, user_id), OrgPermission::TransferOrg)?;
-    let former = store::find(tx, org_id, caller.user_id)?.ok_or_else(Error::not_found)?;
-    let to = |role: OrgRole| MemberChange {
-        role: Some(role.as_str()),
-        disabled_services: None,
+    let (membership, new_owner) = find_target(tx, caller, target, OrgPermission::TransferOrg)?;
+    let previous_owner = store::find(tx, org_id, caller.user_id)?.ok_or_else(Error::not_found)?;
+    let change_to = |role: OrgRole| MembershipChange {
+        role: Some(role),
+        ..MembershipChange::default()
     };
-    let mut entry = about(caller, Action::OrgTransferred, org_id, &heir);
-    if heir.role() != OrgRole::Owner {
-        store::update(tx, heir.membership_id, to(OrgRole::Owner))?;
-        entry = role_changed(tx, caller, &acting, &heir, OrgRole::Owner, entry)?;
+    let mut entry = audit_entry(caller, Action::OrgTransferred, org_id, &new_owner);
+    if new_owner.role != OrgRole::Owner {
+        membership::update(tx, new_owner.membership_id, change_to(OrgRole::Owner))?;
+        entry = after_role_change(tx, &membership, &new_owner, OrgRole::Owner, entry)?;
     }
-    store::update(tx, former.membership_id, to(OrgRole::Admin))?;
-    let entry = role_changed(tx, caller, &acting, &former, OrgRole::Admin, entry)?;
+    membership::update(tx, previous_owner.membership_id, change_to(OrgRole::Admin))?;
+    let entry = after_role_change(tx, &membership, &previous_owner, OrgRole::Admin, entry)?;
     audit::record(tx, entry)?;
-    let acting = OrgCaller::require(tx, caller, org_id, OrgPermission::ReadOrg)?;
-    let org = orgs::find_org(tx, org_id)?;
-    orgs::view(tx, &acting, org)
+    let membership = membership::require(tx, org_id, caller.user_id)?;
+    orgs::read(tx, &membership)
 }

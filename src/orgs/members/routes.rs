@@ -1,25 +1,28 @@
 //! `/orgs/{org_id}/members`, `/orgs/{org_id}/transfer`.
 
-use actix_web::{HttpResponse, delete, get, patch, post, web};
+use std::marker::PhantomData;
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpRequest, HttpResponse, delete, get, patch, post, web};
+use futures_util::future::LocalBoxFuture;
 use serde::Serialize;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::model::{Member, ServiceName};
-use super::operations::{self, Listing, MemberChanges};
+use super::model::{Member, MemberFilter, ServiceName};
+use super::operations::{self, MemberKey, MemberUpdate};
 use crate::auth::{Caller, MembersRead, OrgRole, Password, Session};
+use crate::db::Tx;
 use crate::error::{Error, FieldCode, Invalid};
-use crate::http::{ApiResponse, Idempotent, Path, RequestInput};
+use crate::http::{ApiResponse, Idempotent, RequestInput};
 use crate::images;
-use crate::orgs::{OrgCaller, OrgPermission, OrgResponse};
+use crate::orgs::{OrgMember, OrgPermission, OrgResponse, PermissionType, can, guard};
 use crate::request_type;
 use crate::state::State;
 use crate::users;
 use crate::values::ids::{OrgId, UserId};
-use crate::values::{Fields, FromFields, IdRef, Patch, Timestamp};
-use crate::values::{Page, PageQuery, Precondition};
+use crate::values::{IdRef, Page, PageQuery, Patch, Precondition, Timestamp};
 
-/// The routes of this slice.
 pub fn router(routes: &mut ServiceConfig) {
     routes
         .service(list_members)
@@ -29,263 +32,249 @@ pub fn router(routes: &mut ServiceConfig) {
         .service(transfer_org);
 }
 
+/// The member that the path names, on whom the caller may use the permission `P`; see [`operations::find_target`].
+struct TargetMember<P> {
+    key: MemberKey,
+    member: Member,
+    permission: PhantomData<P>,
+}
+
+impl<P: PermissionType> FromRequest for TargetMember<P> {
+    type Error = Error;
+    type Future = LocalBoxFuture<'static, Result<Self, Error>>;
+
+    fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
+        guard::look_up(request, payload, |tx, caller, (org_id, user_id)| {
+            let key = MemberKey { org_id, user_id };
+            let (_, member) = operations::find_target(tx, caller, key, P::PERMISSION)?;
+            Ok(Self {
+                key,
+                member,
+                permission: PhantomData,
+            })
+        })
+    }
+}
+
 /// A member of an organisation.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Member)]
 pub struct MemberResponse {
-    /// The person.
+    /// Id of the person.
     pub user_id: UserId,
-    /// Their unique name.
+    /// Unique name of the person; null until they have chosen one.
     pub username: Option<String>,
-    /// What they like to be called.
+    /// Display name of the person.
     pub nickname: Option<String>,
-    /// Their picture.
+    /// URL of the avatar.
     pub avatar_url: Option<String>,
-    /// Their role.
+    /// Role of the member in the organisation.
     pub role: OrgRole,
-    /// Services of the platform that they may not use there.
+    /// Services of the platform that the member may not use in the organisation.
     pub disabled_services: Vec<String>,
-    /// Since when they are there.
+    /// Time at which the person became a member.
     pub joined_at: Timestamp,
 }
 
 impl MemberResponse {
     fn new(member: Member, state: &State) -> Self {
-        let role = member.role();
         Self {
             user_id: member.person.id,
             username: member.person.username,
             nickname: member.person.nickname,
             avatar_url: member.person.avatar_id.map(|id| images::url(&state.config, id)),
-            role,
+            role: member.role,
             disabled_services: member.disabled_services,
             joined_at: member.joined_at.into(),
         }
     }
 
-    fn answer(member: Member, state: &State) -> Result<ApiResponse, Error> {
+    /// 200 with the entity tag.
+    fn ok(member: Member, state: &State) -> Result<ApiResponse, Error> {
         let version = member.version;
         Ok(ApiResponse::ok(&Self::new(member, state))?.etag(version))
     }
 }
 
-/// Which members are wanted.
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-struct MemberFilter {
-    /// Part of the username or nickname, in any case, taken literally.
-    #[param(required = false, nullable = false)]
-    #[expect(dead_code, reason = "documents what `Listing` reads")]
-    q: Option<String>,
-    /// Only members with this role.
-    #[param(required = false, nullable = false)]
-    #[expect(dead_code, reason = "documents what `Listing` reads")]
-    role: Option<OrgRole>,
-}
-
-impl FromFields for Listing {
-    fn from_fields(fields: &mut Fields) -> Option<Self> {
-        let (page, q, role) = (PageQuery::from_fields(fields), fields.take("q"), fields.take("role"));
-        Some(Self {
-            q: q?,
-            role: role?,
-            page: page?,
-        })
-    }
-}
-
 /// List members
 ///
-/// The last joined first. For every member.
+/// Returns the members of an organisation, the one that joined last first. Any member may call it.
 #[utoipa::path(
     operation_id = "listMembers", tag = "Members", security(("session" = []), ("api_key" = ["members:read"])),
-    params(("org_id" = OrgId, Path, description = "The organisation"), MemberFilter, PageQuery),
-    responses((status = 200, description = "Who is there", body = Page<MemberResponse>)),
+    params(("org_id" = OrgId, Path, description = "Id of the organisation"), MemberFilter, PageQuery),
+    responses((status = 200, description = "A page of members", body = Page<MemberResponse>)),
 )]
 #[get("/orgs/{org_id}/members")]
 async fn list_members(
     caller: Caller<MembersRead>,
-    Path(org_id): Path<OrgId>,
+    membership: OrgMember<can::ListMembers>,
     input: RequestInput,
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
-    OrgCaller::check(&state, &caller, org_id, OrgPermission::ListMembers).await?;
-    let listing: Listing = input.query()?;
+    let (filter, page): (MemberFilter, PageQuery) = input.query()?;
     let secret = state.secret.clone();
-    let page = state
+    let members = state
         .db
-        .read(caller.now(), move |tx| operations::list(tx, &secret, org_id, &listing))
+        .read(caller.now(), move |tx| {
+            operations::list(tx, &secret, membership.org_id, &filter, &page)
+        })
         .await?;
-    ApiResponse::ok(&page.map(|member| MemberResponse::new(member, &state)))
+    ApiResponse::ok(&members.map(|member| MemberResponse::new(member, &state)))
 }
 
-/// See a member
+/// Get a member
 ///
-/// For every member.
+/// Returns a member of an organisation. Any member may call it.
 #[utoipa::path(
     operation_id = "getMember", tag = "Members", security(("session" = []), ("api_key" = ["members:read"])),
     params(
-        ("org_id" = OrgId, Path, description = "The organisation"),
-        ("user_id" = UserId, Path, description = "The member"),
+        ("org_id" = OrgId, Path, description = "Id of the organisation"),
+        ("user_id" = UserId, Path, description = "Id of the member's account"),
     ),
     responses((status = 200, description = "The member", body = MemberResponse)),
 )]
 #[get("/orgs/{org_id}/members/{user_id}")]
 async fn get_member(
-    caller: Caller<MembersRead>,
-    Path(ids): Path<(OrgId, UserId)>,
+    _caller: Caller<MembersRead>,
+    target: TargetMember<can::ReadMember>,
     input: RequestInput,
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
-    let (_, member) = state
-        .db
-        .read(caller.now(), move |tx| {
-            operations::target(tx, &caller, ids, OrgPermission::ReadMember)
-        })
-        .await?;
     input.none().await?;
-    MemberResponse::answer(member, &state)
-}
-
-/// Refuses before the body is read.
-async fn check_target(
-    state: &State,
-    caller: &Caller<Session>,
-    ids: (OrgId, UserId),
-    act: OrgPermission,
-) -> Result<(), Error> {
-    let caller = caller.clone();
-    let asked = state
-        .db
-        .read(caller.now(), move |tx| operations::target(tx, &caller, ids, act));
-    asked.await.map(|_| ())
+    MemberResponse::ok(target.member, &state)
 }
 
 request_type! {
-    /// What to change of a member; what is absent stays.
+    /// The settings to change; an absent field stays as it is.
     #[derive(ToSchema)]
     pub struct UpdateMemberRequest {
-        /// Their role.
+        /// New role of the member.
         #[schema(value_type = OrgRole, required = false)]
         pub role: Patch<OrgRole>,
-        /// Services of the platform that they may not use there.
+        /// All services of the platform that the member may not use in the organisation.
         #[schema(value_type = Vec<ServiceName>, required = false)]
         pub disabled_services: Patch<Vec<ServiceName>>,
     }
 }
 
-/// Change a member
+/// Update a member
 ///
-/// A merge patch, for admins; only an owner makes or unmakes owners and admins. It acts at once, on keys too.
+/// Changes the role or the disabled services of a member (JSON merge patch), with immediate effect on sessions and API
+/// keys. A new role is notified to the member and revokes the invitations they sent that exceed it. Needs the role `admin`
+/// or `owner`; only an owner can give the role `admin` or `owner`, or change a member who has one of them. The last owner
+/// cannot be demoted.
 #[utoipa::path(
     operation_id = "updateMember", tag = "Members", security(("session" = [])), request_body = UpdateMemberRequest,
     params(
-        ("org_id" = OrgId, Path, description = "The organisation"),
-        ("user_id" = UserId, Path, description = "The member"),
+        ("org_id" = OrgId, Path, description = "Id of the organisation"),
+        ("user_id" = UserId, Path, description = "Id of the member's account"),
     ),
-    responses((status = 200, description = "The member as they are now", body = MemberResponse)),
+    responses((status = 200, description = "The changed member", body = MemberResponse)),
 )]
 #[patch("/orgs/{org_id}/members/{user_id}")]
 async fn update_member(
     caller: Caller<Session>,
-    Path(ids): Path<(OrgId, UserId)>,
+    target: TargetMember<can::UpdateMember>,
     precondition: Precondition,
     input: RequestInput,
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
-    check_target(&state, &caller, ids, OrgPermission::UpdateMember).await?;
-    let UpdateMemberRequest {
-        role,
-        disabled_services,
-    } = input.merge_patch().await?;
-    let changes = MemberChanges {
-        role,
-        disabled_services,
+    let request: UpdateMemberRequest = input.merge_patch().await?;
+    let update = MemberUpdate {
+        precondition,
+        role: request.role,
+        disabled_services: request.disabled_services,
     };
     let catalogue = state.scopes.clone();
     let member = state
         .db
         .transaction(caller.now(), move |tx| {
-            operations::update(tx, &catalogue, &caller, ids, (&precondition, changes))
+            operations::update(tx, &catalogue, &caller, target.key, update)
         })
         .await?;
-    MemberResponse::answer(member, &state)
+    MemberResponse::ok(member, &state)
 }
 
-/// Remove a member, or leave
+/// Remove a member or leave
 ///
-/// For admins; for oneself it means to leave. Only an owner removes owners and admins, and the last owner stays. The
-/// person's keys in the organisation stop working for good.
+/// Ends a membership: another member's, or the caller's own to leave. The member's API keys in the organisation stop working
+/// for good, and the invitations they sent are revoked; a removed member is notified. Removing others needs the role `admin`
+/// or `owner`, and only an owner can remove owners and admins. The last owner can neither leave nor be removed.
 #[utoipa::path(
     operation_id = "deleteMember", tag = "Members", security(("session" = [])),
     params(
-        ("org_id" = OrgId, Path, description = "The organisation"),
-        ("user_id" = UserId, Path, description = "The member"),
+        ("org_id" = OrgId, Path, description = "Id of the organisation"),
+        ("user_id" = UserId, Path, description = "Id of the member's account"),
     ),
-    responses((status = 204, description = "They are no longer a member")),
+    responses((status = 204, description = "The membership has ended")),
 )]
 #[delete("/orgs/{org_id}/members/{user_id}")]
 async fn remove_member(
     caller: Caller<Session>,
-    Path(ids): Path<(OrgId, UserId)>,
+    target: TargetMember<can::RemoveMember>,
     precondition: Precondition,
     input: RequestInput,
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
-    check_target(&state, &caller, ids, operations::ending(&caller, ids.1)).await?;
     input.none().await?;
     state
         .db
         .transaction(caller.now(), move |tx| {
-            operations::remove(tx, &caller, ids, &precondition)
+            operations::remove(tx, &caller, target.key, &precondition)
         })
         .await?;
     Ok(ApiResponse::no_content())
 }
 
 request_type! {
-    /// Who is to own the organisation.
+    /// The new owner, and the password that confirms the transfer.
     #[derive(ToSchema)]
     pub struct TransferOrgRequest {
-        /// A member of it.
+        /// Id of the member who becomes the owner.
         #[schema(value_type = UserId)]
         pub user_id: IdRef<UserId>,
-        /// The present password.
+        /// The caller's current password.
         pub current_password: Password,
     }
 }
 
-/// Hand an organisation over
+/// Transfer ownership
 ///
-/// For owners. The member named becomes owner, the caller admin.
+/// Makes another member the owner and the caller an admin. The new owner is notified. Needs the role `owner` and the
+/// password.
 #[utoipa::path(
     operation_id = "transferOrg", tag = "Members", security(("session" = [])), request_body = TransferOrgRequest,
-    params(("org_id" = OrgId, Path, description = "The organisation")),
-    responses((status = 200, description = "The organisation, as the former owner sees it", body = OrgResponse)),
+    params(("org_id" = OrgId, Path, description = "Id of the organisation")),
+    responses((status = 200, description = "The organisation, with the caller's new role", body = OrgResponse)),
 )]
 #[post("/orgs/{org_id}/transfer")]
 async fn transfer_org(
     caller: Caller<Session>,
-    Path(org_id): Path<OrgId>,
     idempotent: Idempotent,
+    membership: OrgMember<can::TransferOrg>,
     input: RequestInput,
     state: web::Data<State>,
 ) -> Result<HttpResponse, Error> {
-    OrgCaller::check(&state, &caller, org_id, OrgPermission::TransferOrg).await?;
     let request: TransferOrgRequest = input.json().await?;
-    let ids = (org_id, request.user_id.id()?);
-    check_target(&state, &caller, ids, OrgPermission::TransferOrg).await?;
-    if ids.1 == caller.user_id {
-        let invalid = Invalid::new(FieldCode::NotAllowed, "Name another member than yourself.");
+    let new_owner = MemberKey {
+        org_id: membership.org_id,
+        user_id: request.user_id.id()?,
+    };
+    let find_new_owner = {
+        let caller = caller.clone();
+        move |tx: &mut Tx<'_>| operations::find_target(tx, &caller, new_owner, OrgPermission::TransferOrg)
+    };
+    state.db.read(caller.now(), find_new_owner).await?;
+    if new_owner.user_id == caller.user_id {
+        let invalid = Invalid::new(FieldCode::NotAllowed, "Name a member other than yourself.");
         return Err(Error::field("#/user_id", invalid));
     }
     users::check_password(&state, &caller, request.current_password, "#/current_password").await?;
-    let shown = state.clone();
-    let answer = idempotent
-        .transaction(&state.db, caller.now(), move |tx| {
-            let view = operations::transfer(tx, &caller, ids)?;
-            OrgResponse::answer(view, &shown)
+    let db = state.db.clone();
+    idempotent
+        .transaction(&db, caller.now(), move |tx| {
+            let view = operations::transfer(tx, &caller, new_owner)?;
+            OrgResponse::ok(view, &state)
         })
-        .await?;
-    Ok(answer)
+        .await
 }

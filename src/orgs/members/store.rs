@@ -1,18 +1,17 @@
-//! Every query on members; and those by which the beginning or end of a stay settles invitations and requests to join.
+//! The queries on members; `membership` writes the table.
 
-use crate::db::Tx;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
-use super::model::Member;
+use super::model::{Member, MemberFilter};
 use crate::auth::OrgRole;
-use crate::db::schema::{invitations, join_requests, memberships, users};
+use crate::db::Tx;
+use crate::db::schema::{memberships, users};
 use crate::error::Error;
-use crate::values::ids::{InvitationId, JoinRequestId, MembershipId, OrgId, UserId};
+use crate::values::ids::{OrgId, UserId};
 
-/// Members with who they are.
 #[diesel::dsl::auto_type(no_type_alias)]
-fn shown() -> _ {
+fn members() -> _ {
     memberships::table.inner_join(users::table).select((
         memberships::id,
         (users::id, users::username, users::nickname, users::avatar_id),
@@ -26,35 +25,28 @@ fn shown() -> _ {
 }
 
 pub fn find(tx: &mut Tx<'_>, org_id: OrgId, user_id: UserId) -> Result<Option<Member>, Error> {
-    Ok(shown()
+    Ok(members()
         .filter(memberships::org_id.eq(org_id))
         .filter(memberships::user_id.eq(user_id))
         .first(tx.conn)
         .optional()?)
 }
 
-/// Which members are wanted.
-pub struct Filter<'a> {
-    /// Part of the username or nickname.
-    pub q: Option<&'a str>,
-    pub role: Option<OrgRole>,
-}
-
-/// The last joined first.
+/// The members of an organisation, the one that joined last first.
 pub fn list(
     tx: &mut Tx<'_>,
     org_id: OrgId,
-    filter: &Filter<'_>,
+    filter: &MemberFilter,
     after: Option<(DateTime<Utc>, UserId)>,
     limit: i64,
 ) -> Result<Vec<Member>, Error> {
-    let mut query = shown()
+    let mut query = members()
         .filter(memberships::org_id.eq(org_id))
         .order((memberships::joined_at.desc(), memberships::user_id.desc()))
         .limit(limit)
         .into_boxed();
-    if let Some(q) = filter.q {
-        let pattern = containing(q);
+    if let Some(q) = filter.q.as_deref().filter(|q| !q.is_empty()) {
+        let pattern = pattern_containing(q);
         query = query.filter(
             users::username
                 .ilike(pattern.clone())
@@ -62,7 +54,7 @@ pub fn list(
         );
     }
     if let Some(role) = filter.role {
-        query = query.filter(memberships::role.eq(role.as_str()));
+        query = query.filter(memberships::role.eq(role));
     }
     if let Some((joined_at, user_id)) = after {
         query = query.filter(
@@ -74,8 +66,8 @@ pub fn list(
     Ok(query.load(tx.conn)?)
 }
 
-/// The pattern of texts that contain `text`, taken literally.
-fn containing(text: &str) -> String {
+/// A LIKE pattern for every text that contains `text`, with the wildcards in `text` escaped.
+fn pattern_containing(text: &str) -> String {
     let mut pattern = String::from("%");
     for c in text.chars() {
         if matches!(c, '\\' | '%' | '_') {
@@ -87,106 +79,10 @@ fn containing(text: &str) -> String {
     pattern
 }
 
-/// Everybody there whose role is at least `Admin`.
-pub fn list_administrators(tx: &mut Tx<'_>, org_id: OrgId) -> Result<Vec<Member>, Error> {
-    Ok(shown()
-        .filter(memberships::org_id.eq(org_id))
-        .filter(memberships::role.ne(OrgRole::Member.as_str()))
-        .order(memberships::joined_at)
-        .load(tx.conn)?)
-}
-
 pub fn count_owners(tx: &mut Tx<'_>, org_id: OrgId) -> Result<i64, Error> {
     Ok(memberships::table
         .filter(memberships::org_id.eq(org_id))
-        .filter(memberships::role.eq(OrgRole::Owner.as_str()))
+        .filter(memberships::role.eq(OrgRole::Owner))
         .count()
         .get_result(tx.conn)?)
-}
-
-#[derive(AsChangeset)]
-#[diesel(table_name = memberships)]
-pub struct MemberChange {
-    pub role: Option<&'static str>,
-    pub disabled_services: Option<Vec<String>>,
-}
-
-pub fn update(tx: &mut Tx<'_>, id: MembershipId, change: MemberChange) -> Result<(), Error> {
-    diesel::update(memberships::table.find(id))
-        .set((change, memberships::version.eq(memberships::version + 1)))
-        .execute(tx.conn)?;
-    Ok(())
-}
-
-pub fn delete(tx: &mut Tx<'_>, id: MembershipId) -> Result<(), Error> {
-    diesel::delete(memberships::table.find(id)).execute(tx.conn)?;
-    Ok(())
-}
-
-/// Accepts the pending invitation of an address, if there is one.
-pub fn accept_invitation(
-    tx: &mut Tx<'_>,
-    org_id: OrgId,
-    email: &str,
-    user_id: UserId,
-) -> Result<Option<InvitationId>, Error> {
-    let pending = invitations::table
-        .filter(invitations::org_id.eq(org_id))
-        .filter(invitations::email.eq(email))
-        .filter(invitations::accepted_at.is_null())
-        .filter(invitations::declined_at.is_null())
-        .filter(invitations::revoked_at.is_null())
-        .filter(invitations::expires_at.gt(tx.now));
-    Ok(diesel::update(pending)
-        .set((
-            invitations::accepted_at.eq(tx.now),
-            invitations::accepted_by.eq(user_id),
-        ))
-        .returning(invitations::id)
-        .get_result(tx.conn)
-        .optional()?)
-}
-
-/// Approves the pending request of a person, if there is one.
-pub fn approve_request(
-    tx: &mut Tx<'_>,
-    org_id: OrgId,
-    user_id: UserId,
-    decided_by: Option<UserId>,
-) -> Result<Option<JoinRequestId>, Error> {
-    let pending = join_requests::table
-        .filter(join_requests::org_id.eq(org_id))
-        .filter(join_requests::user_id.eq(user_id))
-        .filter(join_requests::approved_at.is_null())
-        .filter(join_requests::rejected_at.is_null())
-        .filter(join_requests::withdrawn_at.is_null());
-    Ok(diesel::update(pending)
-        .set((
-            join_requests::approved_at.eq(tx.now),
-            join_requests::decided_by.eq(decided_by),
-        ))
-        .returning(join_requests::id)
-        .get_result(tx.conn)
-        .optional()?)
-}
-
-/// Takes back somebody's pending invitations into any of `roles`.
-pub fn revoke_invitations(
-    tx: &mut Tx<'_>,
-    org_id: OrgId,
-    invited_by: UserId,
-    roles: &[&str],
-) -> Result<Vec<InvitationId>, Error> {
-    let pending = invitations::table
-        .filter(invitations::org_id.eq(org_id))
-        .filter(invitations::invited_by.eq(invited_by))
-        .filter(invitations::role.eq_any(roles))
-        .filter(invitations::accepted_at.is_null())
-        .filter(invitations::declined_at.is_null())
-        .filter(invitations::revoked_at.is_null())
-        .filter(invitations::expires_at.gt(tx.now));
-    Ok(diesel::update(pending)
-        .set(invitations::revoked_at.eq(tx.now))
-        .returning(invitations::id)
-        .get_results(tx.conn)?)
 }

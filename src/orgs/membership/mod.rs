@@ -1,40 +1,21 @@
-//! Who is where as what: a person's stay in an organisation.
+//! Memberships: a person's role in an organisation, and the services disabled for them there.
 //!
-//! This is what every slice asks before it acts in an organisation; how stays begin, change and end is for `orgs`,
-//! `members`, `invitations` and `join_requests`. A stay has an id of its own: who leaves and comes back begins another, and
-//! what hung on the first (API keys above all) stays dead.
+//! Sessions, API keys and every part of `orgs` read memberships here; this is the only module that writes the table. When
+//! one may be added, changed or deleted is decided in `orgs`, `members` and `admission`. A membership has an id of its own:
+//! a person who leaves and comes back gets a new one, so the API keys that were bound to the old one stay suspended.
 
 mod model;
 mod store;
 
-pub use model::{Membership, OrgSummary};
+pub use model::{Contact, Membership, OrgSummary};
+pub use store::{MembershipChange, delete, find, insert, list_administrators, list_others, update};
 
 use crate::db::Tx;
-
-use crate::auth::OrgRole;
 use crate::error::Error;
-use crate::values::ids::{MembershipId, OrgId, UserId};
+use crate::values::ids::{OrgId, UserId};
 
-/// The person's stay in the organisation, if they are a member now.
-///
 /// # Errors
-/// When the database fails.
-pub fn find(tx: &mut Tx<'_>, org_id: OrgId, user_id: UserId) -> Result<Option<Membership>, Error> {
-    store::find(tx, org_id, user_id)
-}
-
-/// The person's stay in the organisation; for somebody who is no member there is no such organisation.
-///
-/// # Errors
-/// `not_found`.
+/// `not_found` for a person who is no member, as for an organisation that does not exist.
 pub fn require(tx: &mut Tx<'_>, org_id: OrgId, user_id: UserId) -> Result<Membership, Error> {
     find(tx, org_id, user_id)?.ok_or_else(Error::not_found)
-}
-
-/// Begins a stay.
-///
-/// # Errors
-/// `already_member`.
-pub fn begin(tx: &mut Tx<'_>, org_id: OrgId, user_id: UserId, role: OrgRole) -> Result<MembershipId, Error> {
-    store::insert(tx, org_id, user_id, role)
 }

@@ -1,62 +1,71 @@
-//! A stay, and how an answer shows it.
+//! A membership, and what responses show of it.
 
 use diesel::prelude::*;
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::auth::{ActiveOrg, OrgRole};
-use crate::values::ids::{MembershipId, OrgId};
+use crate::notifications::Recipient;
+use crate::values::ids::{MembershipId, OrgId, UserId};
+use crate::values::locale::Locale;
 
-/// A person's stay in an organisation.
+/// A person's membership in an organisation, with the organisation's name and slug.
 #[derive(Clone, Debug, Queryable)]
 pub struct Membership {
-    /// The stay.
     pub id: MembershipId,
-    /// The organisation.
     pub org_id: OrgId,
-    /// What the organisation is called.
     pub org_name: String,
-    /// How its address is spelt.
     pub org_slug: String,
-    role: String,
-    /// Services of the platform that the person may not use there.
+    pub role: OrgRole,
+    /// Services of the platform that the person may not use in the organisation.
     pub disabled_services: Vec<String>,
 }
 
 impl Membership {
-    /// The person's role there.
-    pub fn role(&self) -> OrgRole {
-        OrgRole::stored(&self.role)
-    }
-
-    /// As part of an identity.
-    pub fn acting(&self) -> ActiveOrg {
+    pub const fn active_org(&self) -> ActiveOrg {
         ActiveOrg {
             org_id: self.org_id,
-            role: self.role(),
+            role: self.role,
         }
     }
 
-    /// As part of an answer.
     pub fn summary(&self) -> OrgSummary {
         OrgSummary {
             id: self.org_id,
             name: self.org_name.clone(),
             slug: self.org_slug.clone(),
-            role: self.role(),
+            role: self.role,
         }
     }
 }
 
-/// An organisation, as one of its members sees it in passing.
+/// An organisation and the caller's role in it.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct OrgSummary {
-    /// The organisation.
+    /// Id of the organisation.
     pub id: OrgId,
-    /// Its name.
+    /// Name of the organisation.
     pub name: String,
-    /// Its unique short name.
+    /// Unique short name of the organisation, in lower case.
     pub slug: String,
-    /// The caller's role in it.
+    /// The caller's role in the organisation.
     pub role: OrgRole,
+}
+
+/// The address and language to write to a member in.
+#[derive(Clone, Debug, Queryable)]
+pub struct Contact {
+    pub user_id: UserId,
+    pub email: String,
+    locale: String,
+}
+
+impl<'a> From<&'a Contact> for Recipient<'a> {
+    fn from(contact: &'a Contact) -> Self {
+        Self {
+            user_id: contact.user_id,
+            email: &contact.email,
+            locale: Locale::stored(&contact.locale),
+        }
+    }
 }

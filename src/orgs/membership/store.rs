@@ -1,11 +1,11 @@
-//! Look-ups of memberships, with what their organisation is called.
+//! Every write to the table of memberships, and the queries that several slices need.
 
-use crate::db::Tx;
 use diesel::prelude::*;
 
-use super::Membership;
+use super::model::{Contact, Membership};
 use crate::auth::OrgRole;
-use crate::db::schema::{memberships, orgs};
+use crate::db::Tx;
+use crate::db::schema::{memberships, orgs, users};
 use crate::error::{Code, Error};
 use crate::values::ids::{MembershipId, OrgId, UserId};
 
@@ -26,6 +26,8 @@ pub fn find(tx: &mut Tx<'_>, org_id: OrgId, user_id: UserId) -> Result<Option<Me
         .optional()?)
 }
 
+/// # Errors
+/// `already_member`.
 pub fn insert(tx: &mut Tx<'_>, org_id: OrgId, user_id: UserId, role: OrgRole) -> Result<MembershipId, Error> {
     let id = MembershipId::new(tx.now);
     let inserted = diesel::insert_into(memberships::table)
@@ -33,7 +35,7 @@ pub fn insert(tx: &mut Tx<'_>, org_id: OrgId, user_id: UserId, role: OrgRole) ->
             memberships::id.eq(id),
             memberships::org_id.eq(org_id),
             memberships::user_id.eq(user_id),
-            memberships::role.eq(role.as_str()),
+            memberships::role.eq(role),
             memberships::joined_at.eq(tx.now),
         ))
         .on_conflict((memberships::org_id, memberships::user_id))
@@ -43,4 +45,48 @@ pub fn insert(tx: &mut Tx<'_>, org_id: OrgId, user_id: UserId, role: OrgRole) ->
         return Err(Error::new(Code::AlreadyMember));
     }
     Ok(id)
+}
+
+/// `None` leaves a column as it is.
+#[derive(AsChangeset, Default)]
+#[diesel(table_name = memberships)]
+pub struct MembershipChange {
+    pub role: Option<OrgRole>,
+    pub disabled_services: Option<Vec<String>>,
+}
+
+pub fn update(tx: &mut Tx<'_>, id: MembershipId, change: MembershipChange) -> Result<(), Error> {
+    diesel::update(memberships::table.find(id))
+        .set((change, memberships::version.eq(memberships::version + 1)))
+        .execute(tx.conn)?;
+    Ok(())
+}
+
+pub fn delete(tx: &mut Tx<'_>, id: MembershipId) -> Result<(), Error> {
+    diesel::delete(memberships::table.find(id)).execute(tx.conn)?;
+    Ok(())
+}
+
+#[diesel::dsl::auto_type(no_type_alias)]
+fn contacts() -> _ {
+    memberships::table
+        .inner_join(users::table)
+        .select((users::id, users::email, users::locale))
+}
+
+/// The owners and admins of an organisation.
+pub fn list_administrators(tx: &mut Tx<'_>, org_id: OrgId) -> Result<Vec<Contact>, Error> {
+    Ok(contacts()
+        .filter(memberships::org_id.eq(org_id))
+        .filter(memberships::role.ne(OrgRole::Member))
+        .order(memberships::joined_at)
+        .load(tx.conn)?)
+}
+
+/// The members of an organisation except one.
+pub fn list_others(tx: &mut Tx<'_>, org_id: OrgId, except: UserId) -> Result<Vec<Contact>, Error> {
+    Ok(contacts()
+        .filter(memberships::org_id.eq(org_id))
+        .filter(memberships::user_id.ne(except))
+        .load(tx.conn)?)
 }

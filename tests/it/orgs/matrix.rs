@@ -112,7 +112,7 @@ fn body(act: OrgPermission, target: &Person) -> Option<Value> {
         OrgPermission::UpdateOrg => Some(json!({"description": "changed"})),
         OrgPermission::UpdateMember => Some(json!({"disabled_services": ["keyward"]})),
         OrgPermission::TransferOrg => Some(json!({"user_id": target.id, "current_password": PASSWORD})),
-        OrgPermission::CreateInvitation => Some(json!({"email": "new@example.com", "role": "member"})),
+        OrgPermission::Invite => Some(json!({"email": "new@example.com", "role": "member"})),
         _ => None,
     }
 }

@@ -24,7 +24,7 @@ impl TestApp {
     /// Makes somebody a member, past the API.
     pub async fn join(&self, org_id: &str, person: &Person, role: OrgRole) {
         let (org_id, user_id) = (OrgId::parse(org_id).unwrap(), person.id);
-        self.transaction(move |tx| membership::begin(tx, org_id, user_id, role))
+        self.transaction(move |tx| membership::insert(tx, org_id, user_id, role))
             .await;
     }
 

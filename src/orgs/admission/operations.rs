@@ -1,0 +1,103 @@
+//! The use cases that end with a new membership.
+
+use crate::audit::{self, Action};
+use crate::auth::{Caller, OrgRole};
+use crate::db::Tx;
+use crate::error::{Code, Error};
+use crate::orgs::invitations::{self, Invitation};
+use crate::orgs::join_requests::{self, JoinRequest, Outcome};
+use crate::orgs::membership;
+use crate::orgs::{self, OrgMember, can, has_authority_over};
+use crate::secret::Token;
+use crate::users::{self, User};
+use crate::values::ids::{InvitationId, JoinRequestId, OrgId, UserId};
+
+/// Accepts an invitation for the caller's verified address.
+pub fn accept_by_id<P>(tx: &mut Tx<'_>, caller: &Caller<P>, id: InvitationId) -> Result<Invitation, Error> {
+    let invitation = invitations::find_for_caller(tx, caller, id)?;
+    orgs::lock(tx, invitation.org_id())?;
+    accept(tx, caller, &invitation, None)
+}
+
+/// Accepts an invitation with its mailed token. Having the token proves access to the invited mailbox, so the address of the
+/// caller's account may be another.
+pub fn accept_by_token<P>(tx: &mut Tx<'_>, caller: &Caller<P>, token: &Token) -> Result<Invitation, Error> {
+    let invitation = invitations::peek_mailed(tx, token)?;
+    orgs::lock(tx, invitation.org_id()).map_err(|_| Error::new(Code::LinkExpiredOrUsed))?;
+    accept(tx, caller, &invitation, Some(token))
+}
+
+/// With the organisation locked: the caller becomes a member if the invitation is pending and its inviter could still
+/// create it.
+fn accept<P>(
+    tx: &mut Tx<'_>,
+    caller: &Caller<P>,
+    invitation: &Invitation,
+    mailed_token: Option<&Token>,
+) -> Result<Invitation, Error> {
+    let refusal = || match mailed_token {
+        Some(_) => Error::new(Code::LinkExpiredOrUsed),
+        None => invitations::no_longer_pending(),
+    };
+    if !inviter_may_still_invite(tx, invitation)? {
+        return Err(refusal());
+    }
+    let user = users::lock(tx, caller.user_id)?;
+    if !invitations::mark_accepted(tx, invitation.id, user.id, mailed_token)? {
+        return Err(refusal());
+    }
+    add_member(tx, invitation.org_id(), &user, invitation.role, invitation.inviter_id())?;
+    let entry = invitations::audit_entry(caller, Action::InvitationAccepted, invitation);
+    audit::record(tx, entry)?;
+    invitations::reload(tx, invitation.org_id(), invitation.id)
+}
+
+/// Whether the inviter is an enabled member whose role lets them give the role of the invitation. A demotion or removal
+/// revokes their invitations; this covers a disabled or deleted account.
+fn inviter_may_still_invite(tx: &mut Tx<'_>, invitation: &Invitation) -> Result<bool, Error> {
+    let Some(inviter_id) = invitation.inviter_id() else {
+        return Ok(false);
+    };
+    let Some(membership) = membership::find(tx, invitation.org_id(), inviter_id)? else {
+        return Ok(false);
+    };
+    let is_disabled = users::find(tx, inviter_id)?.disabled_at.is_some();
+    Ok(!is_disabled && has_authority_over(membership.role, invitation.role))
+}
+
+/// Approves a pending request to join: the person becomes a member with this role and is notified.
+pub fn approve_join_request<P>(
+    tx: &mut Tx<'_>,
+    caller: &Caller<P>,
+    org_id: OrgId,
+    id: JoinRequestId,
+    role: OrgRole,
+) -> Result<JoinRequest, Error> {
+    let membership = OrgMember::<can::ApproveJoinRequest>::require_locked(tx, caller, org_id)?;
+    let request = join_requests::reload(tx, org_id, id)?;
+    membership.require_authority_over(role)?;
+    let user = users::lock(tx, request.person.id)?;
+    join_requests::mark_approved(tx, id, caller.user_id)?;
+    add_member(tx, org_id, &user, role, Some(caller.user_id))?;
+    join_requests::notify_decision(tx, &user, &request, Outcome::Approved)?;
+    let entry = join_requests::audit_entry(caller, Action::JoinRequestApproved, &request, user.name());
+    audit::record(tx, entry.detail("role", role.as_str()))?;
+    join_requests::reload(tx, org_id, id)
+}
+
+/// With the organisation locked: inserts the membership, and settles a pending invitation and a pending request of the
+/// person, which would otherwise stay open for someone who is already a member.
+///
+/// # Errors
+/// `already_member`.
+fn add_member(
+    tx: &mut Tx<'_>,
+    org_id: OrgId,
+    user: &User,
+    role: OrgRole,
+    admitted_by: Option<UserId>,
+) -> Result<(), Error> {
+    membership::insert(tx, org_id, user.id, role)?;
+    invitations::accept_pending(tx, org_id, user)?;
+    join_requests::approve_pending(tx, org_id, user.id, admitted_by)
+}

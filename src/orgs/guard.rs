@@ -1,0 +1,51 @@
+//! Extractors that refuse a request before its body is read: the caller is no member (404), or lacks the role (403).
+
+use std::sync::Arc;
+
+use actix_web::dev::Payload;
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest, web};
+use futures_util::FutureExt as _;
+use futures_util::future::LocalBoxFuture;
+
+use crate::auth::{Identity, Principal};
+use crate::db::Tx;
+use crate::error::{Code, Error};
+use crate::http::{FromPath, Path, no_replay};
+use crate::state::State;
+use crate::values::Client;
+
+/// Parses the ids of the path, waits until no stored response is replayed (see [`no_replay`]), then runs `find` on a
+/// database connection: the body of `FromRequest::from_request` of an extractor that needs the database.
+///
+/// Such an extractor stands behind [`Caller`](crate::auth::Caller), which refuses without waiting, so that a request
+/// without a valid credential is answered 401 or 403 before anything is looked up.
+pub fn look_up<Ids, Found>(
+    request: &HttpRequest,
+    payload: &mut Payload,
+    find: impl FnOnce(&mut Tx<'_>, &Principal, Ids) -> Result<Found, Error> + Send + 'static,
+) -> LocalBoxFuture<'static, Result<Found, Error>>
+where
+    Ids: FromPath + Send + 'static,
+    Found: Send + 'static,
+{
+    let path = Path::<Ids>::from_request(request, payload);
+    let request = request.clone();
+    let look_up = async move {
+        let Path(ids) = path.await?;
+        no_replay(&request).await;
+        let (principal, now) = authenticated(&request)?;
+        let state: &web::Data<State> = request
+            .app_data()
+            .ok_or_else(|| Error::internal("the application has no state"))?;
+        state.db.read(now, move |tx| find(tx, &principal, ids)).await
+    };
+    look_up.boxed_local()
+}
+
+fn authenticated(request: &HttpRequest) -> Result<(Arc<Principal>, chrono::DateTime<chrono::Utc>), Error> {
+    let extensions = request.extensions();
+    match (extensions.get::<Identity>(), extensions.get::<Client>()) {
+        (Some(Identity::Authenticated(principal)), Some(client)) => Ok((Arc::clone(principal), client.now)),
+        _ => Err(Error::new(Code::AuthenticationRequired)),
+    }
+}

@@ -1,0 +1,13 @@
+//! `org`: the requests of an organisation's admins. `invited`: those of the invited person.
+
+mod invited;
+mod org;
+
+use utoipa_actix_web::service_config::ServiceConfig;
+
+pub use invited::OwnInvitation;
+
+pub fn router(routes: &mut ServiceConfig) {
+    org::router(routes);
+    invited::router(routes);
+}
