@@ -4,7 +4,7 @@ use diesel::prelude::*;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::auth::{ActiveOrg, OrgRole};
+use crate::auth::OrgRole;
 use crate::notifications::Recipient;
 use crate::values::ids::{MembershipId, OrgId, UserId};
 use crate::values::locale::Locale;
@@ -22,13 +22,6 @@ pub struct Membership {
 }
 
 impl Membership {
-    pub const fn active_org(&self) -> ActiveOrg {
-        ActiveOrg {
-            org_id: self.org_id,
-            role: self.role,
-        }
-    }
-
     pub fn summary(&self) -> OrgSummary {
         OrgSummary {
             id: self.org_id,

@@ -1,4 +1,4 @@
-//! Accepting and declining.
+//! Accepting and declining invitations.
 
 use chrono::TimeDelta;
 use keyward::auth::OrgRole;
@@ -17,7 +17,7 @@ fn by_id(app: &TestApp, id: &str, act: &str, person: &Person) -> crate::support:
 }
 
 #[actix_web::test]
-async fn who_accepts_is_a_member_with_the_role_offered() {
+async fn accepting_makes_the_person_a_member_with_the_offered_role() {
     let app = TestApp::start();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     let org = app.org(&ada, "Acme").await;
@@ -41,7 +41,7 @@ async fn who_accepts_is_a_member_with_the_role_offered() {
 }
 
 #[actix_web::test]
-async fn by_id_it_takes_the_invited_address_by_link_the_mailbox() {
+async fn accepting_by_id_needs_the_invited_address_and_by_token_any_account() {
     let app = TestApp::start();
     let (ada, bob, eve) = (
         app.person("ada").await,
@@ -58,7 +58,7 @@ async fn by_id_it_takes_the_invited_address_by_link_the_mailbox() {
     }
     let mine = app.get("/invitations").bearer(&eve.access_token).await.expect(200);
     assert_eq!(mine["data"], json!([]));
-    // Whoever reads the mailbox may come in with another account of theirs.
+    // The mailed token can be used by an account with another address.
     let token = app.last_mail_to("bob@example.com").await.token("invitation");
     by_link(&app, &token, &eve).await.expect(200);
     assert_eq!(app.roles(&org, &ada).await.len(), 2);
@@ -70,7 +70,7 @@ async fn by_id_it_takes_the_invited_address_by_link_the_mailbox() {
 }
 
 #[actix_web::test]
-async fn somebody_without_an_account_signs_up_and_finds_the_invitation() {
+async fn a_new_account_sees_the_invitations_for_its_address() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let org = app.org(&ada, "Acme").await;
@@ -87,7 +87,7 @@ async fn somebody_without_an_account_signs_up_and_finds_the_invitation() {
 }
 
 #[actix_web::test]
-async fn after_seven_days_it_is_too_late() {
+async fn an_invitation_expires_after_seven_days() {
     let app = TestApp::start();
     let (ada, mut bob) = (app.person("ada").await, app.person("bob").await);
     let org = app.org(&ada, "Acme").await;
@@ -110,7 +110,7 @@ async fn after_seven_days_it_is_too_late() {
 }
 
 #[actix_web::test]
-async fn who_declines_can_be_invited_again() {
+async fn a_person_who_declined_can_be_invited_again() {
     let app = TestApp::start();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     let org = app.org(&ada, "Acme").await;
@@ -133,7 +133,7 @@ async fn who_declines_can_be_invited_again() {
 }
 
 #[actix_web::test]
-async fn a_member_who_follows_anothers_link_does_not_use_it_up() {
+async fn a_member_who_follows_the_link_of_another_person_does_not_use_it_up() {
     let app = TestApp::start();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     let org = app.org(&ada, "Acme").await;
@@ -150,7 +150,7 @@ async fn a_member_who_follows_anothers_link_does_not_use_it_up() {
 }
 
 #[actix_web::test]
-async fn no_other_token_opens_this_door() {
+async fn only_invitation_tokens_accept_invitations() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     app.post("/password/forgot", &json!({"email": "ada@example.com"}))
@@ -161,7 +161,7 @@ async fn no_other_token_opens_this_door() {
     for token in fakes {
         by_link(&app, token, &ada).await.refused(410, "link_expired_or_used");
     }
-    // And this one opens no other.
+    // An invitation token is not accepted anywhere else.
     let org = app.org(&ada, "Acme").await;
     app.invite(&org, &ada, "bob@example.com", "member").await;
     let token = app.last_mail_to("bob@example.com").await.token("invitation");
@@ -177,7 +177,7 @@ async fn no_other_token_opens_this_door() {
 }
 
 #[actix_web::test]
-async fn accepting_settles_the_persons_own_request() {
+async fn accepting_an_invitation_approves_a_pending_request() {
     let app = TestApp::start();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     let body = json!({"name": "Acme", "join_policy": "request"});
@@ -193,7 +193,7 @@ async fn accepting_settles_the_persons_own_request() {
 }
 
 #[actix_web::test]
-async fn who_left_comes_back_by_another_invitation_as_another_stay() {
+async fn a_person_who_left_can_be_invited_again_with_another_role() {
     let app = TestApp::start();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     let org = app.org(&ada, "Acme").await;

@@ -1,4 +1,4 @@
-//! Inviting, taking back, sending again.
+//! Inviting, resending and revoking.
 
 use chrono::TimeDelta;
 use keyward::auth::OrgRole;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::TestApp;
 
 #[actix_web::test]
-async fn an_invitation_goes_out_by_mail_and_to_the_account_and_does_not_tell_which() {
+async fn the_response_to_an_invitation_does_not_show_whether_an_account_exists() {
     let app = TestApp::start();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     let org = app.org(&ada, "Acme").await;
@@ -57,7 +57,7 @@ async fn an_invitation_goes_out_by_mail_and_to_the_account_and_does_not_tell_whi
 }
 
 #[actix_web::test]
-async fn one_invitation_is_pending_for_an_address_and_members_are_not_invited() {
+async fn an_address_can_have_one_pending_invitation_and_a_member_none() {
     let app = TestApp::start();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     let org = app.org(&ada, "Acme").await;
@@ -72,7 +72,7 @@ async fn one_invitation_is_pending_for_an_address_and_members_are_not_invited() 
     invite("New@EXAMPLE.com").await.refused(409, "already_invited");
     assert_eq!(app.mails_to("new@example.com").await.len(), 1);
     invite("not an address").await.invalid(&[("#/email", "invalid_format")]);
-    // Once it has expired, another takes its place.
+    // An expired invitation does not prevent a new one.
     app.advance(TimeDelta::days(7));
     let token = app.log_in("ada", crate::support::PASSWORD).await["access_token"]
         .as_str()
@@ -100,7 +100,7 @@ async fn one_invitation_is_pending_for_an_address_and_members_are_not_invited() 
 }
 
 #[actix_web::test]
-async fn inviting_twice_at_once_makes_one_invitation() {
+async fn concurrent_invitations_of_an_address_create_one() {
     let app = TestApp::start();
     let second = app.another();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
@@ -121,7 +121,7 @@ async fn inviting_twice_at_once_makes_one_invitation() {
 }
 
 #[actix_web::test]
-async fn a_lost_answer_invites_nobody_twice() {
+async fn a_retried_invitation_is_sent_once() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let org = app.org(&ada, "Acme").await;
@@ -141,7 +141,7 @@ async fn a_lost_answer_invites_nobody_twice() {
 }
 
 #[actix_web::test]
-async fn sending_again_replaces_the_link_and_the_time() {
+async fn resending_replaces_the_link_and_the_expiry() {
     let app = TestApp::start();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     let org = app.org(&ada, "Acme").await;
@@ -166,7 +166,7 @@ async fn sending_again_replaces_the_link_and_the_time() {
 }
 
 #[actix_web::test]
-async fn one_taken_back_is_good_for_nothing() {
+async fn a_revoked_invitation_cannot_be_accepted() {
     let app = TestApp::start();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     let org = app.org(&ada, "Acme").await;
@@ -197,22 +197,22 @@ async fn one_taken_back_is_good_for_nothing() {
 }
 
 #[actix_web::test]
-async fn who_loses_the_right_to_invite_takes_their_invitations_along() {
+async fn an_invitation_ends_when_its_inviter_may_no_longer_invite() {
     let app = TestApp::start();
     let [ada, bob, eve] = app.people(["ada", "bob", "eve"]).await;
-    for road in ["demoted", "removed", "left", "stepped down", "disabled"] {
-        let org = app.org(&ada, road).await;
-        let role = if road == "stepped down" {
+    for reason in ["demoted", "removed", "left", "stepped down", "disabled"] {
+        let org = app.org(&ada, reason).await;
+        let role = if reason == "stepped down" {
             OrgRole::Owner
         } else {
             OrgRole::Admin
         };
         app.join(&org, &bob, role).await;
-        let offered = if road == "stepped down" { "owner" } else { "member" };
+        let offered = if reason == "stepped down" { "owner" } else { "member" };
         let id = app.invite(&org, &bob, "eve@example.com", offered).await;
         let token = app.last_mail_to("eve@example.com").await.token("invitation");
         let path = format!("/orgs/{org}/members/{}", bob.id);
-        match road {
+        match reason {
             "demoted" => drop(
                 app.patch(&path, &json!({"role": "member"}))
                     .bearer(&ada.access_token)
@@ -250,19 +250,19 @@ async fn who_loses_the_right_to_invite_takes_their_invitations_along() {
             .bearer(&eve.access_token)
             .await
             .refused(404, "not_found");
-        if road != "disabled" {
+        if reason != "disabled" {
             let path = format!("/orgs/{org}/invitations/{id}");
             assert_eq!(
                 app.get(&path).bearer(&ada.access_token).await.expect(200)["state"],
                 "revoked",
-                "{road}"
+                "{reason}"
             );
         }
     }
 }
 
 #[actix_web::test]
-async fn who_wants_no_such_mail_still_finds_the_invitation() {
+async fn a_person_who_switched_off_invitation_emails_still_sees_the_invitation() {
     let app = TestApp::start();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     let preferences = json!({"mail": {"org_invitation": false}});
@@ -281,7 +281,7 @@ async fn who_wants_no_such_mail_still_finds_the_invitation() {
 }
 
 #[actix_web::test]
-async fn one_address_gets_only_so_many_invitations_and_nobody_is_told() {
+async fn invitation_emails_to_one_address_are_limited_without_an_error() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     for n in 0..12 {
@@ -292,7 +292,7 @@ async fn one_address_gets_only_so_many_invitations_and_nobody_is_told() {
 }
 
 #[actix_web::test]
-async fn what_people_call_themselves_reaches_the_mail_as_text() {
+async fn names_are_escaped_in_invitation_emails() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let nickname = json!({"nickname": "<b>{{ 7*7 }}</b> https://evil.example"});

@@ -1,4 +1,4 @@
-//! What happens at the same instant.
+//! Concurrent decisions about an invitation.
 
 use futures_util::future::{join, join_all};
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::support::TestApp;
 
 #[actix_web::test]
-async fn of_fifty_who_accept_at_once_one_succeeds() {
+async fn one_of_fifty_concurrent_acceptances_succeeds() {
     let app = TestApp::start();
     let second = app.another();
     let (ada, bob, eve) = (
@@ -44,7 +44,7 @@ async fn of_fifty_who_accept_at_once_one_succeeds() {
 }
 
 #[actix_web::test]
-async fn of_accept_and_revoke_one_wins() {
+async fn either_accepting_or_revoking_succeeds() {
     let app = TestApp::start();
     let second = app.another();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
@@ -79,7 +79,7 @@ async fn of_accept_and_revoke_one_wins() {
 }
 
 #[actix_web::test]
-async fn of_accept_and_the_inviters_removal_one_comes_first() {
+async fn accepting_fails_once_the_inviter_is_removed() {
     let app = TestApp::start();
     let second = app.another();
     let (ada, bob, eve) = (

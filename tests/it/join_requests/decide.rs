@@ -1,4 +1,4 @@
-//! Asking, and what becomes of it.
+//! Requesting to join; approving, rejecting and withdrawing.
 
 use keyward::auth::OrgRole;
 use serde_json::{Value, json};
@@ -11,7 +11,7 @@ async fn open_org(app: &TestApp, owner: &Person, name: &str) -> String {
 }
 
 #[actix_web::test]
-async fn only_organisations_that_take_requests_are_found() {
+async fn only_organisations_that_take_requests_can_be_found() {
     let app = TestApp::start();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     let open = open_org(&app, &ada, "Open").await;
@@ -30,7 +30,7 @@ async fn only_organisations_that_take_requests_are_found() {
         .bearer(&bob.access_token)
         .await
         .invalid(&[("slug", "required")]);
-    // The same for the request itself, before anything of it is read.
+    // A request to join answers the same 404, before its body is read.
     let ask = |org: &str| {
         app.post(&format!("/orgs/{org}/join-requests"), &json!({"message": 1}))
             .bearer(&bob.access_token)
@@ -43,7 +43,7 @@ async fn only_organisations_that_take_requests_are_found() {
 }
 
 #[actix_web::test]
-async fn who_runs_the_organisation_is_told_until_one_of_them_decides() {
+async fn a_request_notifies_every_admin_until_one_decides() {
     let app = TestApp::start();
     let [ada, bob, eve, kim] = app.people(["ada", "bob", "eve", "kim"]).await;
     let org = open_org(&app, &ada, "Acme").await;
@@ -111,7 +111,7 @@ async fn who_runs_the_organisation_is_told_until_one_of_them_decides() {
 }
 
 #[actix_web::test]
-async fn a_rejection_says_why_and_leaves_the_person_outside() {
+async fn a_rejected_person_reads_the_reason_and_can_request_again() {
     let app = TestApp::start();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     let org = open_org(&app, &ada, "Acme").await;
@@ -137,7 +137,7 @@ async fn a_rejection_says_why_and_leaves_the_person_outside() {
         .bearer(&bob.access_token)
         .await
         .refused(404, "not_found");
-    // They may ask again.
+    // They can make another request.
     app.ask(&org, &bob).await;
     let pending = app
         .get("/join-requests?state=pending")
@@ -148,7 +148,7 @@ async fn a_rejection_says_why_and_leaves_the_person_outside() {
 }
 
 #[actix_web::test]
-async fn only_who_asked_withdraws() {
+async fn only_the_requester_can_withdraw_a_request() {
     let app = TestApp::start();
     let [ada, bob, eve, kim] = app.people(["ada", "bob", "eve", "kim"]).await;
     let org = open_org(&app, &ada, "Acme").await;
@@ -188,7 +188,7 @@ async fn only_who_asked_withdraws() {
 }
 
 #[actix_web::test]
-async fn approval_gives_the_role_named_and_settles_a_pending_invitation() {
+async fn approval_gives_the_named_role_and_accepts_a_pending_invitation() {
     let app = TestApp::start();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     let org = open_org(&app, &ada, "Acme").await;
@@ -217,7 +217,7 @@ async fn approval_gives_the_role_named_and_settles_a_pending_invitation() {
 }
 
 #[actix_web::test]
-async fn an_organisation_that_closes_keeps_what_was_asked() {
+async fn a_pending_request_survives_a_change_to_invite_only() {
     let app = TestApp::start();
     let (ada, bob, eve) = (
         app.person("ada").await,
@@ -247,7 +247,7 @@ async fn an_organisation_that_closes_keeps_what_was_asked() {
 }
 
 #[actix_web::test]
-async fn asking_again_and_again_does_not_fill_a_mailbox() {
+async fn request_emails_to_one_address_are_limited() {
     let app = TestApp::start();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     let org = open_org(&app, &ada, "Acme").await;

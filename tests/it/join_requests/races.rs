@@ -1,4 +1,4 @@
-//! What happens at the same instant.
+//! Concurrent decisions about a request to join.
 
 use futures_util::future::{join, join_all};
 use serde_json::json;
@@ -11,7 +11,7 @@ async fn open_org(app: &TestApp, owner: &Person, name: &str) -> String {
 }
 
 #[actix_web::test]
-async fn of_approve_and_withdraw_one_wins() {
+async fn either_approving_or_withdrawing_succeeds() {
     let app = TestApp::start();
     let second = app.another();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
@@ -38,7 +38,7 @@ async fn of_approve_and_withdraw_one_wins() {
 }
 
 #[actix_web::test]
-async fn of_fifty_decisions_at_once_one_counts() {
+async fn one_of_fifty_concurrent_decisions_succeeds() {
     let app = TestApp::start();
     let second = app.another();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
@@ -68,7 +68,7 @@ async fn of_fifty_decisions_at_once_one_counts() {
 }
 
 #[actix_web::test]
-async fn an_approval_and_an_acceptance_at_once_make_one_stay() {
+async fn a_concurrent_approval_and_acceptance_make_one_membership() {
     let app = TestApp::start();
     let second = app.another();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);

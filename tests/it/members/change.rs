@@ -1,4 +1,4 @@
-//! Changing members, leaving, removing.
+//! Changing and removing members, leaving, transferring the ownership.
 
 use chrono::TimeDelta;
 use keyward::auth::OrgRole;
@@ -7,16 +7,16 @@ use serde_json::{Value, json};
 use crate::support::{PASSWORD, TestApp};
 
 #[actix_web::test]
-async fn a_change_of_role_acts_at_once_and_the_person_is_told() {
+async fn a_role_change_takes_effect_at_once_and_notifies_the_member() {
     let app = TestApp::start();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     let org = app.org(&ada, "Acme").await;
     app.join(&org, &bob, OrgRole::Member).await;
-    let there = app.switch(&org, &bob).await;
+    let bobs_token = app.switch(&org, &bob).await;
     let path = format!("/orgs/{org}/members/{}", bob.id);
     let invitations = format!("/orgs/{org}/invitations");
     app.get(&invitations)
-        .bearer(&there)
+        .bearer(&bobs_token)
         .await
         .refused(403, "forbidden_role");
     let read = app.get(&path).bearer(&ada.access_token).await;
@@ -28,8 +28,11 @@ async fn a_change_of_role_acts_at_once_and_the_person_is_told() {
         .await;
     assert_ne!(changed.header("etag"), Some(tag.as_str()));
     assert_eq!(changed.expect(200)["role"], "admin");
-    app.get(&invitations).bearer(&there).await.expect(200);
-    assert_eq!(app.get("/me").bearer(&there).await.expect(200)["org"]["role"], "admin");
+    app.get(&invitations).bearer(&bobs_token).await.expect(200);
+    assert_eq!(
+        app.get("/me").bearer(&bobs_token).await.expect(200)["org"]["role"],
+        "admin"
+    );
     app.patch(&path, &json!({"role": "member"}))
         .header("if-match", &tag)
         .bearer(&ada.access_token)
@@ -45,7 +48,7 @@ async fn a_change_of_role_acts_at_once_and_the_person_is_told() {
         .await
         .expect(200);
     app.get(&invitations)
-        .bearer(&there)
+        .bearer(&bobs_token)
         .await
         .refused(403, "forbidden_role");
     assert_eq!(app.told(&bob, "member_role_changed"), (2, 0));
@@ -62,7 +65,7 @@ async fn a_change_of_role_acts_at_once_and_the_person_is_told() {
 }
 
 #[actix_web::test]
-async fn services_are_switched_off_for_a_member() {
+async fn services_can_be_disabled_for_a_member() {
     let app = TestApp::start();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     let org = app.org(&ada, "Acme").await;
@@ -74,7 +77,7 @@ async fn services_are_switched_off_for_a_member() {
         patch(body.clone()).await.expect(200)["disabled_services"],
         json!(["keyward"])
     );
-    // The same again is no change.
+    // The same list again is no change.
     patch(body).await.expect(200);
     assert_eq!(app.audited(&org).len(), 2);
     patch(json!({"disabled_services": ["a b", 1], "role": "boss", "user_id": "x"}))
@@ -92,12 +95,12 @@ async fn services_are_switched_off_for_a_member() {
     patch(json!({"disabled_services": ["keyward", "nothing"]}))
         .await
         .invalid(&[("#/disabled_services/1", "not_allowed")]);
-    // A switch is no news, and nobody else's business.
+    // Disabled services are not notified.
     assert_eq!(app.told(&bob, "member_role_changed"), (0, 0));
 }
 
 #[actix_web::test]
-async fn who_leaves_is_a_stranger_and_who_is_removed_is_told() {
+async fn a_removed_member_is_notified_and_one_who_leaves_is_not() {
     let app = TestApp::start();
     let (ada, bob, eve) = (
         app.person("ada").await,
@@ -130,7 +133,7 @@ async fn who_leaves_is_a_stranger_and_who_is_removed_is_told() {
 }
 
 #[actix_web::test]
-async fn handing_over_takes_the_password_and_makes_the_former_owner_admin() {
+async fn a_transfer_needs_the_password_and_makes_the_previous_owner_an_admin() {
     let app = TestApp::start();
     let (ada, bob, eve) = (
         app.person("ada").await,
@@ -169,7 +172,7 @@ async fn handing_over_takes_the_password_and_makes_the_former_owner_admin() {
     let done = transfer(body.clone()).header("idempotency-key", key).await.expect(200);
     assert_eq!((&done["id"], &done["role"]), (&json!(org), &json!("admin")));
     assert_eq!(owners().await, owner("bob"));
-    // Its answer was lost: the same again.
+    // The client retries, as after a lost response.
     let again = transfer(body).header("idempotency-key", key).await;
     assert_eq!(again.header("idempotency-replayed"), Some("true"));
     assert_eq!(app.audited(&org), ["org.created", "org.transferred"]);

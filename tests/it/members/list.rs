@@ -1,4 +1,4 @@
-//! Who is there.
+//! Listing and reading members.
 
 use chrono::TimeDelta;
 use keyward::auth::OrgRole;
@@ -19,7 +19,7 @@ async fn list(app: &TestApp, org: &str, query: &str, person: &Person) -> Value {
 }
 
 #[actix_web::test]
-async fn members_are_found_by_part_of_their_names_and_by_role() {
+async fn members_can_be_filtered_by_name_and_role() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let org = app.org(&ada, "Acme").await;
@@ -59,7 +59,7 @@ async fn members_are_found_by_part_of_their_names_and_by_role() {
 }
 
 #[actix_web::test]
-async fn a_member_shows_what_members_may_know_and_no_address() {
+async fn a_member_is_shown_without_the_email_address() {
     let app = TestApp::start();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     let org = app.org(&ada, "Acme").await;
@@ -87,11 +87,11 @@ async fn a_member_shows_what_members_may_know_and_no_address() {
 }
 
 #[actix_web::test]
-async fn while_others_join_and_leave_whoever_stays_is_seen_once() {
+async fn paging_lists_each_remaining_member_once_while_others_join_and_leave() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let org = app.org(&ada, "Acme").await;
-    let mut staying = vec!["ada".to_owned()];
+    let mut remaining = vec!["ada".to_owned()];
     let mut leaving = Vec::new();
     for n in 0..12 {
         // Half of them joined in the same millisecond.
@@ -103,7 +103,7 @@ async fn while_others_join_and_leave_whoever_stays_is_seen_once() {
         if n % 3 == 0 {
             leaving.push(person);
         } else {
-            staying.push(person.username);
+            remaining.push(person.username);
         }
     }
     let (mut seen, mut query, mut round) = (Vec::new(), "?limit=2".to_owned(), 0);
@@ -125,7 +125,7 @@ async fn while_others_join_and_leave_whoever_stays_is_seen_once() {
         };
         query = format!("?limit=2&cursor={cursor}");
     }
-    for name in &staying {
+    for name in &remaining {
         assert_eq!(
             seen.iter().filter(|seen| *seen == name).count(),
             1,

@@ -1,4 +1,4 @@
-//! There is always an owner.
+//! An organisation always has an owner.
 
 use diesel::connection::SimpleConnection as _;
 use futures_util::future::join;
@@ -31,7 +31,7 @@ async fn the_last_owner_cannot_leave_be_removed_or_be_demoted() {
     }
     assert_eq!(count_owners(&app, &org, &ada).await, 1);
     assert_eq!(app.audited(&org), ["org.created"]);
-    // Once there is another, each of it works.
+    // With a second owner, the first can be demoted and leave.
     app.join_as_owner(&org, &bob, &ada).await;
     app.patch(&path, &json!({"role": "member"}))
         .bearer(&ada.access_token)
@@ -50,7 +50,7 @@ impl TestApp {
 }
 
 #[actix_web::test]
-async fn of_two_owners_who_demote_remove_or_leave_at_once_one_stays() {
+async fn two_owners_cannot_both_stop_being_owners_at_the_same_time() {
     let app = TestApp::start();
     let second = app.another();
     let (ada, bob, eve) = (
@@ -102,7 +102,7 @@ async fn of_two_owners_who_demote_remove_or_leave_at_once_one_stays() {
 }
 
 #[actix_web::test]
-async fn the_database_itself_refuses_what_would_leave_no_owner() {
+async fn the_database_refuses_a_commit_that_leaves_no_owner() {
     let app = TestApp::start();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     let org = app.org(&ada, "Acme").await;
@@ -116,7 +116,7 @@ async fn the_database_itself_refuses_what_would_leave_no_owner() {
     let (mut first, mut second) = (app.connect(), app.connect());
     first.batch_execute(&demote(&ada)).unwrap();
     second.batch_execute(&demote(&bob)).unwrap();
-    // Both are checked while neither is committed.
+    // The trigger of the first runs while neither transaction is committed.
     first.batch_execute("SET CONSTRAINTS ALL IMMEDIATE").unwrap();
     let waiting = std::thread::spawn(move || second.batch_execute("COMMIT"));
     first.batch_execute("COMMIT").unwrap();
@@ -128,7 +128,7 @@ async fn the_database_itself_refuses_what_would_leave_no_owner() {
     assert_eq!(count_owners(&app, &org, &ada).await, 1);
 }
 
-/// A small generator of numbers, the same on every run (Knuth, MMIX).
+/// Pseudo-random numbers from a fixed seed, the same on every run (the generator of Knuth's MMIX).
 struct Dice(u64);
 
 impl Dice {
@@ -142,7 +142,7 @@ impl Dice {
 }
 
 #[actix_web::test]
-async fn whatever_happens_at_once_every_organisation_has_an_owner_and_nothing_breaks() {
+async fn random_concurrent_changes_always_leave_an_owner() {
     let app = TestApp::start_with(&[("KEYWARD_RATE_LIMITS", "off")]);
     let second = app.another();
     let mut people = Vec::new();
@@ -182,8 +182,8 @@ async fn whatever_happens_at_once_every_organisation_has_an_owner_and_nothing_br
         for reply in futures_util::future::join_all(calls).await {
             assert!(reply.status < 500, "round {round}: {}", reply.text());
         }
-        // Whoever is outside and may, comes in; all at once again.
-        let mut doors = Vec::new();
+        // People who are not members accept their invitations, and admins approve the requests, all at the same time.
+        let mut admissions = Vec::new();
         for (n, person) in people.iter().enumerate() {
             let app = if n % 2 == 0 { &app } else { &second };
             let invited = app
@@ -193,7 +193,7 @@ async fn whatever_happens_at_once_every_organisation_has_an_owner_and_nothing_br
                 .expect(200);
             for invitation in invited["data"].as_array().unwrap() {
                 let path = format!("/invitations/{}/accept", invitation["id"].as_str().unwrap());
-                doors.push(app.request("POST", &path).bearer(&person.access_token).send());
+                admissions.push(app.request("POST", &path).bearer(&person.access_token).send());
             }
             let waiting = app
                 .get(&format!("/orgs/{org}/join-requests?state=pending"))
@@ -203,16 +203,16 @@ async fn whatever_happens_at_once_every_organisation_has_an_owner_and_nothing_br
                 for request in waiting.json()["data"].as_array().unwrap() {
                     let id = request["id"].as_str().unwrap();
                     let path = format!("/orgs/{org}/join-requests/{id}/approve");
-                    doors.push(app.request("POST", &path).bearer(&person.access_token).send());
+                    admissions.push(app.request("POST", &path).bearer(&person.access_token).send());
                 }
             }
         }
-        for reply in futures_util::future::join_all(doors).await {
+        for reply in futures_util::future::join_all(admissions).await {
             assert!(reply.status < 500, "round {round}: {}", reply.text());
         }
-        assert_owned(&app);
+        assert_invariants(&app);
     }
-    // Enough has happened to mean something.
+    // Enough of the calls succeeded for the run to be a test.
     let mut done = app.audited(&org);
     assert!(done.len() > 40, "{done:?}");
     done.sort();
@@ -220,8 +220,9 @@ async fn whatever_happens_at_once_every_organisation_has_an_owner_and_nothing_br
     assert!(done.len() > 6, "{done:?}");
 }
 
-/// Every organisation has an owner; nobody is both inside and at the door.
-fn assert_owned(app: &TestApp) {
+/// Every organisation has an owner, no member has a pending invitation or request, and a decided one has neither a valid
+/// link nor an unresolved notification.
+fn assert_invariants(app: &TestApp) {
     use diesel::prelude::*;
     use diesel::sql_types::BigInt;
     #[derive(QueryableByName)]
@@ -249,7 +250,7 @@ fn assert_owned(app: &TestApp) {
 }
 
 #[actix_web::test]
-async fn an_account_that_ends_while_others_decide_about_it_breaks_nothing() {
+async fn deleting_an_account_during_changes_to_its_membership_causes_no_server_error() {
     let app = TestApp::start();
     let second = app.another();
     let ada = app.person("ada").await;
@@ -261,7 +262,7 @@ async fn an_account_that_ends_while_others_decide_about_it_breaks_nothing() {
             .invite(&org, &person, &format!("new{round}@example.com"), "member")
             .await;
         let path = format!("/orgs/{org}/members/{}", person.id);
-        let (ends, changes, removes, resends) = futures_util::future::join4(
+        let (deleted, changed, removed, resent) = futures_util::future::join4(
             app.delete("/me").bearer(&person.access_token).send(),
             second
                 .patch(&path, &json!({"role": "member"}))
@@ -274,11 +275,11 @@ async fn an_account_that_ends_while_others_decide_about_it_breaks_nothing() {
                 .send(),
         )
         .await;
-        assert_eq!(ends.status, 204, "round {round}: {}", ends.text());
-        for reply in [changes, removes, resends] {
+        assert_eq!(deleted.status, 204, "round {round}: {}", deleted.text());
+        for reply in [changed, removed, resent] {
             assert!(reply.status < 500, "round {round}: {}", reply.text());
         }
         assert_eq!(app.roles(&org, &ada).await.len(), 1);
     }
-    assert_owned(&app);
+    assert_invariants(&app);
 }

@@ -1,4 +1,4 @@
-//! Organisations and API keys.
+//! API keys in organisation routes.
 
 use keyward::auth::OrgRole;
 use keyward::orgs::OrgPermission;
@@ -12,7 +12,7 @@ fn ids(page: &Value) -> Vec<&str> {
 }
 
 #[actix_web::test]
-async fn a_key_that_is_bound_to_an_organisation_sees_that_one_only() {
+async fn a_key_bound_to_an_organisation_sees_only_that_one() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let (first, second) = (app.org(&ada, "First").await, app.org(&ada, "Second").await);
@@ -45,12 +45,18 @@ async fn a_key_that_is_bound_to_an_organisation_sees_that_one_only() {
         .refused(403, "insufficient_scope");
 }
 
-/// The answer to each act, tried with a key, by its status and code; acts on oneself where there is a choice.
-async fn tried(app: &TestApp, org: &str, person: &Person, secret: &str) -> Vec<(OrgPermission, u16, String)> {
+/// Status and code of the response to each route of the permission table, called with an API key. The member in the path is
+/// the owner of the key.
+async fn call_every_route(
+    app: &TestApp,
+    org: &str,
+    person: &Person,
+    secret: &str,
+) -> Vec<(OrgPermission, u16, String)> {
     let document = app.get("/openapi.json").await.expect(200);
-    let mut tried = Vec::new();
-    for act in OrgPermission::ALL.iter().copied() {
-        let (method, path) = act.route();
+    let mut results = Vec::new();
+    for permission in OrgPermission::ALL.iter().copied() {
+        let (method, path) = permission.route();
         if !document["paths"][path.replace("{own_id}", "{user_id}")][method.to_lowercase()].is_object() {
             continue;
         }
@@ -64,13 +70,13 @@ async fn tried(app: &TestApp, org: &str, person: &Person, secret: &str) -> Vec<(
         let path = path.collect::<Vec<_>>().join("/");
         let reply = app.request(method, &path).bearer(secret).await;
         let code = reply.json()["code"].as_str().unwrap_or_default().to_owned();
-        tried.push((act, reply.status, code));
+        results.push((permission, reply.status, code));
     }
-    tried
+    results
 }
 
 #[actix_web::test]
-async fn of_all_acts_keys_may_only_see_the_members_whoever_they_are_of() {
+async fn keys_can_only_read_members_whatever_the_role_of_their_owner() {
     let app = TestApp::start();
     let [ada, bob, eve, kim, max] = app.people(["ada", "bob", "eve", "kim", "max"]).await;
     let org = app.org(&ada, "Acme").await;
@@ -92,27 +98,27 @@ async fn of_all_acts_keys_may_only_see_the_members_whoever_they_are_of() {
         .bearer(&kim.access_token)
         .await
         .expect(204);
-    for (person, secret, of_members) in [
+    for (person, secret, on_member_routes) in [
         (&ada, key(&ada, &org).await, (200, "")),
         (&bob, key(&bob, &org).await, (200, "")),
         (&eve, key(&eve, &org).await, (200, "")),
         (&max, key(&max, &others).await, (404, "not_found")),
     ] {
-        for (act, status, code) in tried(&app, &org, person, &secret).await {
-            let expected = match act {
-                OrgPermission::ListMembers | OrgPermission::ReadMember => of_members,
+        for (permission, status, code) in call_every_route(&app, &org, person, &secret).await {
+            let expected = match permission {
+                OrgPermission::ListMembers | OrgPermission::ReadMember => on_member_routes,
                 _ => (403, "session_required"),
             };
             assert_eq!(
                 (status, code.as_str()),
                 expected,
-                "{act:?} by a key of {}",
+                "{permission:?} by a key of {}",
                 person.username
             );
         }
     }
-    for (act, status, code) in tried(&app, &org, &kim, &former).await {
-        assert_eq!((status, code.as_str()), (401, "invalid_token"), "{act:?}");
+    for (permission, status, code) in call_every_route(&app, &org, &kim, &former).await {
+        assert_eq!((status, code.as_str()), (401, "invalid_token"), "{permission:?}");
     }
     let secret = key(&ada, &org).await;
     for (method, path) in [
@@ -130,7 +136,7 @@ async fn of_all_acts_keys_may_only_see_the_members_whoever_they_are_of() {
 }
 
 #[actix_web::test]
-async fn the_keys_of_who_goes_are_dead_for_good_and_those_of_an_organisation_that_ends_too() {
+async fn keys_stop_working_for_good_with_the_membership_or_the_organisation() {
     let app = TestApp::start();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     let org = app.org(&ada, "Acme").await;

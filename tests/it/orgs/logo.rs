@@ -1,4 +1,4 @@
-//! Logos.
+//! The logo of an organisation.
 
 use keyward::auth::OrgRole;
 use serde_json::Value;
@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::support::{TestApp, png};
 
 #[actix_web::test]
-async fn a_logo_is_shown_replaced_and_removed() {
+async fn a_logo_can_be_set_replaced_and_removed() {
     let app = TestApp::start();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     let org = app.org(&ada, "Acme").await;

@@ -1,5 +1,6 @@
+mod guard;
 mod keys;
-mod life;
+mod lifecycle;
 mod logo;
-mod matrix;
+mod permissions;
 mod switch;

@@ -1,4 +1,4 @@
-//! Acting in an organisation.
+//! Switching a session to an organisation.
 
 use chrono::TimeDelta;
 use keyward::auth::OrgRole;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::{PASSWORD, TestApp};
 
 #[actix_web::test]
-async fn a_switch_is_remembered_for_the_next_login_and_leaves_other_tabs_alone() {
+async fn a_switch_applies_to_the_next_login_but_not_to_older_access_tokens() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let (first, second) = (app.org(&ada, "First").await, app.org(&ada, "Second").await);
@@ -24,14 +24,17 @@ async fn a_switch_is_remembered_for_the_next_login_and_leaves_other_tabs_alone()
     );
     let there = tokens["access_token"].as_str().unwrap();
     assert_eq!(app.get("/me").bearer(there).await.expect(200)["org"]["id"], first);
-    // Another tab of the same session keeps what its token says.
+    // An access token that was issued before the switch keeps its organisation.
     assert_eq!(
         app.get("/me").bearer(&ada.access_token).await.expect(200)["org"],
         Value::Null
     );
-    let other_tab = app.switch(&second, &ada).await;
+    let second_token = app.switch(&second, &ada).await;
     assert_eq!(app.get("/me").bearer(there).await.expect(200)["org"]["id"], first);
-    assert_eq!(app.get("/me").bearer(&other_tab).await.expect(200)["org"]["id"], second);
+    assert_eq!(
+        app.get("/me").bearer(&second_token).await.expect(200)["org"]["id"],
+        second
+    );
     let next = app
         .post("/auth/refresh", &json!({"refresh_token": ada.refresh_token}))
         .await
@@ -41,7 +44,7 @@ async fn a_switch_is_remembered_for_the_next_login_and_leaves_other_tabs_alone()
 }
 
 #[actix_web::test]
-async fn a_stranger_cannot_switch_and_nothing_changes() {
+async fn a_non_member_cannot_switch_to_an_organisation() {
     let app = TestApp::start();
     let (ada, eve) = (app.person("ada").await, app.person("eve").await);
     let org = app.org(&ada, "Acme").await;
@@ -59,7 +62,7 @@ async fn a_stranger_cannot_switch_and_nothing_changes() {
 }
 
 #[actix_web::test]
-async fn a_lost_membership_ends_the_token_and_the_next_refresh_acts_nowhere() {
+async fn a_lost_membership_invalidates_the_token_and_the_next_refresh_has_no_organisation() {
     let app = TestApp::start();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     let org = app.org(&ada, "Acme").await;

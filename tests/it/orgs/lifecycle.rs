@@ -1,4 +1,4 @@
-//! How organisations begin, change and end.
+//! Creating, listing, changing and deleting organisations.
 
 use chrono::TimeDelta;
 use keyward::auth::OrgRole;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::support::{PASSWORD, TestApp};
 
 #[actix_web::test]
-async fn who_makes_an_organisation_owns_it() {
+async fn the_creator_of_an_organisation_is_its_owner() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let body = json!({"name": "Analytical Engines", "description": "We build engines.", "join_policy": "request"});
@@ -35,7 +35,7 @@ async fn who_makes_an_organisation_owns_it() {
 }
 
 #[actix_web::test]
-async fn a_slug_is_made_of_the_name_and_is_nobody_elses() {
+async fn a_unique_slug_is_derived_from_the_name() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let mut slugs = Vec::new();
@@ -65,7 +65,7 @@ async fn a_slug_is_made_of_the_name_and_is_nobody_elses() {
 }
 
 #[actix_web::test]
-async fn everything_that_is_wrong_with_an_organisation_is_said_at_once() {
+async fn all_invalid_fields_are_reported_at_once() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let body = json!({"name": "\u{202e}x", "slug": "a b", "description": "x".repeat(501), "join_policy": "open", "role": "owner", "id": "x"});
@@ -86,7 +86,7 @@ async fn everything_that_is_wrong_with_an_organisation_is_said_at_once() {
 }
 
 #[actix_web::test]
-async fn a_person_sees_their_own_organisations_page_by_page() {
+async fn organisations_are_listed_in_pages() {
     let app = TestApp::start();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     let mut made = Vec::new();
@@ -112,7 +112,7 @@ async fn a_person_sees_their_own_organisations_page_by_page() {
     }
     made.reverse();
     assert_eq!(seen, made);
-    // A cursor is good for the one it was made for.
+    // A cursor works only for the person it was issued to.
     let page = app.get("/orgs?limit=2").bearer(&ada.access_token).await.expect(200);
     let stolen = format!("/orgs?cursor={}", page["next_cursor"].as_str().unwrap());
     app.get(&stolen)
@@ -122,7 +122,7 @@ async fn a_person_sees_their_own_organisations_page_by_page() {
 }
 
 #[actix_web::test]
-async fn a_patch_changes_what_it_names_and_moves_the_tag() {
+async fn a_patch_changes_the_named_fields_and_the_etag() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let org = app.org(&ada, "Acme").await;
@@ -158,12 +158,12 @@ async fn a_patch_changes_what_it_names_and_moves_the_tag() {
 }
 
 #[actix_web::test]
-async fn deleting_asks_for_a_fresh_password_and_ends_all_that_hangs_on_it() {
+async fn deleting_needs_recent_authentication_and_notifies_the_members() {
     let app = TestApp::start();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     let org = app.org(&ada, "Acme").await;
     app.join(&org, &bob, OrgRole::Member).await;
-    let there = app.switch(&org, &bob).await;
+    let bobs_token = app.switch(&org, &bob).await;
     let path = format!("/orgs/{org}");
     app.advance(TimeDelta::minutes(9));
     let fresh = app.log_in("ada", PASSWORD).await["access_token"]
@@ -193,11 +193,11 @@ async fn deleting_asks_for_a_fresh_password_and_ends_all_that_hangs_on_it() {
     app.get(&path).bearer(&stale).await.expect(200);
     app.delete(&path).bearer(&fresh).await.expect(204);
     app.get(&path).bearer(&fresh).await.refused(404, "not_found");
-    app.get("/me").bearer(&there).await.refused(401, "invalid_token");
+    app.get("/me").bearer(&bobs_token).await.refused(401, "invalid_token");
     let mail = app.last_mail_to("bob@example.com").await;
     assert!(mail.subject.contains("Acme"), "{}", mail.subject);
     assert_eq!(app.audited(&org).last().unwrap(), "org.deleted");
-    // Its slug is free again.
+    // The slug can be used again.
     let again = app
         .post("/orgs", &json!({"name": "Acme"}))
         .bearer(&fresh)
@@ -207,7 +207,7 @@ async fn deleting_asks_for_a_fresh_password_and_ends_all_that_hangs_on_it() {
 }
 
 #[actix_web::test]
-async fn the_password_in_the_body_is_as_good_as_a_fresh_session() {
+async fn deleting_accepts_the_password_instead_of_recent_authentication() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let org = app.org(&ada, "Acme").await;
@@ -236,14 +236,14 @@ async fn a_deployment_without_organisations_has_none_of_their_routes() {
 }
 
 #[actix_web::test]
-async fn an_organisation_that_ends_while_people_come_and_go_breaks_nothing() {
+async fn deleting_an_organisation_during_other_requests_causes_no_server_error() {
     let app = TestApp::start();
     let second = app.another();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     for round in 0..12 {
         let org = app.org(&ada, &format!("Org {round}")).await;
         app.join(&org, &bob, OrgRole::Admin).await;
-        let there = app.switch(&org, &bob).await;
+        let bobs_token = app.switch(&org, &bob).await;
         let path = format!("/orgs/{org}");
         let invitation = json!({"email": "new@example.com", "role": "member"});
         let key = json!({"name": "k", "org_id": org, "current_password": PASSWORD});
@@ -266,6 +266,6 @@ async fn an_organisation_that_ends_while_people_come_and_go_breaks_nothing() {
         for reply in replies {
             assert!(reply.status < 500, "round {round}: {}", reply.text());
         }
-        app.get("/me").bearer(&there).await.refused(401, "invalid_token");
+        app.get("/me").bearer(&bobs_token).await.refused(401, "invalid_token");
     }
 }

@@ -1,4 +1,4 @@
-//! The matrix role × route: the table the code reads, walked with every kind of person.
+//! Every role against every route, from the permission table that the service itself uses.
 
 use keyward::auth::OrgRole;
 use keyward::orgs::OrgPermission;
@@ -7,22 +7,22 @@ use uuid::Uuid;
 
 use crate::support::{Call, PASSWORD, Person, Reply, TestApp, png};
 
-/// Everybody there is, seen from one organisation.
-struct Cast {
+/// One person for each relation to an organisation.
+struct People {
     owner: Person,
     admin: Person,
     member: Person,
-    /// A second member, whom acts are done to.
+    /// A second member, for the routes that name one.
     target: Person,
     invited: Person,
     requested: Person,
     former: Person,
-    /// Owner of another organisation, acting in it.
+    /// Owner of another organisation, which is active in their session.
     stranger: Person,
 }
 
-impl Cast {
-    async fn of(app: &TestApp) -> Self {
+impl People {
+    async fn create(app: &TestApp) -> Self {
         let mut stranger = app.person("stranger").await;
         let other = app.org(&stranger, "Other").await;
         stranger.access_token = app.switch(&other, &stranger).await;
@@ -51,55 +51,55 @@ impl Cast {
     }
 }
 
-/// An organisation with all of them around it.
-struct Stage {
-    org: String,
+/// An organisation with its members, an invitation and a request to join.
+struct TestOrg {
+    id: String,
     invitation: String,
     request: String,
 }
 
-impl Stage {
-    async fn set(app: &TestApp, cast: &Cast) -> Self {
-        let body = json!({"name": "Stage", "join_policy": "request"});
-        let org = app.org_with(&cast.owner, &body).await["id"]
+impl TestOrg {
+    async fn create(app: &TestApp, people: &People) -> Self {
+        let body = json!({"name": "Test", "join_policy": "request"});
+        let org = app.org_with(&people.owner, &body).await["id"]
             .as_str()
             .unwrap()
             .to_owned();
         for (person, role) in [
-            (&cast.admin, OrgRole::Admin),
-            (&cast.member, OrgRole::Member),
-            (&cast.target, OrgRole::Member),
-            (&cast.former, OrgRole::Owner),
+            (&people.admin, OrgRole::Admin),
+            (&people.member, OrgRole::Member),
+            (&people.target, OrgRole::Member),
+            (&people.former, OrgRole::Owner),
         ] {
             app.join(&org, person, role).await;
         }
-        app.delete(&format!("/orgs/{org}/members/{}", cast.former.id))
-            .bearer(&cast.former.access_token)
+        app.delete(&format!("/orgs/{org}/members/{}", people.former.id))
+            .bearer(&people.former.access_token)
             .await
             .expect(204);
-        let invitation = app.invite(&org, &cast.owner, &cast.invited.email, "member").await;
-        let request = app.ask(&org, &cast.requested).await;
+        let invitation = app.invite(&org, &people.owner, &people.invited.email, "member").await;
+        let request = app.ask(&org, &people.requested).await;
         Self {
-            org,
+            id: org,
             invitation,
             request,
         }
     }
 
-    /// The request by which somebody does `act` here.
-    fn call(&self, app: &TestApp, act: OrgPermission, caller: &Person, target: &Person) -> Call {
-        let (method, path) = act.route();
+    /// A call of the route that needs the permission.
+    fn call(&self, app: &TestApp, permission: OrgPermission, caller: &Person, target: &Person) -> Call {
+        let (method, path) = permission.route();
         let path = path
-            .replace("{org_id}", &self.org)
+            .replace("{org_id}", &self.id)
             .replace("{user_id}", &target.id.to_string())
             .replace("{own_id}", &caller.id.to_string())
             .replace("{invitation_id}", &self.invitation)
             .replace("{join_request_id}", &self.request)
             .replace("{api_key_id}", &Uuid::now_v7().to_string());
         let call = app.request(method, &path).bearer(&caller.access_token);
-        match act {
+        match permission {
             OrgPermission::ReplaceLogo => call.body("image/png", png(4, 4)),
-            _ => match body(act, target) {
+            _ => match body(permission, target) {
                 Some(body) => call.json(&body),
                 None => call,
             },
@@ -107,8 +107,8 @@ impl Stage {
     }
 }
 
-fn body(act: OrgPermission, target: &Person) -> Option<Value> {
-    match act {
+fn body(permission: OrgPermission, target: &Person) -> Option<Value> {
+    match permission {
         OrgPermission::UpdateOrg => Some(json!({"description": "changed"})),
         OrgPermission::UpdateMember => Some(json!({"disabled_services": ["keyward"]})),
         OrgPermission::TransferOrg => Some(json!({"user_id": target.id, "current_password": PASSWORD})),
@@ -117,85 +117,104 @@ fn body(act: OrgPermission, target: &Person) -> Option<Value> {
     }
 }
 
-/// What anybody could see of what happened.
-async fn trace(app: &TestApp, stage: &Stage, cast: &Cast) -> (Vec<String>, Vec<(String, String)>, String) {
-    let org = app
-        .get(&format!("/orgs/{}", stage.org))
-        .bearer(&cast.owner.access_token)
-        .await;
-    (
-        app.audited(&stage.org),
-        app.roles(&stage.org, &cast.owner).await,
-        org.expect(200).to_string(),
-    )
+/// Everything that a refused request must not change.
+async fn snapshot(app: &TestApp, org: &TestOrg, people: &People) -> (Vec<String>, Vec<(String, String)>, String) {
+    let shown = app
+        .get(&format!("/orgs/{}", org.id))
+        .bearer(&people.owner.access_token)
+        .await
+        .expect(200)
+        .to_string();
+    (app.audited(&org.id), app.roles(&org.id, &people.owner).await, shown)
 }
 
-fn offers(document: &Value, act: OrgPermission) -> bool {
-    let (method, path) = act.route();
+/// Whether the OpenAPI document has the route of the permission.
+fn has_route(document: &Value, permission: OrgPermission) -> bool {
+    let (method, path) = permission.route();
     let path = path.replace("{own_id}", "{user_id}");
     document["paths"][path][method.to_lowercase()].is_object()
 }
 
 #[actix_web::test]
-async fn each_act_is_open_from_its_role_on_and_closed_below() {
+async fn each_permission_is_granted_from_its_minimal_role_up() {
     let app = TestApp::start();
-    let cast = Cast::of(&app).await;
+    let people = People::create(&app).await;
     let document = app.get("/openapi.json").await.expect(200);
-    for act in OrgPermission::ALL.iter().copied().filter(|act| offers(&document, *act)) {
-        let mut stage = Stage::set(&app, &cast).await;
-        for (who, person, role) in cast.callers() {
-            let before = trace(&app, &stage, &cast).await;
-            let reply = stage.call(&app, act, person, &cast.target).await;
+    for permission in OrgPermission::ALL
+        .iter()
+        .copied()
+        .filter(|permission| has_route(&document, *permission))
+    {
+        let mut org = TestOrg::create(&app, &people).await;
+        for (who, person, role) in people.callers() {
+            let before = snapshot(&app, &org, &people).await;
+            let reply = org.call(&app, permission, person, &people.target).await;
             match role {
-                None => refused_as_unknown(&app, &stage, act, person, &cast.target, &reply).await,
-                Some(role) if role < act.min_role() => {
-                    assert_eq!(reply.status, 403, "{act:?} by {who}: {}", reply.text());
+                None => assert_not_found(&app, &org, permission, person, &people.target, &reply).await,
+                Some(role) if role < permission.min_role() => {
+                    assert_eq!(reply.status, 403, "{permission:?} by {who}: {}", reply.text());
                     reply.refused(403, "forbidden_role");
                 }
                 Some(_) => {
-                    // An unknown key is all there is to revoke here: 404 after the role is as good as done.
-                    let done = (200..300).contains(&reply.status)
-                        || (act == OrgPermission::RevokeOrgApiKey && reply.status == 404)
-                        || (act == OrgPermission::Leave && who == "owner" && reply.json()["code"] == "last_owner");
-                    assert!(done, "{act:?} by {who}: {} {}", reply.status, reply.text());
-                    stage = Stage::set(&app, &cast).await;
+                    // The path names a random API key: 404 instead of 403 shows that the role was sufficient.
+                    let allowed = (200..300).contains(&reply.status)
+                        || (permission == OrgPermission::RevokeOrgApiKey && reply.status == 404)
+                        || (permission == OrgPermission::Leave
+                            && who == "owner"
+                            && reply.json()["code"] == "last_owner");
+                    assert!(allowed, "{permission:?} by {who}: {} {}", reply.status, reply.text());
+                    org = TestOrg::create(&app, &people).await;
                     continue;
                 }
             }
             assert_eq!(
-                trace(&app, &stage, &cast).await,
+                snapshot(&app, &org, &people).await,
                 before,
-                "{act:?} by {who} left a trace"
+                "{permission:?} by {who} changed something"
             );
         }
     }
 }
 
-/// To who is no member there is no such organisation: the same answer, byte by byte, as for one that never was.
-async fn refused_as_unknown(
+/// A person who is no member gets the same response, byte by byte, as for an organisation that does not exist.
+async fn assert_not_found(
     app: &TestApp,
-    stage: &Stage,
-    act: OrgPermission,
+    org: &TestOrg,
+    permission: OrgPermission,
     person: &Person,
     target: &Person,
     reply: &Reply,
 ) {
-    assert_eq!(reply.status, 404, "{act:?} by {}: {}", person.username, reply.text());
-    let nowhere = Stage {
-        org: Uuid::now_v7().to_string(),
-        invitation: stage.invitation.clone(),
-        request: stage.request.clone(),
+    assert_eq!(
+        reply.status,
+        404,
+        "{permission:?} by {}: {}",
+        person.username,
+        reply.text()
+    );
+    let unknown_org = TestOrg {
+        id: Uuid::now_v7().to_string(),
+        invitation: org.invitation.clone(),
+        request: org.request.clone(),
     };
-    let unknown = nowhere.call(app, act, person, target).await;
-    assert_eq!(reply.without_request_id(), unknown.without_request_id(), "{act:?}");
+    let unknown = unknown_org.call(app, permission, person, target).await;
+    assert_eq!(
+        reply.without_request_id(),
+        unknown.without_request_id(),
+        "{permission:?}"
+    );
 }
 
 #[actix_web::test]
-async fn without_a_credential_nothing_is_looked_at() {
+async fn a_request_without_a_credential_is_401_whatever_its_ids() {
     let app = TestApp::start();
     let document = app.get("/openapi.json").await.expect(200);
-    for act in OrgPermission::ALL.iter().copied().filter(|act| offers(&document, *act)) {
-        let (method, path) = act.route();
+    for permission in OrgPermission::ALL
+        .iter()
+        .copied()
+        .filter(|permission| has_route(&document, *permission))
+    {
+        let (method, path) = permission.route();
         let path = path
             .split('/')
             .map(|part| if part.starts_with('{') { "x" } else { part });
@@ -205,10 +224,10 @@ async fn without_a_credential_nothing_is_looked_at() {
 }
 
 #[actix_web::test]
-async fn every_route_below_an_organisation_stands_in_the_table() {
+async fn every_organisation_route_is_in_the_permission_table() {
     let app = TestApp::start();
     let document = app.get("/openapi.json").await.expect(200);
-    // These are open to people who are no members.
+    // People who are no members may call these.
     let open = [
         ("post", "/orgs/{org_id}/join-requests"),
         ("get", "/orgs/{org_id}/join-requests/{join_request_id}"),
@@ -219,8 +238,8 @@ async fn every_route_below_an_organisation_stands_in_the_table() {
             continue;
         }
         for method in item.as_object().unwrap().keys() {
-            let listed = OrgPermission::ALL.iter().any(|act| {
-                let (listed, route) = act.route();
+            let listed = OrgPermission::ALL.iter().any(|permission| {
+                let (listed, route) = permission.route();
                 listed.eq_ignore_ascii_case(method) && route == path
             });
             assert!(
@@ -232,7 +251,7 @@ async fn every_route_below_an_organisation_stands_in_the_table() {
 }
 
 #[actix_web::test]
-async fn only_owners_make_and_unmake_owners_and_admins_by_whatever_road() {
+async fn only_owners_can_give_or_take_the_roles_owner_and_admin() {
     let app = TestApp::start();
     let [ada, bob, eve, kim, max] = app.people(["ada", "bob", "eve", "kim", "max"]).await;
     let body = json!({"name": "Acme", "join_policy": "request"});
@@ -269,12 +288,12 @@ async fn only_owners_make_and_unmake_owners_and_admins_by_whatever_road() {
         by_bob(app.delete(&member(other))).await.refused(403, "forbidden_role");
     }
     assert_eq!(app.roles(&org, &ada).await, before);
-    // What an owner offered, an admin cannot prolong.
+    // An admin cannot resend an invitation with the role admin, which only an owner can send.
     let offered = app.invite(&org, &ada, "chief@example.com", "admin").await;
     by_bob(app.request("POST", &format!("/orgs/{org}/invitations/{offered}/resend")))
         .await
         .refused(403, "forbidden_role");
-    // Owners can do all of it.
+    // An owner can do all of this.
     let by_ada = |call: Call| call.bearer(&ada.access_token);
     by_ada(app.patch(&member(&kim), &json!({"role": "owner"})))
         .await
