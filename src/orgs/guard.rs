@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest, web};
+use chrono::{DateTime, Utc};
 use futures_util::FutureExt as _;
 use futures_util::future::LocalBoxFuture;
 
@@ -17,8 +18,8 @@ use crate::values::Client;
 /// Parses the ids of the path, waits until no stored response is replayed (see [`no_replay`]), then runs `find` on a
 /// database connection: the body of `FromRequest::from_request` of an extractor that needs the database.
 ///
-/// Such an extractor stands behind [`Caller`](crate::auth::Caller), which refuses without waiting, so that a request
-/// without a valid credential is answered 401 or 403 before anything is looked up.
+/// Such an extractor comes after [`Caller`](crate::auth::Caller) among the arguments of a handler. `Caller` refuses without
+/// waiting, so a request without a valid credential gets its 401 or 403 before anything is looked up.
 pub fn look_up<Ids, Found>(
     request: &HttpRequest,
     payload: &mut Payload,
@@ -42,7 +43,7 @@ where
     look_up.boxed_local()
 }
 
-fn authenticated(request: &HttpRequest) -> Result<(Arc<Principal>, chrono::DateTime<chrono::Utc>), Error> {
+fn authenticated(request: &HttpRequest) -> Result<(Arc<Principal>, DateTime<Utc>), Error> {
     let extensions = request.extensions();
     match (extensions.get::<Identity>(), extensions.get::<Client>()) {
         (Some(Identity::Authenticated(principal)), Some(client)) => Ok((Arc::clone(principal), client.now)),

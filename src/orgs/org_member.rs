@@ -18,11 +18,11 @@ use crate::values::ids::OrgId;
 
 /// The membership of a caller who has the permission `P` in the organisation.
 ///
-/// As an argument of a handler, behind [`Caller`](crate::auth::Caller), it reads the membership in the organisation that
+/// As an argument of a handler, after [`Caller`](crate::auth::Caller), it reads the membership in the organisation that
 /// the first id of the path names, and refuses with 404 or 403 before the body is read. A handler that changes something
 /// calls [`OrgMember::require`] or [`OrgMember::require_locked`] again in its transaction, since the role may have
-/// changed in between. Where the path has more ids than the organisation's, [`Path`](crate::http::Path) stands in front: an
-/// id that is not a UUID is 404 whatever the role.
+/// changed in between. Where the path has a second id, a [`Path`](crate::http::Path) argument comes before this one: a
+/// malformed id is 404 whatever the role of the caller.
 #[derive(Clone, Debug)]
 pub struct OrgMember<P> {
     membership: Membership,
@@ -32,7 +32,7 @@ pub struct OrgMember<P> {
 impl<P: PermissionType> OrgMember<P> {
     /// # Errors
     /// `not_found` for a caller who is no member, and for an API key that is bound to another organisation;
-    /// `forbidden_role` for a member who has not the permission.
+    /// `forbidden_role` for a member without the permission.
     pub fn require(tx: &mut Tx<'_>, caller: &Principal, org_id: OrgId) -> Result<Self, Error> {
         if caller.is_bound_elsewhere(org_id) {
             return Err(Error::not_found());
@@ -61,7 +61,7 @@ impl<P> OrgMember<P> {
     }
 
     /// # Errors
-    /// `forbidden_role` for a member who has not this permission.
+    /// `forbidden_role` for a member without this permission.
     pub fn require_permission(&self, permission: OrgPermission) -> Result<(), Error> {
         require(self.role, permission)
     }

@@ -104,7 +104,7 @@ pub fn has_authority_over(actor: OrgRole, other: OrgRole) -> bool {
 }
 
 /// # Errors
-/// `forbidden_role` when a member with this role has not the permission.
+/// `forbidden_role` when the role is too low for the permission.
 pub fn require(role: OrgRole, permission: OrgPermission) -> Result<(), Error> {
     if role >= permission.min_role() {
         Ok(())

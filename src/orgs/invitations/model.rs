@@ -38,7 +38,8 @@ pub struct Invitation {
     pub org: OrgBrief,
     /// `None` once the inviter's account is deleted.
     pub inviter: Option<Person>,
-    locale: String,
+    /// The language of its e-mails.
+    pub locale: Locale,
     pub created_at: DateTime<Utc>,
     pub expires_at: DateTime<Utc>,
     accepted_at: Option<DateTime<Utc>>,
@@ -53,11 +54,6 @@ impl Invitation {
 
     pub fn inviter_id(&self) -> Option<UserId> {
         self.inviter.as_ref().map(|person| person.id)
-    }
-
-    /// The language of its e-mails.
-    pub fn locale(&self) -> Locale {
-        Locale::stored(&self.locale)
     }
 
     pub fn state(&self, now: DateTime<Utc>) -> InvitationState {

@@ -178,7 +178,7 @@ fn send_email(tx: &mut Tx<'_>, state: &State, invitation: &Invitation) -> Result
             inviter_name: inviter_name(invitation),
             role: invitation.role.as_str().to_owned(),
         };
-        outbox::enqueue(tx, &invitation.email, invitation.locale(), &message)?;
+        outbox::enqueue(tx, &invitation.email, invitation.locale, &message)?;
     }
     Ok(())
 }

@@ -144,7 +144,7 @@ pub fn insert(tx: &mut Tx<'_>, new: &NewInvitation<'_>) -> Result<Option<Invitat
             invitations::email.eq(new.email),
             invitations::role.eq(new.role),
             invitations::invited_by.eq(new.invited_by),
-            invitations::locale.eq(new.locale.as_str()),
+            invitations::locale.eq(new.locale),
             invitations::created_at.eq(tx.now),
             invitations::expires_at.eq(new.expires_at),
         ))

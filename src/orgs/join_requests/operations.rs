@@ -10,7 +10,7 @@ use crate::auth::{Caller, Principal};
 use crate::db::Tx;
 use crate::error::{Code, Error};
 use crate::notifications::email::{Message, outbox};
-use crate::notifications::{self, Notice, Recipient, Subject, tell};
+use crate::notifications::{self, Notice, Subject, tell};
 use crate::orgs::membership;
 use crate::orgs::{self, JoinPolicy, Org, OrgMember, PermissionType, Slug, can};
 use crate::secret::ServerSecret;
@@ -90,15 +90,11 @@ pub fn create<P>(
         person,
     };
     for contact in &membership::list_administrators(tx, org_id)? {
-        let Recipient {
-            user_id,
-            email: address,
-            locale,
-        } = contact.into();
-        notifications::notify(tx, user_id, &notice, Some(Subject::JoinRequest(id)))?;
-        // A person can withdraw a request and send another: the limit keeps that from filling mailboxes.
-        if notifications::wants_mail(tx, user_id, notice.kind())? && state.mail_limit.allows(tx, address)? {
-            outbox::enqueue(tx, address, locale, &email)?;
+        notifications::notify(tx, contact.user_id, &notice, Some(Subject::JoinRequest(id)))?;
+        // A person can withdraw a request and make another: the limit keeps that from filling mailboxes.
+        let wants_email = notifications::wants_mail(tx, contact.user_id, notice.kind())?;
+        if wants_email && state.mail_limit.allows(tx, &contact.email)? {
+            outbox::enqueue(tx, &contact.email, contact.locale, &email)?;
         }
     }
     let entry = audit_entry(caller, Action::JoinRequestCreated, &request, &caller.name);

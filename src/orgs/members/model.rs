@@ -23,7 +23,7 @@ pub struct Member {
     /// Grows with each change; the entity tag.
     pub version: i64,
     pub email: String,
-    locale: String,
+    pub locale: Locale,
 }
 
 impl Member {
@@ -38,7 +38,7 @@ impl<'a> From<&'a Member> for Recipient<'a> {
         Self {
             user_id: member.person.id,
             email: &member.email,
-            locale: Locale::stored(&member.locale),
+            locale: member.locale,
         }
     }
 }

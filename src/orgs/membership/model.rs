@@ -50,7 +50,7 @@ pub struct OrgSummary {
 pub struct Contact {
     pub user_id: UserId,
     pub email: String,
-    locale: String,
+    pub locale: Locale,
 }
 
 impl<'a> From<&'a Contact> for Recipient<'a> {
@@ -58,7 +58,7 @@ impl<'a> From<&'a Contact> for Recipient<'a> {
         Self {
             user_id: contact.user_id,
             email: &contact.email,
-            locale: Locale::stored(&contact.locale),
+            locale: contact.locale,
         }
     }
 }

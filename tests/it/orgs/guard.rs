@@ -50,7 +50,7 @@ async fn a_bad_body_is_reported_only_to_a_member_with_the_permission() {
                 call.await.refused(404, "not_found");
             }
             let is_allowed = OrgRole::Member >= permission.min_role();
-            // In the path of `Leave` stands another member, whom only an admin can remove.
+            // The path is that of another member, so the request is a removal.
             if !is_allowed || permission == OrgPermission::Leave {
                 for call in with_bad_bodies(|| call(&bob, idempotency_key)) {
                     call.await.refused(403, "forbidden_role");

@@ -20,12 +20,12 @@ async fn a_logo_can_be_set_replaced_and_removed() {
         .to_owned();
     let image = first.strip_prefix("http://keyward.test").unwrap();
     assert_eq!(app.get(image).await.header("content-type"), Some("image/webp"));
-    let shown = app
+    let read = app
         .get(&format!("/orgs/{org}"))
         .bearer(&bob.access_token)
         .await
         .expect(200);
-    assert_eq!(shown["logo_url"], first.as_str());
+    assert_eq!(read["logo_url"], first.as_str());
     let second = put(&ada.access_token).await.expect(200)["logo_url"]
         .as_str()
         .unwrap()
@@ -33,12 +33,12 @@ async fn a_logo_can_be_set_replaced_and_removed() {
     assert_ne!(first, second);
     app.get(image).await.refused(404, "not_found");
     app.delete(&path).bearer(&ada.access_token).await.expect(204);
-    let shown = app
+    let read = app
         .get(&format!("/orgs/{org}"))
         .bearer(&bob.access_token)
         .await
         .expect(200);
-    assert_eq!(shown["logo_url"], Value::Null);
+    assert_eq!(read["logo_url"], Value::Null);
     app.request("PUT", &path)
         .body("image/gif", png(8, 6))
         .bearer(&ada.access_token)

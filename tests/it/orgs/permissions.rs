@@ -119,13 +119,13 @@ fn body(permission: OrgPermission, target: &Person) -> Option<Value> {
 
 /// Everything that a refused request must not change.
 async fn snapshot(app: &TestApp, org: &TestOrg, people: &People) -> (Vec<String>, Vec<(String, String)>, String) {
-    let shown = app
+    let response = app
         .get(&format!("/orgs/{}", org.id))
         .bearer(&people.owner.access_token)
         .await
         .expect(200)
         .to_string();
-    (app.audited(&org.id), app.roles(&org.id, &people.owner).await, shown)
+    (app.audited(&org.id), app.roles(&org.id, &people.owner).await, response)
 }
 
 /// Whether the OpenAPI document has the route of the permission.
@@ -146,13 +146,13 @@ async fn each_permission_is_granted_from_its_minimal_role_up() {
         .filter(|permission| has_route(&document, *permission))
     {
         let mut org = TestOrg::create(&app, &people).await;
-        for (who, person, role) in people.callers() {
+        for (relation, person, role) in people.callers() {
             let before = snapshot(&app, &org, &people).await;
             let reply = org.call(&app, permission, person, &people.target).await;
             match role {
                 None => assert_not_found(&app, &org, permission, person, &people.target, &reply).await,
                 Some(role) if role < permission.min_role() => {
-                    assert_eq!(reply.status, 403, "{permission:?} by {who}: {}", reply.text());
+                    assert_eq!(reply.status, 403, "{permission:?} by {relation}: {}", reply.text());
                     reply.refused(403, "forbidden_role");
                 }
                 Some(_) => {
@@ -160,9 +160,14 @@ async fn each_permission_is_granted_from_its_minimal_role_up() {
                     let allowed = (200..300).contains(&reply.status)
                         || (permission == OrgPermission::RevokeOrgApiKey && reply.status == 404)
                         || (permission == OrgPermission::Leave
-                            && who == "owner"
+                            && relation == "owner"
                             && reply.json()["code"] == "last_owner");
-                    assert!(allowed, "{permission:?} by {who}: {} {}", reply.status, reply.text());
+                    assert!(
+                        allowed,
+                        "{permission:?} by {relation}: {} {}",
+                        reply.status,
+                        reply.text()
+                    );
                     org = TestOrg::create(&app, &people).await;
                     continue;
                 }
@@ -170,7 +175,7 @@ async fn each_permission_is_granted_from_its_minimal_role_up() {
             assert_eq!(
                 snapshot(&app, &org, &people).await,
                 before,
-                "{permission:?} by {who} changed something"
+                "{permission:?} by {relation} changed something"
             );
         }
     }

@@ -22,15 +22,15 @@ async fn a_switch_applies_to_the_next_login_but_not_to_older_access_tokens() {
         tokens["org"],
         json!({"id": first, "name": "First", "slug": "first", "role": "owner"})
     );
-    let there = tokens["access_token"].as_str().unwrap();
-    assert_eq!(app.get("/me").bearer(there).await.expect(200)["org"]["id"], first);
+    let first_token = tokens["access_token"].as_str().unwrap();
+    assert_eq!(app.get("/me").bearer(first_token).await.expect(200)["org"]["id"], first);
     // An access token that was issued before the switch keeps its organisation.
     assert_eq!(
         app.get("/me").bearer(&ada.access_token).await.expect(200)["org"],
         Value::Null
     );
     let second_token = app.switch(&second, &ada).await;
-    assert_eq!(app.get("/me").bearer(there).await.expect(200)["org"]["id"], first);
+    assert_eq!(app.get("/me").bearer(first_token).await.expect(200)["org"]["id"], first);
     assert_eq!(
         app.get("/me").bearer(&second_token).await.expect(200)["org"]["id"],
         second
@@ -67,12 +67,12 @@ async fn a_lost_membership_invalidates_the_token_and_the_next_refresh_has_no_org
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     let org = app.org(&ada, "Acme").await;
     app.join(&org, &bob, OrgRole::Member).await;
-    let there = app.switch(&org, &bob).await;
+    let bobs_token = app.switch(&org, &bob).await;
     app.delete(&format!("/orgs/{org}/members/{}", bob.id))
         .bearer(&ada.access_token)
         .await
         .expect(204);
-    app.get("/me").bearer(&there).await.refused(401, "invalid_token");
+    app.get("/me").bearer(&bobs_token).await.refused(401, "invalid_token");
     app.advance(TimeDelta::seconds(1));
     let next = app
         .post("/auth/refresh", &json!({"refresh_token": bob.refresh_token}))
