@@ -11,7 +11,7 @@ use crate::error::{Code, Error};
 use crate::notifications::email::{Link, Message, outbox};
 use crate::notifications::{self, Notice, NotificationType, Subject};
 use crate::one_time_tokens::{self, Target};
-use crate::orgs::{OrgMember, PermissionType, can, has_authority_over};
+use crate::orgs::{self, OrgMember, PermissionType, can, has_authority_over};
 use crate::secret::Token;
 use crate::state::State;
 use crate::users::{self, User};
@@ -191,7 +191,7 @@ pub fn resend<P>(
     org_id: OrgId,
     id: InvitationId,
 ) -> Result<Invitation, Error> {
-    crate::orgs::lock(tx, org_id)?;
+    orgs::lock(tx, org_id)?;
     let invitation = find_to_resend(tx, caller, org_id, id)?;
     if !store::extend(tx, id, tx.now + Link::Invitation.lifetime())? {
         return Err(no_longer_pending());
