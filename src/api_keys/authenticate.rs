@@ -118,7 +118,7 @@ impl Found {
         };
         ResolvedKey {
             id: key.id,
-            authenticated: Arc::new(authenticated),
+            principal: Arc::new(authenticated),
             name: key.name,
             org_slug,
             org_id: key.org_id,
@@ -175,7 +175,7 @@ pub async fn look_up(state: &State, now: DateTime<Utc>, secret: &str) -> Result<
 }
 
 async fn read(state: &State, hash: TokenHash) -> Result<Option<Arc<Cached<ResolvedKey>>>, Error> {
-    let (reading, catalogue) = (state.credential_cache.reading(), Arc::clone(&state.scopes));
+    let (reading, catalogue) = (state.credential_cache.read_version(), Arc::clone(&state.scopes));
     let found = state
         .db
         .read(state.clock.now(), move |tx| find_standing(tx, &catalogue, &hash))

@@ -7,7 +7,7 @@ use diesel::prelude::*;
 use ipnet::{IpNet, Ipv4Net};
 use serde_json::Value;
 
-use crate::auth::{Holder, OrgRole, Place, PlatformRole, ScopeCatalog};
+use crate::auth::{OrgContext, OrgRole, PlatformRole, ScopeCatalog, ScopeContext};
 use crate::credential_cache::{KeyState, KeyStatus, SuspensionReason};
 use crate::error::{FieldCode, Invalid};
 use crate::values::ids::{ApiKeyId, MembershipId, OrgId, UserId};
@@ -230,7 +230,7 @@ impl KeyRecord {
     }
 
     /// On whose behalf it acts.
-    pub fn holder(&self) -> Holder<'_> {
+    pub fn holder(&self) -> ScopeContext<'_> {
         holder(
             PlatformRole::stored(&self.owner.role),
             self.key.org_id.is_some(),
@@ -247,16 +247,19 @@ impl KeyRecord {
 }
 
 /// On whose behalf a key acts: a person by themselves, or as a member of the key's organisation.
-pub fn holder(role: PlatformRole, in_org: bool, membership: Option<(OrgRole, &[String])>) -> Holder<'_> {
+pub fn holder(role: PlatformRole, in_org: bool, membership: Option<(OrgRole, &[String])>) -> ScopeContext<'_> {
     let place = match membership {
-        Some((role, disabled_services)) => Place::Org {
+        Some((role, disabled_services)) => OrgContext::Member {
             role,
             disabled_services,
         },
-        None if in_org => Place::Lost,
-        None => Place::Personal,
+        None if in_org => OrgContext::Lost,
+        None => OrgContext::Personal,
     };
-    Holder { role, place }
+    ScopeContext {
+        platform_role: role,
+        org: place,
+    }
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use super::list::{Selection, Tenant};
 use super::model::{ApiKey, KeyName, KeyRecord, MAX_KEYS, Remark};
 use super::store::{self, KeyChange, NewApiKey};
 use crate::audit::{self, Action, Entry};
-use crate::auth::{Caller, Holder, ScopeCatalog, Session};
+use crate::auth::{Caller, ScopeCatalog, ScopeContext, Session};
 use crate::config::Config;
 use crate::credential_cache::{KeyStatus, SuspensionReason};
 use crate::error::{Code, Error, FieldCode, FieldError, Invalid};
@@ -43,7 +43,7 @@ pub struct Issued {
 }
 
 /// Those of `scopes` that the holder may not have, by their place.
-pub fn scopes_not_allowed(catalogue: &ScopeCatalog, holder: &Holder<'_>, scopes: &[String]) -> Vec<FieldError> {
+pub fn scopes_not_allowed(catalogue: &ScopeCatalog, holder: &ScopeContext<'_>, scopes: &[String]) -> Vec<FieldError> {
     scopes
         .iter()
         .enumerate()
@@ -59,7 +59,7 @@ pub fn scopes_not_allowed(catalogue: &ScopeCatalog, holder: &Holder<'_>, scopes:
 }
 
 /// On whose behalf a key of the caller's would act in an organisation, or by itself.
-pub fn holder_of<'a, P>(caller: &Caller<P>, stay: Option<&'a Membership>) -> Holder<'a> {
+pub fn holder_of<'a, P>(caller: &Caller<P>, stay: Option<&'a Membership>) -> ScopeContext<'a> {
     super::model::holder(
         caller.role,
         false,

@@ -7,7 +7,7 @@ use diesel::sql_types::{Array, BigInt, Date, Inet, Nullable, Timestamptz, Uuid a
 use ipnet::IpNet;
 use std::sync::Arc;
 
-use crate::auth::Uses;
+use crate::auth::PendingUsage;
 use crate::db::schema::{api_key_usage, api_keys};
 use crate::error::Error;
 use crate::state::State;
@@ -23,9 +23,9 @@ const MEMORY_DAYS: i64 = 90;
 /// # Errors
 /// When the database fails.
 pub async fn flush(state: &State) -> Result<(), Error> {
-    let _turn = state.usage.turn.lock().await;
-    let mut batches: Vec<Arc<Vec<(ApiKeyId, Uses)>>> = Vec::new();
-    let mut gathered = state.usage.take().into_iter().peekable();
+    let _turn = state.key_usage.flush_lock.lock().await;
+    let mut batches: Vec<Arc<Vec<(ApiKeyId, PendingUsage)>>> = Vec::new();
+    let mut gathered = state.key_usage.take().into_iter().peekable();
     while gathered.peek().is_some() {
         batches.push(Arc::new(gathered.by_ref().take(BATCH).collect()));
     }
@@ -39,7 +39,7 @@ pub async fn flush(state: &State) -> Result<(), Error> {
                 .await;
         }
         if outcome.is_err() {
-            state.usage.put_back(batch.iter().cloned());
+            state.key_usage.restore(batch.iter().cloned());
         }
     }
     outcome
@@ -53,7 +53,7 @@ pub async fn flush_to_read(state: &State) {
 }
 
 /// Keys that are gone meanwhile are left out; an older use does not replace a newer one.
-fn write(tx: &mut Tx<'_>, batch: &[(ApiKeyId, Uses)]) -> Result<(), Error> {
+fn write(tx: &mut Tx<'_>, batch: &[(ApiKeyId, PendingUsage)]) -> Result<(), Error> {
     let ids: Vec<ApiKeyId> = batch.iter().map(|(id, _)| *id).collect();
     // In the order of their ids, so that two who write down the same keys do not wait for each other.
     let there: Vec<ApiKeyId> = api_keys::table
@@ -64,7 +64,7 @@ fn write(tx: &mut Tx<'_>, batch: &[(ApiKeyId, Uses)]) -> Result<(), Error> {
         .load(tx.conn)?;
     let batch = || batch.iter().filter(|(id, _)| there.binary_search(id).is_ok());
     let used: Vec<(ApiKeyId, DateTime<Utc>, Option<IpNet>)> = batch()
-        .filter_map(|(id, uses)| uses.last.map(|(at, ip)| (*id, at, ip.map(IpNet::from))))
+        .filter_map(|(id, uses)| uses.last.map(|last| (*id, last.at, last.ip.map(IpNet::from))))
         .collect();
     diesel::sql_query(
         "UPDATE api_keys SET last_used_at = used.at, last_used_ip = used.ip \
@@ -77,7 +77,7 @@ fn write(tx: &mut Tx<'_>, batch: &[(ApiKeyId, Uses)]) -> Result<(), Error> {
     .execute(tx.conn)?;
     let counted: Vec<(ApiKeyId, NaiveDate, i64, i64)> = batch()
         .flat_map(|(id, uses)| {
-            let row = |(date, count): &(NaiveDate, crate::auth::Count)| (*id, *date, count.requests, count.denied);
+            let row = |(date, count): &(NaiveDate, crate::auth::DayCount)| (*id, *date, count.requests, count.denied);
             uses.days.iter().map(row)
         })
         .collect();

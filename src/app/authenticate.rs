@@ -58,7 +58,7 @@ pub async fn authenticate(
     let response = next.call(request).await;
     if let (Some(id), Some((state, (now, ip)))) = (key, context) {
         let denied = response.as_ref().is_ok_and(is_denied);
-        state.usage.record(id, now, Some(ip), denied);
+        state.key_usage.record(id, now, Some(ip), denied);
     }
     response
 }
@@ -96,7 +96,7 @@ async fn identify(state: &State, now: DateTime<Utc>, ip: IpAddr, credential: &st
         return identify_key(state, now, ip, credential).await;
     }
     match sessions::look_up(state, now, credential).await {
-        Ok(Some(known)) => Identity::Authenticated(Arc::clone(&known.standing.authenticated)),
+        Ok(Some(known)) => Identity::Authenticated(Arc::clone(&known.session.principal)),
         Ok(None) => refused(Code::InvalidToken),
         Err(error) => unavailable(&error),
     }
@@ -109,14 +109,14 @@ async fn identify_key(state: &State, now: DateTime<Utc>, ip: IpAddr, secret: &st
         Err(error) => return unavailable(&error),
     };
     let code = match standing.state.status(now).0 {
-        KeyStatus::Active if standing.admits(Some(ip)) => {
+        KeyStatus::Active if standing.allows_ip(Some(ip)) => {
             // Whether this use is denied is for the handler's guard to say.
-            return Identity::Authenticated(Arc::clone(&standing.authenticated));
+            return Identity::Authenticated(Arc::clone(&standing.principal));
         }
         KeyStatus::Active => Code::IpNotAllowed,
         _ => Code::InvalidToken,
     };
-    state.usage.record(standing.id, now, Some(ip), true);
+    state.key_usage.record(standing.id, now, Some(ip), true);
     refused(code)
 }
 

@@ -47,7 +47,7 @@ pub fn state_of(config: Config, database_url: &SecretString, material: Keystore,
     let db = Db::new(database_url, config.db_pool_size);
     Ok(State {
         credential_cache: Arc::new(CredentialCache::new(Arc::clone(db.changes()))),
-        usage: Arc::default(),
+        key_usage: Arc::default(),
         db,
         clock,
         secret: material.secret,

@@ -129,7 +129,7 @@ fn answer(state: &State, caller: &Caller<AnyCredential>, query: &ForwardAuthQuer
 fn missing_scopes<'a>(state: &State, caller: &Caller<AnyCredential>, needed: &'a str) -> Vec<&'a str> {
     let may = |scope: &str| match &caller.credential {
         Credential::ApiKey { scopes, .. } => scopes.iter().any(|granted| granted == scope),
-        Credential::Session { .. } => state.scopes.allows(scope, &caller.holder()),
+        Credential::Session { .. } => state.scopes.allows(scope, &caller.scope_context()),
     };
     needed
         .split(' ')

@@ -105,19 +105,19 @@ async fn of_key(
         return Ok(None);
     };
     let ip = request.ip.map(|Address(ip)| ip);
-    let good = key.state.status(now).0 == KeyStatus::Active && key.admits(ip);
-    state.usage.record(key.id, now, ip, !good);
+    let good = key.state.status(now).0 == KeyStatus::Active && key.allows_ip(ip);
+    state.key_usage.record(key.id, now, ip, !good);
     if !good {
         return Ok(None);
     }
-    let (org_id, org_role) = key.authenticated.org.map(|acting| (acting.org_id, acting.role)).unzip();
+    let (org_id, org_role) = key.principal.org.map(|acting| (acting.org_id, acting.role)).unzip();
     // A secret in its grace period ends before the key does.
     let ends_at = [key.state.expires_at, key.secret_ends_at].into_iter().flatten().min();
     Ok(Some(IntrospectionResponse {
         active: true,
         token_type: "api_key",
-        sub: key.authenticated.user_id,
-        username: key.authenticated.username.clone(),
+        sub: key.principal.user_id,
+        username: key.principal.username.clone(),
         scope: Some(key.scopes().join(" ")),
         client_id: key.id.to_string(),
         iss: state.tokens.issuer().to_owned(),
@@ -133,7 +133,7 @@ async fn of_session(state: &State, now: DateTime<Utc>, token: &str) -> Result<Op
     let Some(known) = sessions::look_up(state, now, token).await? else {
         return Ok(None);
     };
-    let (claims, authenticated) = (&known.claims, &known.standing.authenticated);
+    let (claims, authenticated) = (&known.claims, &known.session.principal);
     let (org_id, org_role) = authenticated.org.map(|acting| (acting.org_id, acting.role)).unzip();
     Ok(Some(IntrospectionResponse {
         active: true,

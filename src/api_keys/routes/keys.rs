@@ -146,8 +146,9 @@ impl ApiKeyResponse {
         let effective_scopes = record.effective_scopes(&state.scopes);
         let mut key = record.key;
         if let Some((at, ip)) = state
-            .usage
+            .key_usage
             .last_use(key.id)
+            .map(|last| (last.at, last.ip))
             .filter(|(at, _)| Some(*at) > key.last_used_at)
         {
             (key.last_used_at, key.last_used_ip) = (Some(at), ip.map(ipnet::IpNet::from));

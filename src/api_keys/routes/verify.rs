@@ -118,7 +118,7 @@ impl<'a> VerificationResponse<'a> {
     }
 
     fn of(standing: &'a ResolvedKey, code: VerificationCode) -> Self {
-        let authenticated = &standing.authenticated;
+        let authenticated = &standing.principal;
         Self {
             valid: code == VerificationCode::Valid,
             code,
@@ -171,14 +171,14 @@ async fn verify_api_key(
         KeyStatus::Suspended => VerificationCode::Suspended,
         KeyStatus::Disabled => VerificationCode::Disabled,
         KeyStatus::Expired => VerificationCode::Expired,
-        KeyStatus::Active if !standing.admits(ip) => VerificationCode::IpNotAllowed,
+        KeyStatus::Active if !standing.allows_ip(ip) => VerificationCode::IpNotAllowed,
         KeyStatus::Active if !request.scopes.iter().flat_map(|scopes| &scopes.0).all(has) => {
             VerificationCode::InsufficientScope
         }
         KeyStatus::Active => VerificationCode::Valid,
     };
     state
-        .usage
+        .key_usage
         .record(standing.id, now, ip, code != VerificationCode::Valid);
     ApiResponse::ok(&VerificationResponse::of(&standing, code))
 }
