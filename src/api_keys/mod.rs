@@ -1,17 +1,17 @@
 //! API keys: credentials with which programs act for a person, either personally or as a member of one organisation.
 //!
-//! **Lifecycle.** A person creates a key in a session, with their password. The response shows its secret once; the database
-//! stores a hash of it. A rotation issues a new secret; the previous one keeps working for a grace period. A key ends when it
-//! is deleted by its owner, by an admin of its organisation, or by itself (`DELETE /api-keys/current`). It stops working while
-//! it is disabled or expired, or while its owner's account is disabled.
+//! **Lifecycle.** A person creates a key in a session, with their password. The response shows its secret once; the
+//! database stores a hash of it. A rotation issues a new secret; the previous one keeps working for a grace period. A
+//! key ends when it is deleted by its owner, by an admin of its organisation, or by itself (`DELETE
+//! /api-keys/current`). It stops working while it is disabled or expired, or while its owner's account is disabled.
 //!
-//! **Permissions.** What a key may do is computed whenever it is resolved: the scopes stored with it, minus those its owner
-//! may not use at that moment. A key in an organisation belongs to the membership under which it was created. When that
-//! membership ends, the key is suspended for good; joining the organisation again does not bring it back.
+//! **Permissions.** What a key may do is computed whenever it is resolved: the scopes stored with it, minus those its
+//! owner may not use at that moment. A key in an organisation belongs to the membership under which it was created.
+//! When that membership ends, the key is suspended for good; joining the organisation again does not bring it back.
 //!
-//! **What must never happen.** A secret is stored, logged, or shown a second time. A key does what its owner may not do. A
-//! deleted, disabled, expired or suspended key is accepted. Counting uses delays a request or changes anything but
-//! `last_used_at`, `last_used_ip` and the daily counts.
+//! **What must never happen.** A secret is stored, logged, or shown a second time. A key does what its owner may not
+//! do. A deleted, disabled, expired or suspended key is accepted. The counting of uses delays a request, or changes
+//! more than `last_used_at`, `last_used_ip` and the daily counts.
 //!
 //! | file | content |
 //! |---|---|

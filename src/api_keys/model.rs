@@ -152,8 +152,9 @@ impl FieldValue for KeyIds {
 }
 
 string_enum! {
-    /// Order of a list of keys. `-created_at`: newest first. `created_at`: oldest first. `name`: by name, case-insensitive.
-    /// `expires_at`: next to expire first. `last_used_at`: longest unused first. Keys without the instant come last.
+    /// Order of a list of keys. `-created_at`: newest first. `created_at`: oldest first. `name`: by name,
+    /// case-insensitive. `expires_at`: next to expire first. `last_used_at`: longest unused first. Keys without the
+    /// instant come last.
     pub enum Sort {
         NewestFirst "-created_at",
         OldestFirst "created_at",
@@ -236,8 +237,8 @@ pub struct Grant {
 }
 
 impl Grant {
-    /// Reads these fields and leaves them in place, so that the errors of these checks and of all other fields go into one
-    /// response. A field that cannot be parsed counts as absent here; the later parsing reports it.
+    /// Reads these fields and leaves them in place, so that the errors of these checks and of all other fields go into
+    /// one response. A field that cannot be parsed counts as absent here; the later parsing reports it.
     ///
     /// # Errors
     /// `not_found` if `org_id` is not an id.

@@ -163,8 +163,8 @@ pub fn find_in(tx: &mut Tx<'_>, tenant: TenantScope, id: ApiKeyId) -> Result<Key
 /// `not_found` if the filter names an organisation in which the person has no keys and of which they are not a member.
 pub fn list(tx: &mut Tx<'_>, user_id: UserId, filter: &Filter) -> Result<Vec<KeyDetails>, Error> {
     let keys = store::select(tx, filter)?;
-    // Keys outlive a membership and stay visible to their owner. Without keys, an empty page would tell a stranger that the
-    // organisation exists.
+    // Keys outlive a membership and stay visible to their owner. Without keys, an empty page would reveal to
+    // non-members that the organisation exists.
     if let Some(org_id) = filter.org_id.filter(|_| keys.is_empty()) {
         membership::require(tx, org_id, user_id)?;
     }
@@ -306,8 +306,8 @@ pub fn extend(
     find(tx, caller.user_id, id)
 }
 
-/// Issues a new secret for a key of the caller. The current secret works until the end of the grace period, the previous one
-/// ends now.
+/// Issues a new secret for a key of the caller. The current secret works until the end of the grace period, the
+/// previous one ends now.
 ///
 /// # Errors
 /// `not_found`; `invalid_state` if the key has expired or its membership has ended.

@@ -41,8 +41,8 @@ struct DueKey {
 
 /// Sends the reminders that are due for one batch of keys, and returns the number of keys; 0 when none is left.
 ///
-/// If several reminders of a key are due (the service was down), only the most urgent is sent. Keys that are disabled or
-/// suspended get none. Keys locked by another instance are skipped, as that instance is sending theirs.
+/// If several reminders of a key are due (the service was down), only the most urgent is sent. Keys that are disabled
+/// or suspended get none. Keys locked by another instance are skipped, as that instance is sending theirs.
 pub fn remind(tx: &mut Tx<'_>) -> Result<usize, Error> {
     let due: Vec<DueKey> = diesel::sql_query(
         "SELECT k.id, k.user_id, k.name, k.hint, k.expires_at, due.days_before, u.email, u.locale \

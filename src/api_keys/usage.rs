@@ -44,8 +44,8 @@ pub async fn flush(state: &State) -> Result<(), Error> {
     outcome
 }
 
-/// Flushes, so that a following query sees all uses. If the database accepts no writes, the query returns the counts of the
-/// last flush instead of failing.
+/// Flushes, so that a following query sees all uses. If the database accepts no writes, the query returns the counts of
+/// the last flush instead of failing.
 pub async fn flush_before_read(state: &State) {
     if let Err(error) = flush(state).await {
         tracing::debug!(%error, "cannot write the uses of API keys before reading them");

@@ -1,5 +1,5 @@
-//! The decision about a presented API key. The authentication middleware (and through it `GET /auth/forward`),
-//! `POST /api-keys/verify` and `POST /auth/introspect` all call [`verify`]; no other place knows the order of the checks or
+//! The decision about a presented API key. The authentication middleware (and through it `GET /auth/forward`), `POST
+//! /api-keys/verify` and `POST /auth/introspect` all call [`verify`]; no other place knows the order of the checks or
 //! counts uses.
 
 use std::net::IpAddr;
@@ -18,7 +18,7 @@ use crate::values::ids::ApiKeyId;
 /// What a client presented as an API key, and what the key is needed for.
 pub struct PresentedKey<'a> {
     pub secret: &'a str,
-    /// The address of the client; `None` if the service that asks did not send it.
+    /// The address of the client; `None` if the calling service did not send it.
     pub ip: Option<IpAddr>,
     /// All of them are required.
     pub required_scopes: &'a [String],

@@ -1,5 +1,6 @@
 //! The authentication middleware: turns the credential of a request into an [`Identity`]. It never rejects a request;
-//! whether an endpoint needs a credential, and of which kind, is decided by the handler's [`Caller`](crate::auth::Caller).
+//! whether an endpoint needs a credential, and of which kind, is decided by the handler's
+//! [`Caller`](crate::auth::Caller).
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -126,7 +127,7 @@ fn is_denied<B>(response: &ServiceResponse<B>) -> bool {
     error.is_some_and(|error| matches!(error.code(), Code::InsufficientScope | Code::SessionRequired))
 }
 
-/// 503: without the database a credential can't be checked, and 401 would make clients discard a good one.
+/// 503: without the database a credential can't be checked, and 401 would make clients discard a valid one.
 fn unavailable(error: &Error) -> Identity {
     tracing::warn!(%error, source = ?std::error::Error::source(error).map(ToString::to_string), "cannot authenticate");
     Identity::Refused(error.code(), error.code().meaning())

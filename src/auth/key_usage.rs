@@ -1,5 +1,6 @@
-//! Uses of API keys, counted in memory until the worker writes them to the database in batches (`api_keys::flush_usage`,
-//! once a second). A request that uses a key takes one short lock and never waits for the database.
+//! Uses of API keys, counted in memory until the worker writes them to the database in batches
+//! (`api_keys::flush_usage`, once a second). A request that uses a key takes one short lock and never waits for the
+//! database.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -68,8 +69,8 @@ impl PendingUsage {
 /// The uses of all keys that are not yet written to the database.
 pub struct KeyUsage {
     shards: Vec<Mutex<HashMap<ApiKeyId, PendingUsage>>>,
-    /// Held during a flush, so that a flush that finds nothing to do returns only after the one in progress has committed:
-    /// usage reports and the shutdown rely on it.
+    /// Held during a flush, so that a flush that finds nothing to do returns only after the one in progress has
+    /// committed: usage reports and the shutdown rely on it.
     pub flush_lock: tokio::sync::Mutex<()>,
 }
 

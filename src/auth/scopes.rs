@@ -1,9 +1,10 @@
 //! The scope catalog: every scope an API key can be granted, and the rule that decides whether a granted scope is
 //! effective.
 //!
-//! Keyward's own scopes are fixed; the platform's come from the TOML file named by `KEYWARD_SCOPES_FILE`, which is read once,
-//! at startup. The scopes stored with a key are an upper bound. The effective scopes are computed whenever the key is read
-//! from the database: from the owner's current role and from the services disabled for them in the key's organisation.
+//! Keyward's own scopes are fixed; the platform's come from the TOML file named by `KEYWARD_SCOPES_FILE`, which is read
+//! once, at startup. The scopes stored with a key are an upper bound. The effective scopes are computed whenever the
+//! key is read from the database: from the owner's current role and from the services disabled for them in the key's
+//! organisation.
 
 use std::collections::HashMap;
 use std::fs;

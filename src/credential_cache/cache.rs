@@ -99,8 +99,8 @@ impl CredentialCache {
         }
     }
 
-    /// The version to insert with. Must be taken before the database is read: a change that commits during the read then
-    /// has a newer version.
+    /// The version to insert with. Must be taken before the database is read: a change that commits during the read
+    /// then has a newer version.
     pub fn read_version(&self) -> ReadVersion {
         self.log.reading()
     }

@@ -1,4 +1,4 @@
-//! What the database says about an API key or a session, and the questions that are answered from it at each use.
+//! What is cached about an API key or a session, and what is computed from it at each use.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -41,7 +41,8 @@ pub struct KeyState {
 }
 
 impl KeyState {
-    /// If several statuses apply, the most permanent one: a lost membership never comes back, an expiry can be extended.
+    /// If several statuses apply, the most permanent one: a lost membership never comes back, an expiry can be
+    /// extended.
     pub fn status(&self, now: DateTime<Utc>) -> (KeyStatus, Option<SuspensionReason>) {
         if self.membership_lost {
             (KeyStatus::Suspended, Some(SuspensionReason::NotAMember))
@@ -82,7 +83,8 @@ impl ResolvedKey {
         self.secret_ends_at.is_none_or(|at| now < at)
     }
 
-    /// Whether the key may be used from this address. An unknown address passes only if the key has no list of networks.
+    /// Whether the key may be used from this address. An unknown address passes only if the key has no list of
+    /// networks.
     pub fn allows_ip(&self, ip: Option<IpAddr>) -> bool {
         self.allowed_ips.is_empty()
             || ip.is_some_and(|ip| {

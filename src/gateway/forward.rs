@@ -1,4 +1,4 @@
-//! `/auth/forward`: a gateway asks whether to pass on a request, with the `Authorization` header of that request.
+//! `/auth/forward`: checks a request for a gateway, which sends the `Authorization` header of that request.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::HeaderName;
@@ -28,7 +28,8 @@ pub fn router(routes: &mut ServiceConfig) {
         );
 }
 
-/// Accepts the characters of scopes (RFC 6749 §3.3) and spaces. The text becomes part of the challenge, a quoted string.
+/// Accepts the characters of scopes (RFC 6749 §3.3) and spaces. The text becomes part of the challenge, a quoted
+/// string.
 fn scope_list(text: String) -> Result<String, Invalid> {
     let is_allowed = |b: u8| (b.is_ascii_graphic() && b != b'"' && b != b'\\') || b == b' ';
     if text.bytes().all(is_allowed) {
@@ -63,13 +64,13 @@ request_type! {
 
 /// Authorize a request for a gateway
 ///
-/// For nginx `auth_request`, Caddy `forward_auth`, Traefik ForwardAuth and similar, with any method. 204 means that the gateway
-/// may pass on the request; the `X-Keyward-*` response headers identify its sender. 401 and 403 contain the challenge for the
-/// client. Gateways must remove `X-Keyward-*` headers that clients send. Counts as a use of an API key. Accepts a session or
-/// an API key: a key needs the required scopes, a session the role that they demand.
+/// For nginx `auth_request`, Caddy `forward_auth`, Traefik ForwardAuth and similar, with any method. 204 means that the
+/// gateway may pass on the request; the `X-Keyward-*` response headers identify its sender. 401 and 403 contain the
+/// challenge for the client. Gateways must remove `X-Keyward-*` headers that clients send. Counts as a use of an API
+/// key. Accepts a session or an API key: a key needs the required scopes, a session the role that they demand.
 ///
-/// Envoy (ext_authz) appends path and query of the client's request to its own prefix. It uses `/auth/forward/held` as the
-/// prefix: there the query is ignored, and the status is 200 instead of 204.
+/// Envoy (ext_authz) appends path and query of the client's request to its own prefix. It uses `/auth/forward/held` as
+/// the prefix: there the query is ignored, and the status is 200 instead of 204.
 #[utoipa::path(
     operation_id = "forwardAuth", tag = "Verification", security(("session" = []), ("api_key" = [])),
     params(ForwardAuthQuery),
@@ -102,7 +103,8 @@ async fn forward_auth_any_method(
     authorize(&state, &caller, &query)
 }
 
-/// Envoy accepts 200 only. The query is ignored because it comes from the client; the gateway compares the headers instead.
+/// Envoy accepts 200 only. The query is ignored because it comes from the client; the gateway compares the headers
+/// instead.
 async fn forward_auth_envoy(caller: Caller<AnyCredential>, state: web::Data<State>) -> Result<HttpResponse, Error> {
     let mut response = authorize(&state, &caller, &ForwardAuthQuery::default())?;
     *response.status_mut() = StatusCode::OK;

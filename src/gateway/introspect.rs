@@ -29,7 +29,8 @@ request_type! {
         /// Kind of the credential according to the caller; ignored.
         #[schema(nullable = false)]
         pub token_type_hint: Option<String>,
-        /// Address of the client that presented the credential. An API key that is limited to networks is inactive without it.
+        /// Address of the client that presented the credential. An API key that is limited to networks is inactive
+        /// without it.
         #[schema(value_type = Option<String>, nullable = false)]
         pub ip: Option<IpAddress>,
     }
@@ -47,7 +48,8 @@ pub struct IntrospectionResponse {
     pub sub: UserId,
     /// Unique name of the person.
     pub username: Option<String>,
-    /// Scopes the API key may use now, separated by spaces; null for an access token, which is limited by the person's role only.
+    /// Scopes the API key may use now, separated by spaces; null for an access token, which is limited by the person's
+    /// role only.
     pub scope: Option<String>,
     /// Id of the API key or the session.
     pub client_id: String,
@@ -67,8 +69,8 @@ pub struct IntrospectionResponse {
 
 /// Introspect a token
 ///
-/// Returns whether an access token or an API key is active, and whose it is (RFC 7662). The response for an inactive, unknown
-/// or malformed one is `{"active": false}`. Counts as a use of an API key. Needs an API key with the scope
+/// Returns whether an access token or an API key is active, and whose it is (RFC 7662). The response for an inactive,
+/// unknown or malformed one is `{"active": false}`. Counts as a use of an API key. Needs an API key with the scope
 /// `tokens:introspect`, which only platform administrators can grant.
 #[utoipa::path(
     operation_id = "introspectToken", tag = "Verification", security(("api_key" = ["tokens:introspect"])),

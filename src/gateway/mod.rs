@@ -1,5 +1,5 @@
-//! Endpoints for gateways and resource servers: check a credential (`GET /auth/forward`, `POST /auth/introspect`), fetch the
-//! public keys of access tokens (JWKS), and discover the service (RFC 9728).
+//! Endpoints for gateways and resource servers: check a credential (`GET /auth/forward`, `POST /auth/introspect`),
+//! fetch the public keys of access tokens (JWKS), and discover the service (RFC 9728).
 
 mod forward;
 mod introspect;

@@ -21,9 +21,9 @@ pub fn root_router(routes: &mut ServiceConfig) {
 
 /// Get the public keys
 ///
-/// Returns the public keys of access tokens as a JSON Web Key Set (RFC 7517), for services that verify signatures themselves.
-/// A valid signature does not mean that the session still exists; `POST /auth/introspect` and `GET /auth/forward` check that,
-/// too. Needs no credential.
+/// Returns the public keys of access tokens as a JSON Web Key Set (RFC 7517), for services that verify signatures
+/// themselves. A valid signature does not mean that the session still exists; `POST /auth/introspect` and `GET
+/// /auth/forward` check that, too. Needs no credential.
 #[utoipa::path(
     operation_id = "getJwks", tag = "Verification",
     responses((status = 200, description = "A JSON Web Key Set", body = serde_json::Value, content_type = "application/jwk-set+json")),
@@ -57,8 +57,8 @@ pub struct ProtectedResourceResponse {
 
 /// Get the protected-resource metadata
 ///
-/// Returns how to authenticate to this service (RFC 9728). Clients, such as those of MCP servers, discover it through the
-/// `WWW-Authenticate` header of a 401 response. Needs no credential.
+/// Returns how to authenticate to this service (RFC 9728). Clients, such as those of MCP servers, discover it through
+/// the `WWW-Authenticate` header of a 401 response. Needs no credential.
 #[utoipa::path(
     operation_id = "getProtectedResource", tag = "Verification",
     responses((status = 200, description = "The metadata", body = ProtectedResourceResponse)),

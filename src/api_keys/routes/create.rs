@@ -61,10 +61,10 @@ impl CreateApiKeyRequest {
 
 /// Create an API key
 ///
-/// Creates a key that belongs to the caller and acts for them, personally or in the organisation `org_id`. The organisation
-/// the session acts in plays no part. The response contains the secret, which cannot be retrieved again. Needs a session and
-/// the current password. The scopes must be within what the caller may do there. The caller is notified by e-mail. A person
-/// can have 100 keys.
+/// Creates a key that belongs to the caller and acts for them, personally or in the organisation `org_id`. The
+/// organisation the session acts in plays no part. The response contains the secret, which cannot be retrieved again.
+/// Needs a session and the current password. The scopes must be within what the caller may do there. The caller is
+/// notified by e-mail. A person can have 100 keys.
 #[utoipa::path(
     operation_id = "createApiKey", tag = "API keys", security(("session" = [])), request_body = CreateApiKeyRequest,
     responses((status = 201, description = "The key and its secret", body = IssuedApiKeyResponse)),

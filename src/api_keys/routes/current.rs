@@ -40,8 +40,8 @@ pub async fn get_current_api_key(
 
 /// Revoke the current API key
 ///
-/// Deletes the key with which the request is made; this cannot be undone. The owner is notified by e-mail. Any API key may do
-/// this, no scope is needed: the finder of a leaked key can end it.
+/// Deletes the key with which the request is made; this cannot be undone. The owner is notified by e-mail. Any API key
+/// may do this, no scope is needed: the finder of a leaked key can end it.
 #[utoipa::path(
     operation_id = "deleteCurrentApiKey", tag = "API keys", security(("api_key" = [])),
     responses((status = 204, description = "The key is deleted")),

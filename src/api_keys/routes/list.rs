@@ -53,8 +53,8 @@ impl FromFields for ListApiKeysQuery {
 
 /// List API keys
 ///
-/// Returns the caller's keys, personal ones and those in organisations. An API key that acts in an organisation sees only the
-/// keys there. Needs a session, or an API key with the scope `keys:read`.
+/// Returns the caller's keys, personal ones and those in organisations. An API key that acts in an organisation sees
+/// only the keys there. Needs a session, or an API key with the scope `keys:read`.
 #[utoipa::path(
     operation_id = "listApiKeys", tag = "API keys", security(("session" = []), ("api_key" = ["keys:read"])),
     params(PageQuery, ListApiKeysQuery),
@@ -100,8 +100,8 @@ pub async fn list_api_keys(
 
 /// Get an API key
 ///
-/// Returns one of the caller's keys. An API key that acts in an organisation sees only the keys there. Needs a session, or an
-/// API key with the scope `keys:read`.
+/// Returns one of the caller's keys. An API key that acts in an organisation sees only the keys there. Needs a session,
+/// or an API key with the scope `keys:read`.
 #[utoipa::path(
     operation_id = "getApiKey", tag = "API keys", security(("session" = []), ("api_key" = ["keys:read"])),
     params(("api_key_id" = ApiKeyId, Path, description = "Id of the key")),

@@ -1,4 +1,5 @@
-//! `/orgs/{id}/api-keys` and `/orgs/{id}/members/{id}/api-keys`: the keys in an organisation, for its owners and admins.
+//! `/orgs/{id}/api-keys` and `/orgs/{id}/members/{id}/api-keys`: the keys in an organisation, for its owners and
+//! admins.
 
 use actix_web::{delete, get, web};
 use chrono::{DateTime, Utc};
@@ -76,8 +77,8 @@ async fn list_page(
 
 /// List the API keys of an organisation
 ///
-/// Returns all keys that act in the organisation, with their owners, including suspended ones of former members. Needs a
-/// session of an owner or admin of the organisation.
+/// Returns all keys that act in the organisation, with their owners, including suspended ones of former members. Needs
+/// a session of an owner or admin of the organisation.
 #[utoipa::path(
     operation_id = "listOrgApiKeys", tag = "API keys", security(("session" = [])),
     params(("org_id" = OrgId, Path, description = "Id of the organisation"), PageQuery),
@@ -102,8 +103,8 @@ pub async fn list_org_api_keys(
 
 /// List the API keys of a member
 ///
-/// Returns the member's keys in the organisation: those that stop working when the membership ends. Needs a session of an
-/// owner or admin of the organisation.
+/// Returns the member's keys in the organisation: those that stop working when the membership ends. Needs a session of
+/// an owner or admin of the organisation.
 #[utoipa::path(
     operation_id = "listMemberApiKeys", tag = "API keys", security(("session" = [])),
     params(
@@ -132,8 +133,8 @@ pub async fn list_member_api_keys(
 
 /// Revoke an API key of an organisation
 ///
-/// Deletes a key that acts in the organisation, whoever owns it; this cannot be undone. The owner of the key is notified by
-/// e-mail. Needs a session of an owner or admin of the organisation.
+/// Deletes a key that acts in the organisation, whoever owns it; this cannot be undone. The owner of the key is
+/// notified by e-mail. Needs a session of an owner or admin of the organisation.
 #[utoipa::path(
     operation_id = "deleteOrgApiKey", tag = "API keys", security(("session" = [])),
     params(

@@ -119,8 +119,8 @@ pub struct IssuedApiKeyResponse {
     /// The key.
     #[serde(flatten)]
     pub key: ApiKeyResponse,
-    /// Secret to send as `Authorization: Bearer`. Null in the response to a repeated request (`Idempotency-Key`), since it
-    /// is not stored.
+    /// Secret to send as `Authorization: Bearer`. Null in the response to a repeated request (`Idempotency-Key`), since
+    /// it is not stored.
     #[schema(required = true, example = "kw_000000000000000000000000000000001vXtxm")]
     pub secret: Option<String>,
 }

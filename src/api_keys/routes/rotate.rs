@@ -29,10 +29,10 @@ request_type! {
 
 /// Rotate an API key
 ///
-/// Issues a new secret for the key; id and settings stay. The response contains the secret, which cannot be retrieved again.
-/// The current secret works until the end of the grace period, but never beyond the expiry of the key. A previous secret
-/// still in its own grace period ends now. Needs a session and the current password. A key that has expired, or whose
-/// membership has ended, cannot be rotated.
+/// Issues a new secret for the key; id and settings stay. The response contains the secret, which cannot be retrieved
+/// again. The current secret works until the end of the grace period, but never beyond the expiry of the key. A
+/// previous secret still in its own grace period ends now. Needs a session and the current password. A key that has
+/// expired, or whose membership has ended, cannot be rotated.
 #[utoipa::path(
     operation_id = "rotateApiKey", tag = "API keys", security(("session" = [])),
     params(("api_key_id" = ApiKeyId, Path, description = "Id of the key")), request_body = RotateApiKeyRequest,

@@ -34,8 +34,8 @@ request_type! {
         /// Networks the key may be used from, in CIDR notation; empty: all.
         #[schema(value_type = Vec<String>, required = false, max_items = 100)]
         pub allowed_ips: Patch<AllowedIps>,
-        /// Current password of the caller; only needed for additional scopes, and if the session has not confirmed it in
-        /// the last ten minutes.
+        /// Current password of the caller; only needed for additional scopes, and if the session has not confirmed it
+        /// in the last ten minutes.
         #[schema(nullable = false)]
         pub current_password: Option<Password>,
     }
@@ -43,9 +43,9 @@ request_type! {
 
 /// Update an API key
 ///
-/// Changes the given fields (JSON merge patch) of a key of the caller, with effect on the next request with the key. Needs a
-/// session. Removing scopes needs nothing else; adding scopes needs the current password, in the request or confirmed by the
-/// session in the last ten minutes.
+/// Changes the given fields (JSON merge patch) of a key of the caller, with effect on the next request with the key.
+/// Needs a session. Removing scopes needs nothing else; adding scopes needs the current password, in the request or
+/// confirmed by the session in the last ten minutes.
 #[utoipa::path(
     operation_id = "updateApiKey", tag = "API keys", security(("session" = [])),
     params(("api_key_id" = ApiKeyId, Path, description = "Id of the key")), request_body = UpdateApiKeyRequest,
@@ -105,9 +105,9 @@ request_type! {
 
 /// Extend an API key
 ///
-/// Moves the expiry of a key of the caller to a later instant, at most to the maximum lifetime from now. An expired key works
-/// again. Needs a session and the current password, in the request or confirmed by the session in the last ten minutes. A key
-/// that never expires cannot be extended.
+/// Moves the expiry of a key of the caller to a later instant, at most to the maximum lifetime from now. An expired key
+/// works again. Needs a session and the current password, in the request or confirmed by the session in the last ten
+/// minutes. A key that never expires cannot be extended.
 #[utoipa::path(
     operation_id = "extendApiKey", tag = "API keys", security(("session" = [])),
     params(("api_key_id" = ApiKeyId, Path, description = "Id of the key")), request_body = ExtendApiKeyRequest,

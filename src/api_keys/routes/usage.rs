@@ -61,8 +61,8 @@ pub struct ApiKeyUsageResponse {
 
 /// Get the usage of an API key
 ///
-/// Returns how often one of the caller's keys was used on each of the last days. Uses on other instances appear after some
-/// seconds. Needs a session, or an API key with the scope `keys:read`.
+/// Returns how often one of the caller's keys was used on each of the last days. Uses on other instances appear after
+/// some seconds. Needs a session, or an API key with the scope `keys:read`.
 #[utoipa::path(
     operation_id = "getApiKeyUsage", tag = "API keys", security(("session" = []), ("api_key" = ["keys:read"])),
     params(("api_key_id" = ApiKeyId, Path, description = "Id of the key"), ApiKeyUsageQuery),

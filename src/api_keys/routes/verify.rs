@@ -1,4 +1,4 @@
-//! `POST /api-keys/verify`: another service asks whether it may accept a key.
+//! `POST /api-keys/verify`, for services that receive API keys themselves.
 
 use actix_web::{post, web};
 use serde::Serialize;
@@ -16,11 +16,11 @@ use crate::values::ids::{ApiKeyId, OrgId, UserId};
 use crate::values::{Timestamp, string_enum};
 
 string_enum! {
-    /// Result of a verification; the first check that fails decides, in this order. `malformed`: prefix, length or checksum
-    /// are wrong. `unknown`: no key has this secret. `suspended`: the owner is disabled, or no longer a member of the key's
-    /// organisation. `disabled`: the owner has disabled the key. `expired`: the key has expired. `ip_not_allowed`: the key
-    /// is limited to networks, and `ip` is outside of them or was not given. `insufficient_scope`: a required scope is
-    /// missing. `valid`: all checks passed.
+    /// Result of a verification; the first check that fails decides, in this order. `malformed`: prefix, length or
+    /// checksum are wrong. `unknown`: no key has this secret. `suspended`: the owner is disabled, or no longer a member
+    /// of the key's organisation. `disabled`: the owner has disabled the key. `expired`: the key has expired.
+    /// `ip_not_allowed`: the key is limited to networks, and `ip` is outside of them or was not given.
+    /// `insufficient_scope`: a required scope is missing. `valid`: all checks passed.
     pub enum VerificationCode {
         Valid "valid",
         Malformed "malformed",
@@ -154,9 +154,9 @@ impl<'a> VerificationResponse<'a> {
 
 /// Verify an API key
 ///
-/// Tells a service whether to accept a key that was presented to it, and whose key it is. The status is 200 whatever the
-/// result; `code` holds it. Counts as a use of the key. Needs an API key with the scope `keys:verify`, which only platform
-/// administrators can grant.
+/// Checks a key that was presented to a service, and returns whether to accept it and whose key it is. The status is
+/// 200 whatever the result; `code` holds it. Counts as a use of the key. Needs an API key with the scope `keys:verify`,
+/// which only platform administrators can grant.
 #[utoipa::path(
     operation_id = "verifyApiKey", tag = "Verification", security(("api_key" = ["keys:verify"])),
     request_body = VerifyApiKeyRequest,

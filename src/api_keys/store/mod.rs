@@ -156,8 +156,8 @@ pub fn skip_past_reminders(
     Ok(())
 }
 
-/// Deletes those of the keys that belong to the tenant, and returns them. The rows are locked in the order of their ids, so
-/// that two transactions that delete the same keys cannot deadlock.
+/// Deletes those of the keys that belong to the tenant, and returns them. The rows are locked in the order of their
+/// ids, so that two transactions that delete the same keys cannot deadlock.
 pub fn delete(tx: &mut Tx<'_>, tenant: TenantScope, ids: &[ApiKeyId]) -> Result<Vec<ApiKey>, Error> {
     let keys = api_keys::table
         .filter(api_keys::id.eq_any(ids))
