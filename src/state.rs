@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::auth::{AccessTokens, PasswordHasher, PasswordPolicy, ScopeCatalog, Throttle, Usage};
+use crate::auth::{AccessTokens, KeyUsage, PasswordHasher, PasswordPolicy, ScopeCatalog, Throttle};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::credential_cache::CredentialCache;
@@ -34,10 +34,10 @@ pub struct State {
     pub rate_limit: RateLimit,
     /// Limits how much mail strangers can make the service send to an address.
     pub mail_limit: MailLimit,
-    /// How credentials stood a moment ago.
+    /// Credentials resolved in the last seconds.
     pub credential_cache: Arc<CredentialCache>,
-    /// Which API keys were used.
-    pub usage: Arc<Usage>,
+    /// Uses of API keys that are not yet written to the database.
+    pub key_usage: Arc<KeyUsage>,
     /// What API keys can be given.
     pub scopes: Arc<ScopeCatalog>,
     /// What a password must be.

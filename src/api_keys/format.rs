@@ -1,33 +1,33 @@
-//! The form of an API key: `<prefix>_`, 32 random characters, and a checksum of 6, all of `0-9A-Za-z`.
+//! The format of a secret: `<prefix>_`, 32 random characters and a checksum of 6 characters, all from `0-9A-Za-z`. The
+//! checksum lets scanners for leaked secrets recognise a key, and lets Keyward reject a mistyped one without a look-up.
 //!
-//! Issued keys are out there for years: whatever changes here must keep every one of them good. A test holds some.
+//! Issued keys are in use for years. A change here must accept all of them; a test checks some.
 
 use crate::error::Error;
 use crate::secret::{Token, random};
 
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-/// Random characters: 190 bits.
-const RANDOM: usize = 32;
-/// Characters of the checksum.
-const CHECKSUM: usize = 6;
-/// Random characters that the hint shows.
-const HINT: usize = 4;
+/// 190 bits.
+const RANDOM_LENGTH: usize = 32;
+const CHECKSUM_LENGTH: usize = 6;
+/// Random characters in the hint.
+const HINT_LENGTH: usize = 4;
 
-/// A new key.
+/// A new secret.
 ///
 /// # Errors
-/// When the system has no randomness to give.
+/// If the operating system provides no random bytes.
 pub fn generate(prefix: &str) -> Result<Token, Error> {
-    let mut text = String::with_capacity(prefix.len() + 1 + RANDOM + CHECKSUM);
+    let mut text = String::with_capacity(prefix.len() + 1 + RANDOM_LENGTH + CHECKSUM_LENGTH);
     text.push_str(prefix);
     text.push('_');
-    let mut wanted = RANDOM;
-    while wanted > 0 {
-        let bytes: [u8; 2 * RANDOM] = random().map_err(|_| Error::internal("no randomness"))?;
-        // Bytes beyond the last whole multiple of 62 would favour the first characters.
-        for byte in bytes.iter().filter(|byte| **byte < 248).take(wanted) {
+    let mut missing = RANDOM_LENGTH;
+    while missing > 0 {
+        let bytes: [u8; 2 * RANDOM_LENGTH] = random().map_err(|_| Error::internal("no random bytes"))?;
+        // 248 is the largest multiple of 62 in a byte. The bytes above would make the first characters more likely.
+        for byte in bytes.iter().filter(|byte| **byte < 248).take(missing) {
             text.push(char::from(digit(u32::from(*byte))));
-            wanted -= 1;
+            missing -= 1;
         }
     }
     let checksum = checksum(&text);
@@ -35,32 +35,33 @@ pub fn generate(prefix: &str) -> Result<Token, Error> {
     Ok(Token::presented(text))
 }
 
-/// What of a key is shown for ever: its prefix and first four characters.
+/// The part of the secret by which its owner recognises the key: the prefix and the first four random characters.
 pub fn hint(prefix: &str, key: &Token) -> String {
-    key.expose().chars().take(prefix.len() + 1 + HINT).collect()
+    key.expose().chars().take(prefix.len() + 1 + HINT_LENGTH).collect()
 }
 
-/// Whether `text` is an API key to look at, and not another kind of credential.
+/// Whether `text` looks like an API key, and not like another kind of credential.
 pub fn has_prefix(prefix: &str, text: &str) -> bool {
     text.strip_prefix(prefix).is_some_and(|rest| rest.starts_with('_'))
 }
 
-/// Whether `text` has the form of a key and the right checksum. No key that was ever issued fails this.
+/// Whether length, alphabet and checksum are right.
 pub fn is_well_formed(prefix: &str, text: &str) -> bool {
     let body = text.strip_prefix(prefix).and_then(|rest| rest.strip_prefix('_'));
-    body.is_some_and(|body| body.len() == RANDOM + CHECKSUM && body.bytes().all(|byte| byte.is_ascii_alphanumeric()))
-        && text
-            .split_at_checked(text.len() - CHECKSUM)
-            .is_some_and(|(head, tail)| checksum(head) == *tail.as_bytes())
+    body.is_some_and(|body| {
+        body.len() == RANDOM_LENGTH + CHECKSUM_LENGTH && body.bytes().all(|byte| byte.is_ascii_alphanumeric())
+    }) && text
+        .split_at_checked(text.len() - CHECKSUM_LENGTH)
+        .is_some_and(|(head, tail)| checksum(head) == *tail.as_bytes())
 }
 
 /// CRC-32/ISO-HDLC in base 62, left-padded with `0`.
-fn checksum(text: &str) -> [u8; CHECKSUM] {
-    let mut number = crc32fast::hash(text.as_bytes());
-    let mut digits = [b'0'; CHECKSUM];
-    for place in digits.iter_mut().rev() {
-        *place = digit(number);
-        number /= 62;
+fn checksum(text: &str) -> [u8; CHECKSUM_LENGTH] {
+    let mut rest = crc32fast::hash(text.as_bytes());
+    let mut digits = [b'0'; CHECKSUM_LENGTH];
+    for position in digits.iter_mut().rev() {
+        *position = digit(rest);
+        rest /= 62;
     }
     digits
 }
@@ -74,7 +75,7 @@ fn digit(number: u32) -> u8 {
 mod tests {
     use super::*;
 
-    /// Never change these: keys like them are in use.
+    /// Never change these: keys of this format are in use.
     const GOLDEN: [&str; 5] = [
         "kw_000000000000000000000000000000001vXtxm",
         "kw_zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz19XE6G",
@@ -84,14 +85,14 @@ mod tests {
     ];
 
     #[test]
-    fn keys_issued_long_ago_are_good_for_ever() {
+    fn keys_issued_by_earlier_versions_are_well_formed() {
         for key in GOLDEN {
             assert!(is_well_formed("kw", key), "{key}");
         }
     }
 
     #[test]
-    fn a_new_key_is_well_formed_under_its_own_prefix_only() {
+    fn a_new_key_is_well_formed_for_its_own_prefix_only() {
         let key = generate("kw").unwrap();
         assert_eq!(key.expose().len(), 41);
         assert!(is_well_formed("kw", key.expose()));
@@ -103,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn one_wrong_character_anywhere_is_noticed() {
+    fn a_key_with_one_wrong_character_is_malformed() {
         let key = generate("kw").unwrap().expose().to_owned();
         for index in 0..key.len() {
             let mut bytes = key.clone().into_bytes();

@@ -1,32 +1,43 @@
-//! API keys: credentials with which machines act for a person, for themselves or in one organisation.
+//! API keys: credentials with which programs act for a person, either personally or as a member of one organisation.
 //!
-//! A key belongs to who made it, behind their password. Its secret is shown once and stored as a hash only; a rotation
-//! gives it another, and the old one lives on for a grace period. What it may do is decided at each use, from its scopes
-//! and from what its owner may do then. A key in an organisation hangs on the membership under which it was made: it ends
-//! with that stay, and no later stay revives it.
+//! **Lifecycle.** A person creates a key in a session, with their password. The response shows its secret once; the
+//! database stores a hash of it. A rotation issues a new secret; the previous one keeps working for a grace period. A
+//! key ends when it is deleted by its owner, by an admin of its organisation, or by itself (`DELETE
+//! /api-keys/current`). It stops working while it is disabled or expired, or while its owner's account is disabled.
 //!
-//! What must never happen: that a secret is stored, or shown a second time; that a key does what its owner may not; that a
-//! deleted, disabled, expired or orphaned key is good for anything; that the bookkeeping of uses (`last_used_at`, counts)
-//! waits on a request's path or changes anything else of a key.
+//! **Permissions.** What a key may do is computed whenever it is resolved: the scopes stored with it, minus those its
+//! owner may not use at that moment. A key in an organisation belongs to the membership under which it was created.
+//! When that membership ends, the key is suspended for good; joining the organisation again does not bring it back.
 //!
-//! The parts: `format` what a key looks like · `model` its rules · `operations` what can be done with it · `list` and
-//! `store` which keys are read, and how · `standing` what authentication reads · `usage` and `reminders` what the worker
-//! does · `routes` and all that end so, the endpoints.
+//! **What must never happen.** A secret is stored, logged, or shown a second time. A key does what its owner may not
+//! do. A deleted, disabled, expired or suspended key is accepted. The counting of uses delays a request, or changes
+//! more than `last_used_at`, `last_used_ip` and the daily counts.
+//!
+//! | file | content |
+//! |---|---|
+//! | `format` | prefix, random part and checksum of a secret |
+//! | `model` | parts of a key, parsing, pure rules |
+//! | `filter` | which keys a list contains, and in which order |
+//! | `operations` | one function per use case |
+//! | `verify` | the decision about a presented key |
+//! | `store` | the queries |
+//! | `usage`, `reminders` | what the background worker does |
+//! | `routes` | the endpoints |
 
-mod authenticate;
+mod filter;
 mod format;
-mod list;
 mod model;
 mod operations;
 mod reminders;
 mod routes;
 mod store;
 mod usage;
+mod verify;
 
-pub use authenticate::{LookUp, look_up};
 pub use format::{generate, has_prefix};
-pub use model::Address;
-pub use operations::disable_made_since;
+pub use model::IpAddress;
+pub use operations::disable_created_since;
 pub use reminders::remind;
 pub use routes::{router, verification_router};
 pub use usage::{flush as flush_usage, sweep as sweep_usage};
+pub use verify::{CountUse, PresentedKey, Rejection, Verdict, count_request, verify};

@@ -1,40 +1,38 @@
-//! What a key is, and the rules of its parts.
+//! What a key is, the parts of a request about keys, and the rules that need no database.
 
 use std::net::IpAddr;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use ipnet::{IpNet, Ipv4Net};
 use serde_json::Value;
 
-use crate::auth::{Holder, OrgRole, Place, PlatformRole, ScopeCatalog};
+use crate::auth::{OrgContext, OrgRole, PlatformRole, ScopeCatalog, ScopeContext};
 use crate::credential_cache::{KeyState, KeyStatus, SuspensionReason};
-use crate::error::{FieldCode, Invalid};
+use crate::error::{Error, FieldCode, FieldError, Invalid};
 use crate::values::ids::{ApiKeyId, MembershipId, OrgId, UserId};
-use crate::values::{FieldValue, Invalids, clean_line, clean_text, string_enum};
+use crate::values::{BoundedInt, FieldValue, Fields, IdRef, Invalids, Timestamp, clean_line, clean_text, string_enum};
 
-/// Most keys of a person.
+/// Maximum number of keys of a person.
 pub const MAX_KEYS: i64 = 100;
-/// Most scopes of a key, and most networks in its list.
+/// Maximum number of entries in `scopes`, `allowed_ips` and `ids`.
 const MAX_ITEMS: usize = 100;
 
 crate::text_type! {
-    /// What a key is called.
     pub struct KeyName(1..=100) by clean_line, example "nightly export"
 }
 
 crate::text_type! {
-    /// What its owner notes about a key.
     pub struct Remark(0..=500) by clean_text, example "Runs on the build machine"
 }
 
 crate::text_type! {
-    /// What is looked for: an id, or a part of a name.
-    pub struct Search(0..=200) by as_it_is
+    /// An id, or a part of a name.
+    pub struct Search(0..=200) by any_text
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "the form of a rule")]
-fn as_it_is(text: String) -> Result<String, Invalid> {
+#[expect(clippy::unnecessary_wraps, reason = "text_type! expects a function that can fail")]
+fn any_text(text: String) -> Result<String, Invalid> {
     Ok(text)
 }
 
@@ -42,37 +40,43 @@ fn too_many() -> Invalid {
     Invalid::new(FieldCode::TooLong, format!("Use at most {MAX_ITEMS}.")).with("max", MAX_ITEMS)
 }
 
-/// The scopes wished for, as they were given. Whether they may be had is for the catalogue to say.
+/// Scope names as the client sent them. They may be unknown, not allowed, or repeated.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct Scopes(pub Vec<String>);
 
 impl FieldValue for Scopes {
     fn parse(value: Value) -> Result<Self, Invalids> {
-        let all = Vec::<String>::parse(value)?;
-        if all.len() > MAX_ITEMS {
+        let scopes = Vec::<String>::parse(value)?;
+        if scopes.len() > MAX_ITEMS {
             return Err(too_many().into());
         }
-        Ok(Self(all))
+        Ok(Self(scopes))
     }
 }
 
 impl Scopes {
-    /// Each once.
     pub fn deduplicated(self) -> Vec<String> {
-        let mut each: Vec<String> = Vec::with_capacity(self.0.len());
-        for scope in self.0 {
-            if !each.contains(&scope) {
-                each.push(scope);
-            }
-        }
-        each
+        deduplicated(self.0)
     }
 }
 
-/// Networks a key may be used from.
+/// Keeps the first of equal values. Quadratic, for lists of at most [`MAX_ITEMS`].
+fn deduplicated<T: PartialEq>(values: Vec<T>) -> Vec<T> {
+    let mut unique = Vec::with_capacity(values.len());
+    for value in values {
+        if !unique.contains(&value) {
+            unique.push(value);
+        }
+    }
+    unique
+}
+
+/// The networks a key may be used from; empty: all.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct AllowedIps(pub Vec<IpNet>);
 
+/// One entry of [`AllowedIps`].
+#[derive(PartialEq)]
 struct Network(IpNet);
 
 impl FieldValue for Network {
@@ -91,9 +95,9 @@ impl FieldValue for Network {
     }
 }
 
-/// Without host bits; IPv4 networks in IPv6 clothes (RFC 4291 §2.5.5.2) are IPv4 networks.
+/// The network without host bits, and IPv4-mapped IPv6 networks (RFC 4291 §2.5.5.2) as IPv4.
 fn canonical(network: IpNet) -> IpNet {
-    let plain = match network {
+    let unmapped = match network {
         IpNet::V6(v6) if v6.prefix_len() >= 96 => v6
             .addr()
             .to_ipv4_mapped()
@@ -101,30 +105,25 @@ fn canonical(network: IpNet) -> IpNet {
             .map_or(network, IpNet::V4),
         _ => network,
     };
-    plain.trunc()
+    unmapped.trunc()
 }
 
 impl FieldValue for AllowedIps {
     fn parse(value: Value) -> Result<Self, Invalids> {
-        let all = Vec::<Network>::parse(value)?;
-        if all.len() > MAX_ITEMS {
+        let networks = Vec::<Network>::parse(value)?;
+        if networks.len() > MAX_ITEMS {
             return Err(too_many().into());
         }
-        let mut each: Vec<IpNet> = Vec::with_capacity(all.len());
-        for Network(network) in all {
-            if !each.contains(&network) {
-                each.push(network);
-            }
-        }
-        Ok(Self(each))
+        let networks = deduplicated(networks).into_iter().map(|Network(network)| network);
+        Ok(Self(networks.collect()))
     }
 }
 
-/// A network address in a body.
+/// The address of a client, as another service reports it.
 #[derive(Clone, Copy, Debug)]
-pub struct Address(pub IpAddr);
+pub struct IpAddress(pub IpAddr);
 
-impl FieldValue for Address {
+impl FieldValue for IpAddress {
     fn parse(value: Value) -> Result<Self, Invalids> {
         let text = String::parse(value)?;
         text.parse::<IpAddr>()
@@ -133,49 +132,143 @@ impl FieldValue for Address {
     }
 }
 
-/// Ids to delete, as they were written.
+/// Ids of keys as the client sent them; the response repeats those that are no ids among the unknown ones.
 #[derive(Clone, Debug)]
 pub struct KeyIds(pub Vec<String>);
 
 impl FieldValue for KeyIds {
     fn parse(value: Value) -> Result<Self, Invalids> {
-        let all = Vec::<String>::parse(value)?;
-        if all.is_empty() {
-            return Err(Invalid::new(FieldCode::TooShort, "Name at least 1.")
+        let ids = Vec::<String>::parse(value)?;
+        if ids.is_empty() {
+            return Err(Invalid::new(FieldCode::TooShort, "Give at least 1 id.")
                 .with("min", 1)
                 .into());
         }
-        if all.len() > MAX_ITEMS {
+        if ids.len() > MAX_ITEMS {
             return Err(too_many().into());
         }
-        Ok(Self(all))
+        Ok(Self(ids))
     }
 }
 
 string_enum! {
-    /// The order of a list of keys; what has no such instant comes last.
+    /// Order of a list of keys. `-created_at`: newest first. `created_at`: oldest first. `name`: by name,
+    /// case-insensitive. `expires_at`: next to expire first. `last_used_at`: longest unused first. Keys without the
+    /// instant come last.
     pub enum Sort {
-        /// Newest first.
         NewestFirst "-created_at",
-        /// Oldest first.
         OldestFirst "created_at",
-        /// By name.
         Name "name",
-        /// The next to expire first.
         ExpiresAt "expires_at",
-        /// The longest unused first.
         LastUsedAt "last_used_at",
     }
 }
 
-/// A key, as stored.
+/// A number of days without bounds: the maximum is a setting.
+pub type WholeDays = BoundedInt<{ i64::MIN }, { i64::MAX }>;
+
+/// The expiry a client asks for.
+#[derive(Clone, Copy, Debug)]
+pub enum RequestedExpiry {
+    Never,
+    At(DateTime<Utc>),
+    InDays(i64),
+    /// The request names an instant and a number of days, which is an error.
+    Both,
+}
+
+impl RequestedExpiry {
+    pub fn new(expires_at: Option<Timestamp>, expires_in_days: Option<WholeDays>) -> Self {
+        match (expires_at, expires_in_days) {
+            (None, None) => Self::Never,
+            (Some(Timestamp(at)), None) => Self::At(at),
+            (None, Some(days)) => Self::InDays(days.get()),
+            (Some(_), Some(_)) => Self::Both,
+        }
+    }
+
+    fn peek(fields: &Fields) -> Self {
+        if fields.has("expires_at") && fields.has("expires_in_days") {
+            return Self::Both;
+        }
+        Self::new(
+            fields.look_at::<Option<Timestamp>>("expires_at").flatten(),
+            fields.look_at::<Option<WholeDays>>("expires_in_days").flatten(),
+        )
+    }
+
+    /// The instant of expiry, which must lie after `now` and not after `latest`.
+    pub fn resolve(self, now: DateTime<Utc>, latest: DateTime<Utc>) -> Result<Option<DateTime<Utc>>, Box<FieldError>> {
+        let is_allowed = |at: &DateTime<Utc>| now < *at && *at <= latest;
+        let (invalid, pointer) = match self {
+            Self::Never => return Ok(None),
+            Self::At(at) if is_allowed(&at) => return Ok(Some(at)),
+            Self::At(_) => {
+                let detail = format!("Must lie in the future, and not after {}.", Timestamp(latest));
+                let invalid = Invalid::new(FieldCode::OutOfRange, detail);
+                (invalid.with("max", Timestamp(latest).to_string()), "#/expires_at")
+            }
+            Self::InDays(days) => {
+                let at = TimeDelta::try_days(days).and_then(|days| now.checked_add_signed(days));
+                if let Some(at) = at.filter(is_allowed) {
+                    return Ok(Some(at));
+                }
+                let max = (latest - now).num_days();
+                let invalid = Invalid::new(FieldCode::OutOfRange, format!("Must be between 1 and {max}."));
+                (invalid.with("min", 1).with("max", max), "#/expires_in_days")
+            }
+            Self::Both => {
+                let detail = "Give expires_at or expires_in_days, not both.";
+                (Invalid::new(FieldCode::NotAllowed, detail), "#/expires_in_days")
+            }
+        };
+        Err(invalid.at(pointer).into())
+    }
+}
+
+/// What a new key grants: in which organisation, which scopes, until when. These are the fields of a request that are
+/// checked against the caller, the settings and each other.
+#[derive(Clone, Debug)]
+pub struct Grant {
+    /// `None`: a personal key.
+    pub org_id: Option<OrgId>,
+    pub scopes: Vec<String>,
+    pub expiry: RequestedExpiry,
+}
+
+impl Grant {
+    /// Reads these fields and leaves them in place, so that the errors of these checks and of all other fields go into
+    /// one response. A field that cannot be parsed counts as absent here; the later parsing reports it.
+    ///
+    /// # Errors
+    /// `not_found` if `org_id` is not an id.
+    pub fn peek(fields: &Fields) -> Result<Self, Error> {
+        let org_id = fields.look_at::<Option<IdRef<OrgId>>>("org_id").flatten();
+        let Scopes(scopes) = fields.look_at::<Option<Scopes>>("scopes").flatten().unwrap_or_default();
+        Ok(Self {
+            org_id: org_id.map(IdRef::id).transpose()?,
+            scopes,
+            expiry: RequestedExpiry::peek(fields),
+        })
+    }
+}
+
+/// A key to be created.
+pub struct NewApiKey {
+    pub name: KeyName,
+    pub grant: Grant,
+    pub remark: Option<Remark>,
+    pub allowed_ips: Vec<IpNet>,
+}
+
+/// A row of `api_keys`.
 #[derive(Clone, Debug, Queryable, Selectable)]
 #[diesel(table_name = crate::db::schema::api_keys, check_for_backend(diesel::pg::Pg))]
 pub struct ApiKey {
     pub id: ApiKeyId,
     pub user_id: UserId,
     pub org_id: Option<OrgId>,
-    /// The membership it hangs on; null where that is lost.
+    /// The membership under which the key was created; null for a personal key, and once the membership has ended.
     pub membership_id: Option<MembershipId>,
     pub name: String,
     pub remark: Option<String>,
@@ -191,72 +284,79 @@ pub struct ApiKey {
     pub updated_at: DateTime<Utc>,
 }
 
-/// Who a key acts for.
+/// The columns of the owner that a response or the status of a key needs.
 #[derive(Clone, Debug, Queryable)]
 pub struct KeyOwner {
     pub username: Option<String>,
     pub nickname: Option<String>,
-    pub role: String,
+    pub role: PlatformRole,
     pub disabled_at: Option<DateTime<Utc>>,
 }
 
-/// A key with all that its status and its scopes depend on.
+#[derive(Clone, Debug, Queryable)]
+pub struct KeyOrg {
+    pub name: String,
+    pub slug: String,
+}
+
+/// The columns of the membership that the scopes of a key depend on.
+#[derive(Clone, Debug, Queryable)]
+pub struct KeyMembership {
+    pub id: MembershipId,
+    pub role: OrgRole,
+    pub disabled_services: Vec<String>,
+}
+
+/// A key with everything its status and its effective scopes depend on.
 #[derive(Clone, Debug)]
-pub struct KeyRecord {
+pub struct KeyDetails {
     pub key: ApiKey,
     pub owner: KeyOwner,
-    /// Name and slug of its organisation.
-    pub org: Option<(String, String)>,
-    /// Role and switched-off services of the membership it hangs on.
-    pub membership: Option<(String, Vec<String>)>,
-    /// When the old secret of a rotation ends.
+    pub org: Option<KeyOrg>,
+    pub membership: Option<KeyMembership>,
+    /// The end of the grace period of the previous secret, if it still works.
     pub previous_secret_ends_at: Option<DateTime<Utc>>,
 }
 
-impl KeyRecord {
-    /// How the key stands now.
+impl KeyDetails {
     pub fn status(&self, now: DateTime<Utc>) -> (KeyStatus, Option<SuspensionReason>) {
-        self.state().status(now)
-    }
-
-    /// What the status depends on.
-    pub fn state(&self) -> KeyState {
-        KeyState {
+        let state = KeyState {
             owner_disabled_at: self.owner.disabled_at,
             membership_lost: self.key.org_id.is_some() && self.membership.is_none(),
             disabled_at: self.key.disabled_at,
             expires_at: self.key.expires_at,
+        };
+        state.status(now)
+    }
+
+    pub fn scope_context(&self) -> ScopeContext<'_> {
+        ScopeContext {
+            platform_role: self.owner.role,
+            org: org_context(self.key.org_id, self.membership.as_ref()),
         }
     }
 
-    /// On whose behalf it acts.
-    pub fn holder(&self) -> Holder<'_> {
-        holder(
-            PlatformRole::stored(&self.owner.role),
-            self.key.org_id.is_some(),
-            self.membership
-                .as_ref()
-                .map(|(role, disabled_services)| (OrgRole::stored(role), disabled_services.as_slice())),
-        )
+    /// The scopes the key may use now, provided that it is active.
+    pub fn effective_scopes(&self, catalog: &ScopeCatalog) -> Vec<String> {
+        catalog.effective(&self.key.scopes, &self.scope_context())
     }
 
-    /// What it may do now, given that it works.
-    pub fn effective_scopes(&self, catalogue: &ScopeCatalog) -> Vec<String> {
-        catalogue.effective(&self.key.scopes, &self.holder())
+    /// Whether `scopes` contains one that the key does not have.
+    pub fn is_widened_by(&self, scopes: &[String]) -> bool {
+        scopes.iter().any(|scope| !self.key.scopes.contains(scope))
     }
 }
 
-/// On whose behalf a key acts: a person by themselves, or as a member of the key's organisation.
-pub fn holder(role: PlatformRole, in_org: bool, membership: Option<(OrgRole, &[String])>) -> Holder<'_> {
-    let place = match membership {
-        Some((role, disabled_services)) => Place::Org {
-            role,
-            disabled_services,
+/// The organisation a key acts in, given its `org_id` and the membership it was created under.
+pub fn org_context(org_id: Option<OrgId>, membership: Option<&KeyMembership>) -> OrgContext<'_> {
+    match membership {
+        Some(membership) => OrgContext::Member {
+            role: membership.role,
+            disabled_services: &membership.disabled_services,
         },
-        None if in_org => Place::Lost,
-        None => Place::Personal,
-    };
-    Holder { role, place }
+        None if org_id.is_some() => OrgContext::Lost,
+        None => OrgContext::Personal,
+    }
 }
 
 #[cfg(test)]
@@ -264,9 +364,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::clock::Clock;
 
     #[test]
-    fn networks_are_kept_in_one_spelling() {
+    fn networks_are_normalised() {
         let list = |value: Value| {
             AllowedIps::parse(value).map(|list| list.0.iter().map(ToString::to_string).collect::<Vec<_>>())
         };
@@ -291,5 +392,28 @@ mod tests {
             assert!(list(wrong.clone()).is_err(), "{wrong}");
         }
         assert!(list(json!(vec!["10.0.0.0/8"; 101])).is_err());
+    }
+
+    #[test]
+    fn a_requested_expiry_lies_between_now_and_the_latest_expiry() {
+        let now = Clock::system().now();
+        let latest = now + TimeDelta::days(10);
+        let second = TimeDelta::seconds(1);
+        let resolve = |expiry: RequestedExpiry| expiry.resolve(now, latest).ok();
+        assert_eq!(resolve(RequestedExpiry::Never), Some(None));
+        assert_eq!(resolve(RequestedExpiry::At(now + second)), Some(Some(now + second)));
+        assert_eq!(resolve(RequestedExpiry::At(latest)), Some(Some(latest)));
+        assert_eq!(resolve(RequestedExpiry::InDays(10)), Some(Some(latest)));
+        for refused in [
+            RequestedExpiry::At(now),
+            RequestedExpiry::At(latest + second),
+            RequestedExpiry::InDays(0),
+            RequestedExpiry::InDays(11),
+            RequestedExpiry::InDays(i64::MAX),
+            RequestedExpiry::InDays(i64::MIN),
+            RequestedExpiry::Both,
+        ] {
+            assert_eq!(resolve(refused), None, "{refused:?}");
+        }
     }
 }

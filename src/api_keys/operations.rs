@@ -1,17 +1,17 @@
-//! What can be done with keys.
+//! One function per use case, each within the caller's transaction.
 
-use crate::db::Tx;
 use chrono::{DateTime, TimeDelta, Utc};
-use ipnet::IpNet;
 
+use super::filter::{Filter, TenantScope};
 use super::format;
-use super::list::{Selection, Tenant};
-use super::model::{ApiKey, KeyName, KeyRecord, MAX_KEYS, Remark};
-use super::store::{self, KeyChange, NewApiKey};
+use super::model::{AllowedIps, ApiKey, Grant, KeyDetails, KeyName, MAX_KEYS, NewApiKey, Remark, Scopes};
+use super::reminders::REMINDER_DAYS;
+use super::store::{self, ApiKeyChangeset, ApiKeyInsert};
 use crate::audit::{self, Action, Entry};
-use crate::auth::{Caller, Holder, ScopeCatalog, Session};
+use crate::auth::{Caller, OrgContext, ScopeCatalog, ScopeContext, Session};
 use crate::config::Config;
-use crate::credential_cache::{KeyStatus, SuspensionReason};
+use crate::credential_cache::SuspensionReason;
+use crate::db::Tx;
 use crate::error::{Code, Error, FieldCode, FieldError, Invalid};
 use crate::notifications::email::Message;
 use crate::notifications::{self, Notice, Recipient};
@@ -19,122 +19,122 @@ use crate::orgs::membership::{self, Membership};
 use crate::secret::Token;
 use crate::state::State;
 use crate::users::{self, User};
-use crate::values::Patch;
-use crate::values::Precondition;
-use crate::values::ids::{ApiKeyId, OrgId, UserId};
+use crate::values::ids::{ApiKeyId, UserId};
+use crate::values::{Patch, Precondition};
 
-/// How many days before an expiry its owner is warned.
-pub const REMINDER_DAYS: [i32; 3] = [30, 7, 1];
-
-/// What somebody wants a key to be.
-pub struct Wish {
-    pub name: KeyName,
-    pub org_id: Option<OrgId>,
-    pub scopes: Vec<String>,
-    pub expires_at: Option<DateTime<Utc>>,
-    pub remark: Option<Remark>,
-    pub allowed_ips: Vec<IpNet>,
-}
-
-/// A key with its secret, which exists in clear this once.
-pub struct Issued {
-    pub record: KeyRecord,
+/// A key with its new secret. The secret exists in clear only here and in the response.
+pub struct IssuedKey {
+    pub details: KeyDetails,
     pub secret: Token,
 }
 
-/// Those of `scopes` that the holder may not have, by their place.
-pub fn scopes_not_allowed(catalogue: &ScopeCatalog, holder: &Holder<'_>, scopes: &[String]) -> Vec<FieldError> {
-    scopes
-        .iter()
-        .enumerate()
-        .filter(|(_, scope)| !catalogue.allows(scope, holder))
-        .map(|(index, _)| {
-            Invalid::new(
-                FieldCode::NotAllowed,
-                "There is no such scope, or it is beyond what you may do here.",
-            )
-            .at(format!("#/scopes/{index}"))
-        })
-        .collect()
-}
-
-/// On whose behalf a key of the caller's would act in an organisation, or by itself.
-pub fn holder_of<'a, P>(caller: &Caller<P>, stay: Option<&'a Membership>) -> Holder<'a> {
-    super::model::holder(
-        caller.role,
-        false,
-        stay.map(|stay| (stay.role, stay.disabled_services.as_slice())),
+fn scope_not_allowed(index: usize) -> FieldError {
+    Invalid::new(
+        FieldCode::NotAllowed,
+        "This scope does not exist, or you may not use it here.",
     )
+    .at(format!("#/scopes/{index}"))
 }
 
-/// The last instant a key may expire at.
-pub fn latest_expiry(config: &Config, now: DateTime<Utc>) -> DateTime<Utc> {
+fn latest_expiry(config: &Config, now: DateTime<Utc>) -> DateTime<Utc> {
     now + TimeDelta::days(i64::from(config.key_max_lifetime_days))
 }
 
-/// Makes a key for the caller.
+/// Checks that the caller may create a key with this grant, and returns its expiry.
 ///
 /// # Errors
-/// `not_found` for an organisation the caller is no member of; `validation_error` for scopes beyond the caller's;
+/// Everything that is wrong with the grant.
+pub fn check_grant<P>(
+    state: &State,
+    caller: &Caller<P>,
+    membership: Option<&Membership>,
+    grant: &Grant,
+) -> Result<Option<DateTime<Utc>>, Vec<FieldError>> {
+    // The caller's session may act in another organisation than the key will.
+    let context = ScopeContext {
+        platform_role: caller.role,
+        org: membership.map_or(OrgContext::Personal, |membership| OrgContext::Member {
+            role: membership.role,
+            disabled_services: &membership.disabled_services,
+        }),
+    };
+    let mut errors: Vec<FieldError> = (grant.scopes.iter().enumerate())
+        .filter(|(_, scope)| !state.scopes.allows(scope, &context))
+        .map(|(index, _)| scope_not_allowed(index))
+        .collect();
+    let now = caller.now();
+    match grant.expiry.resolve(now, latest_expiry(&state.config, now)) {
+        Ok(expires_at) if errors.is_empty() => return Ok(expires_at),
+        Ok(_) => {}
+        Err(error) => errors.push(*error),
+    }
+    Err(errors)
+}
+
+/// Creates a key of the caller.
+///
+/// # Errors
+/// `not_found` if the caller is not a member of the organisation; `validation_error` if they may not grant this;
 /// `limit_reached`.
-pub fn create(tx: &mut Tx<'_>, state: &State, caller: &Caller<Session>, wish: Wish) -> Result<Issued, Error> {
-    // The lock lets two who make the hundredth key take turns.
+pub fn create(tx: &mut Tx<'_>, state: &State, caller: &Caller<Session>, new: NewApiKey) -> Result<IssuedKey, Error> {
+    // Serialises creations of one person: two at once could both be the hundredth key.
     let user = users::lock(tx, caller.user_id)?;
-    let stay = wish
+    let NewApiKey {
+        name,
+        grant,
+        remark,
+        allowed_ips,
+    } = new;
+    let membership = grant
         .org_id
         .map(|org_id| membership::require(tx, org_id, caller.user_id))
         .transpose()?;
-    let refused = scopes_not_allowed(&state.scopes, &holder_of(caller, stay.as_ref()), &wish.scopes);
-    if !refused.is_empty() {
-        return Err(Error::validation(refused));
-    }
+    let expires_at = check_grant(state, caller, membership.as_ref(), &grant).map_err(Error::validation)?;
     if store::count(tx, user.id)? >= MAX_KEYS {
         return Err(Error::new(Code::LimitReached));
     }
     let secret = format::generate(&state.config.key_prefix)?;
     let hint = format::hint(&state.config.key_prefix, &secret);
-    let name = wish.name.into_string();
-    let id = store::insert(
-        tx,
-        NewApiKey {
-            user_id: user.id,
-            stay: stay.as_ref().map(|stay| (stay.org_id, stay.id)),
-            name: name.clone(),
-            remark: wish.remark.map(Remark::into_string),
-            hint: hint.clone(),
-            scopes: wish.scopes.clone(),
-            allowed_ips: wish.allowed_ips,
-            expires_at: wish.expires_at,
-        },
-    )?;
+    let row = ApiKeyInsert {
+        user_id: user.id,
+        org_id: grant.org_id,
+        membership_id: membership.as_ref().map(|membership| membership.id),
+        name: name.into_string(),
+        remark: remark.map(Remark::into_string),
+        hint,
+        scopes: grant.scopes,
+        allowed_ips,
+        expires_at,
+    };
+    let id = store::insert(tx, row)?;
     store::insert_secret(tx, id, &secret.hash())?;
-    if let Some(expires_at) = wish.expires_at {
-        store::skip_reminders(tx, id, expires_at, &REMINDER_DAYS)?;
+    if let Some(expires_at) = expires_at {
+        store::skip_past_reminders(tx, id, expires_at, &REMINDER_DAYS)?;
     }
-    let entry = Entry::by(caller, Action::ApiKeyCreated).org(wish.org_id);
-    let entry = entry.object("api_key", id.uuid(), name.clone());
-    audit::record(tx, entry.detail("hint", hint.clone()).detail("scopes", wish.scopes))?;
-    let org_name = stay.map(|stay| stay.org_name);
-    tell_of_creation(tx, &user, id, (name, hint, org_name))?;
-    Ok(Issued {
-        record: find(tx, user.id, id)?,
-        secret,
-    })
+    let details = find(tx, user.id, id)?;
+    let key = &details.key;
+    let entry = Entry::by(caller, Action::ApiKeyCreated)
+        .org(key.org_id)
+        .object("api_key", id.uuid(), key.name.clone())
+        .detail("hint", key.hint.clone())
+        .detail("scopes", key.scopes.clone());
+    audit::record(tx, entry)?;
+    notify_created(tx, &user, key, membership.map(|membership| membership.org_name))?;
+    Ok(IssuedKey { details, secret })
 }
 
-fn tell_of_creation(
-    tx: &mut Tx<'_>,
-    user: &User,
-    api_key_id: ApiKeyId,
-    (name, hint, org_name): (String, String, Option<String>),
-) -> Result<(), Error> {
+fn notify_created(tx: &mut Tx<'_>, owner: &User, key: &ApiKey, org_name: Option<String>) -> Result<(), Error> {
     let notice = Notice::ApiKeyCreated {
-        api_key_id,
-        name: name.clone(),
-        hint: hint.clone(),
+        api_key_id: key.id,
+        name: key.name.clone(),
+        hint: key.hint.clone(),
     };
-    let message = Message::ApiKeyCreated { name, hint, org_name };
-    notifications::tell(tx, recipient(user), (&notice, None), &message)
+    let message = Message::ApiKeyCreated {
+        name: key.name.clone(),
+        hint: key.hint.clone(),
+        org_name,
+    };
+    notifications::tell(tx, recipient(owner), (&notice, None), &message)
 }
 
 fn recipient(user: &User) -> Recipient<'_> {
@@ -145,128 +145,126 @@ fn recipient(user: &User) -> Recipient<'_> {
     }
 }
 
-/// A key of a person's.
-///
-/// # Errors
-/// `not_found`.
-pub fn find(tx: &mut Tx<'_>, user_id: UserId, id: ApiKeyId) -> Result<KeyRecord, Error> {
-    find_of(tx, Tenant::Owner(user_id), id)
+/// The key, or `not_found` if the person has no such key.
+pub fn find(tx: &mut Tx<'_>, user_id: UserId, id: ApiKeyId) -> Result<KeyDetails, Error> {
+    find_in(tx, TenantScope::User(user_id), id)
 }
 
-/// A key of a tenant's.
-///
-/// # Errors
-/// `not_found`.
-pub fn find_of(tx: &mut Tx<'_>, tenant: Tenant, id: ApiKeyId) -> Result<KeyRecord, Error> {
-    let selection = Selection {
-        id: Some(id),
-        ..Selection::of(tenant)
-    };
-    store::select(tx, &selection)?.pop().ok_or_else(Error::not_found)
+/// The key, or `not_found` if the tenant has no such key.
+pub fn find_in(tx: &mut Tx<'_>, tenant: TenantScope, id: ApiKeyId) -> Result<KeyDetails, Error> {
+    store::select(tx, &Filter::by_id(tenant, id))?
+        .pop()
+        .ok_or_else(Error::not_found)
 }
 
-/// What a patch asks for.
-pub struct Changes {
+/// A page of keys, with one more than a page holds if there are more.
+///
+/// # Errors
+/// `not_found` if the filter names an organisation in which the person has no keys and of which they are not a member.
+pub fn list(tx: &mut Tx<'_>, user_id: UserId, filter: &Filter) -> Result<Vec<KeyDetails>, Error> {
+    let keys = store::select(tx, filter)?;
+    // Keys outlive a membership and stay visible to their owner. Without keys, an empty page would reveal to
+    // non-members that the organisation exists.
+    if let Some(org_id) = filter.org_id.filter(|_| keys.is_empty()) {
+        membership::require(tx, org_id, user_id)?;
+    }
+    Ok(keys)
+}
+
+/// A patch of a key, and how it was authorised.
+pub struct ApiKeyUpdate {
     pub name: Patch<KeyName>,
     pub remark: Patch<Option<Remark>>,
     pub enabled: Patch<bool>,
-    pub scopes: Patch<Vec<String>>,
-    pub allowed_ips: Patch<Vec<IpNet>>,
+    pub scopes: Patch<Scopes>,
+    pub allowed_ips: Patch<AllowedIps>,
+    pub precondition: Precondition,
+    /// The password was given, or the session is fresh.
+    pub password_confirmed: bool,
 }
 
-/// Whether these scopes are more than the key has.
-pub fn widens(record: &KeyRecord, scopes: &[String]) -> bool {
-    scopes.iter().any(|scope| !record.key.scopes.contains(scope))
+/// Checks the scopes of a update. A scope that the key already has is always allowed, even if it is not effective now.
+pub fn check_patched_scopes(catalog: &ScopeCatalog, details: &KeyDetails, scopes: &[String]) -> Vec<FieldError> {
+    let context = details.scope_context();
+    (scopes.iter().enumerate())
+        .filter(|(_, scope)| !details.key.scopes.contains(scope) && !catalog.allows(scope, &context))
+        .map(|(index, _)| scope_not_allowed(index))
+        .collect()
 }
 
-/// The scopes that a patch would add and the holder may not have.
-pub fn additions_not_allowed(catalogue: &ScopeCatalog, record: &KeyRecord, scopes: &[String]) -> Vec<FieldError> {
-    let mut refused = scopes_not_allowed(catalogue, &record.holder(), scopes);
-    let has = |index: usize| scopes.get(index).is_some_and(|scope| record.key.scopes.contains(scope));
-    // What it has it may keep, though it may not be of use just now.
-    let kept: Vec<String> = (0..scopes.len())
-        .filter(|index| has(*index))
-        .map(|index| format!("#/scopes/{index}"))
-        .collect();
-    refused.retain(|field| !matches!(&field.place, crate::error::Place::Pointer(place) if kept.contains(place)));
-    refused
-}
-
-/// Changes a key. `confirmed` says that the password was shown, which more scopes take.
+/// Changes a key of the caller.
 ///
 /// # Errors
-/// `not_found`, `validation_error`, `reauthentication_required`, `precondition_failed`.
+/// `not_found`; `validation_error` for scopes the caller may not grant; `reauthentication_required` if scopes are added
+/// without the password; `precondition_failed`.
 pub fn update(
     tx: &mut Tx<'_>,
-    catalogue: &ScopeCatalog,
+    catalog: &ScopeCatalog,
     caller: &Caller<Session>,
     id: ApiKeyId,
-    (changes, precondition, confirmed): (Changes, &Precondition, bool),
-) -> Result<KeyRecord, Error> {
-    let now = caller.now();
+    update: ApiKeyUpdate,
+) -> Result<KeyDetails, Error> {
     let key = store::lock(tx, caller.user_id, id)?.ok_or_else(Error::not_found)?;
-    let record = find(tx, caller.user_id, id)?;
-    let scopes = changes.scopes.set();
+    let details = find(tx, caller.user_id, id)?;
+    let scopes = update.scopes.set().map(Scopes::deduplicated);
     if let Some(scopes) = &scopes {
-        let refused = additions_not_allowed(catalogue, &record, scopes);
-        if !refused.is_empty() {
-            return Err(Error::validation(refused));
+        let errors = check_patched_scopes(catalog, &details, scopes);
+        if !errors.is_empty() {
+            return Err(Error::validation(errors));
         }
-        if widens(&record, scopes) && !confirmed {
+        if details.is_widened_by(scopes) && !update.password_confirmed {
             return Err(Error::new(Code::ReauthenticationRequired));
         }
     }
-    precondition.check(key.version)?;
-    let enabled = changes.enabled.set();
-    let change = KeyChange {
-        name: changes
-            .name
-            .set()
-            .map(KeyName::into_string)
-            .filter(|new| *new != key.name),
-        remark: changes
-            .remark
-            .set()
-            .map(|new| new.map(Remark::into_string))
-            .filter(|new| *new != key.remark),
-        scopes: scopes.filter(|new| *new != key.scopes),
-        allowed_ips: changes.allowed_ips.set().filter(|new| *new != key.allowed_ips),
-        disabled_at: enabled
-            .filter(|enabled| *enabled == key.disabled_at.is_some())
-            .map(|enabled| (!enabled).then_some(now)),
+    update.precondition.check(key.version)?;
+    let name = update.name.set().map(KeyName::into_string);
+    let remark = update.remark.set().map(|remark| remark.map(Remark::into_string));
+    let allowed_ips = update.allowed_ips.set().map(|AllowedIps(networks)| networks);
+    let disable = update.enabled.set().map(|enabled| !enabled);
+    let changeset = ApiKeyChangeset {
+        name: name.filter(|name| *name != key.name),
+        remark: remark.filter(|remark| *remark != key.remark),
+        scopes: scopes.filter(|scopes| *scopes != key.scopes),
+        allowed_ips: allowed_ips.filter(|networks| *networks != key.allowed_ips),
+        disabled_at: disable
+            .filter(|disable| *disable != key.disabled_at.is_some())
+            .map(|disable| disable.then_some(tx.now)),
     };
-    let changed = changed_members(&change);
+    let changed = changed_fields(&changeset);
     if changed.is_empty() {
-        return Ok(record);
+        return Ok(details);
     }
-    store::update(tx, id, change)?;
-    let entry = entry_about(caller, Action::ApiKeyUpdated, &key);
+    store::update(tx, id, changeset)?;
+    let entry = audit_entry(caller, Action::ApiKeyUpdated, &key);
     audit::record(tx, entry.detail("changed", changed))?;
     find(tx, caller.user_id, id)
 }
 
-fn changed_members(change: &KeyChange) -> Vec<&'static str> {
+fn changed_fields(changeset: &ApiKeyChangeset) -> Vec<&'static str> {
     [
-        ("name", change.name.is_some()),
-        ("remark", change.remark.is_some()),
-        ("scopes", change.scopes.is_some()),
-        ("allowed_ips", change.allowed_ips.is_some()),
-        ("enabled", change.disabled_at.is_some()),
+        ("name", changeset.name.is_some()),
+        ("remark", changeset.remark.is_some()),
+        ("scopes", changeset.scopes.is_some()),
+        ("allowed_ips", changeset.allowed_ips.is_some()),
+        ("enabled", changeset.disabled_at.is_some()),
     ]
     .into_iter()
-    .filter_map(|(name, is_new)| is_new.then_some(name))
+    .filter_map(|(name, is_changed)| is_changed.then_some(name))
     .collect()
 }
 
-fn entry_about<P>(caller: &Caller<P>, action: Action, key: &ApiKey) -> Entry {
+fn audit_entry<P>(caller: &Caller<P>, action: Action, key: &ApiKey) -> Entry {
     Entry::by(caller, action)
         .user(key.user_id)
         .org(key.org_id)
         .object("api_key", key.id.uuid(), key.name.clone())
 }
 
-/// When a key would expire that is extended by `days`, if that is not later than may be.
-pub fn extended(
+/// The expiry of a key after an extension by `days`, which count from now if the key has expired.
+///
+/// # Errors
+/// `out_of_range` if that exceeds the maximum lifetime.
+pub fn extended_expiry(
     config: &Config,
     now: DateTime<Utc>,
     expires_at: DateTime<Utc>,
@@ -286,44 +284,45 @@ pub fn extended(
     Ok(extended)
 }
 
-/// Lets a key live longer.
+/// Extends a key of the caller.
 ///
 /// # Errors
-/// `not_found`; `key_never_expires`; `validation_error` when it would expire later than may be.
+/// `not_found`; `key_never_expires`; `validation_error` if the new expiry exceeds the maximum lifetime.
 pub fn extend(
     tx: &mut Tx<'_>,
     config: &Config,
     caller: &Caller<Session>,
     id: ApiKeyId,
     days: i64,
-) -> Result<KeyRecord, Error> {
-    let now = caller.now();
+) -> Result<KeyDetails, Error> {
     let key = store::lock(tx, caller.user_id, id)?.ok_or_else(Error::not_found)?;
     let expires_at = key.expires_at.ok_or_else(|| Error::new(Code::KeyNeverExpires))?;
-    let expires_at = extended(config, now, expires_at, days).map_err(|invalid| Error::validation(vec![*invalid]))?;
+    let expires_at =
+        extended_expiry(config, caller.now(), expires_at, days).map_err(|error| Error::validation(vec![*error]))?;
     store::set_expiry(tx, id, expires_at)?;
-    store::skip_reminders(tx, id, expires_at, &REMINDER_DAYS)?;
-    let entry = entry_about(caller, Action::ApiKeyExtended, &key);
+    store::skip_past_reminders(tx, id, expires_at, &REMINDER_DAYS)?;
+    let entry = audit_entry(caller, Action::ApiKeyExtended, &key);
     audit::record(tx, entry.detail("days", days))?;
     find(tx, caller.user_id, id)
 }
 
-/// Gives a key another secret; the present one lives for `grace`, the one before it ends.
+/// Issues a new secret for a key of the caller. The current secret works until the end of the grace period, the
+/// previous one ends now.
 ///
 /// # Errors
-/// `not_found`; `invalid_state` for a key that has expired or lost its membership.
+/// `not_found`; `invalid_state` if the key has expired or its membership has ended.
 pub fn rotate(
     tx: &mut Tx<'_>,
     config: &Config,
     caller: &Caller<Session>,
     id: ApiKeyId,
     grace: TimeDelta,
-) -> Result<Issued, Error> {
+) -> Result<IssuedKey, Error> {
     let now = caller.now();
     let key = store::lock(tx, caller.user_id, id)?.ok_or_else(Error::not_found)?;
-    let (status, reason) = find(tx, caller.user_id, id)?.status(now);
+    let (_, suspension) = find(tx, caller.user_id, id)?.status(now);
     let has_expired = key.expires_at.is_some_and(|at| at <= now);
-    if has_expired || (status, reason) == (KeyStatus::Suspended, Some(SuspensionReason::NotAMember)) {
+    if has_expired || suspension == Some(SuspensionReason::NotAMember) {
         return Err(Error::new(Code::InvalidState));
     }
     let secret = format::generate(&config.key_prefix)?;
@@ -331,38 +330,46 @@ pub fn rotate(
     store::end_secrets(tx, id, (grace > TimeDelta::zero()).then_some(ends_at))?;
     store::insert_secret(tx, id, &secret.hash())?;
     store::set_hint(tx, id, &format::hint(&config.key_prefix, &secret))?;
-    let entry = entry_about(caller, Action::ApiKeyRotated, &key);
+    let entry = audit_entry(caller, Action::ApiKeyRotated, &key);
     audit::record(tx, entry.detail("grace_seconds", grace.num_seconds()))?;
-    Ok(Issued {
-        record: find(tx, caller.user_id, id)?,
+    Ok(IssuedKey {
+        details: find(tx, caller.user_id, id)?,
         secret,
     })
 }
 
-/// Deletes keys of the caller's; answers with those there were.
-///
-/// # Errors
-/// When the database fails.
+/// Deletes keys of the caller and returns the ids of those that existed.
 pub fn delete<P>(tx: &mut Tx<'_>, caller: &Caller<P>, ids: &[ApiKeyId]) -> Result<Vec<ApiKeyId>, Error> {
-    let deleted = store::delete(tx, Tenant::Owner(caller.user_id), ids)?;
+    let deleted = store::delete(tx, TenantScope::User(caller.user_id), ids)?;
     for key in &deleted {
-        audit::record(tx, entry_about(caller, Action::ApiKeyDeleted, key))?;
+        audit::record(tx, audit_entry(caller, Action::ApiKeyDeleted, key))?;
     }
     Ok(deleted.into_iter().map(|key| key.id).collect())
 }
 
-/// Deletes one key, and tells its owner that it was not them in a session of theirs.
+/// Deletes a key on behalf of an admin of its organisation or of the key itself, and notifies the owner.
 ///
 /// # Errors
 /// `not_found`.
-pub fn revoke<P>(tx: &mut Tx<'_>, caller: &Caller<P>, tenant: Tenant, id: ApiKeyId) -> Result<(), Error> {
+pub fn revoke<P>(tx: &mut Tx<'_>, caller: &Caller<P>, tenant: TenantScope, id: ApiKeyId) -> Result<(), Error> {
     let key = store::delete(tx, tenant, &[id])?.pop().ok_or_else(Error::not_found)?;
-    audit::record(tx, entry_about(caller, Action::ApiKeyRevoked, &key))?;
+    audit::record(tx, audit_entry(caller, Action::ApiKeyRevoked, &key))?;
     let org_name = match key.org_id {
-        Some(org_id) => membership::find(tx, org_id, caller.user_id)?.map(|stay| stay.org_name),
+        Some(org_id) => membership::find(tx, org_id, caller.user_id)?.map(|membership| membership.org_name),
         None => None,
     };
     let owner = users::find(tx, key.user_id)?;
+    let revoked_by = (owner.id != caller.user_id).then(|| caller.name.clone());
+    notify_revoked(tx, &owner, key, org_name, revoked_by)
+}
+
+fn notify_revoked(
+    tx: &mut Tx<'_>,
+    owner: &User,
+    key: ApiKey,
+    org_name: Option<String>,
+    revoked_by: Option<String>,
+) -> Result<(), Error> {
     let notice = Notice::ApiKeyRevoked {
         api_key_id: key.id,
         name: key.name.clone(),
@@ -373,16 +380,13 @@ pub fn revoke<P>(tx: &mut Tx<'_>, caller: &Caller<P>, tenant: Tenant, id: ApiKey
         name: key.name,
         hint: key.hint,
         org_name,
-        by: (owner.id != caller.user_id).then(|| caller.name.clone()),
+        by: revoked_by,
     };
-    notifications::tell(tx, recipient(&owner), (&notice, None), &message)
+    notifications::tell(tx, recipient(owner), (&notice, None), &message)
 }
 
-/// Switches off the keys a person made since an instant, such as the one at which somebody may have taken over their
-/// account. The act that leads to it is on record already.
-///
-/// # Errors
-/// When the database fails.
-pub fn disable_made_since(tx: &mut Tx<'_>, user_id: UserId, since: DateTime<Utc>) -> Result<usize, Error> {
-    store::disable_made_since(tx, user_id, since).map(|keys| keys.len())
+/// Disables the keys a person has created since an instant, and returns their number: they may have been created by an
+/// intruder. Not audited by itself; the action that causes it is.
+pub fn disable_created_since(tx: &mut Tx<'_>, user_id: UserId, since: DateTime<Utc>) -> Result<usize, Error> {
+    store::disable_created_since(tx, user_id, since)
 }

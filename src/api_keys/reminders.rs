@@ -1,10 +1,10 @@
-//! Warnings before a key expires: 30, 7 and 1 days, each once for each expiry.
+//! Reminders before a key expires: one each 30, 7 and 1 days before, for each expiry. An extension starts over.
 
-use crate::db::Tx;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Integer, Text, Timestamptz, Uuid as SqlUuid};
+use diesel::sql_types::{BigInt, Integer, Text, Timestamptz, Uuid as SqlUuid};
 
+use crate::db::Tx;
 use crate::db::schema::api_key_reminders;
 use crate::error::Error;
 use crate::notifications::email::Message;
@@ -12,11 +12,14 @@ use crate::notifications::{self, Notice, Recipient};
 use crate::values::ids::{ApiKeyId, UserId};
 use crate::values::locale::Locale;
 
-/// How many are warned of in one transaction.
-const BATCH: i64 = 100;
+/// How many days before the expiry reminders are sent. The query in [`remind`] has the same numbers.
+pub const REMINDER_DAYS: [i32; 3] = [30, 7, 1];
+/// Keys per transaction.
+const BATCH_SIZE: i64 = 100;
 
+/// A key whose owner is to be reminded.
 #[derive(QueryableByName)]
-struct Due {
+struct DueKey {
     #[diesel(sql_type = SqlUuid)]
     id: ApiKeyId,
     #[diesel(sql_type = SqlUuid)]
@@ -27,59 +30,57 @@ struct Due {
     hint: String,
     #[diesel(sql_type = Timestamptz)]
     expires_at: DateTime<Utc>,
+    /// The smallest of [`REMINDER_DAYS`] that applies.
     #[diesel(sql_type = Integer)]
-    days: i32,
+    days_before: i32,
     #[diesel(sql_type = Text)]
     email: String,
     #[diesel(sql_type = Text)]
     locale: String,
 }
 
-/// Warns of the keys that are about to expire, some at a time; says of how many. In one transaction.
+/// Sends the reminders that are due for one batch of keys, and returns the number of keys; 0 when none is left.
 ///
-/// Only the most urgent warning goes out, however long nobody looked. Keys that do not work anyway are left out, as are
-/// those that another instance is just warning of.
-///
-/// # Errors
-/// When the database fails.
+/// If several reminders of a key are due (the service was down), only the most urgent is sent. Keys that are disabled
+/// or suspended get none. Keys locked by another instance are skipped, as that instance is sending theirs.
 pub fn remind(tx: &mut Tx<'_>) -> Result<usize, Error> {
-    let due: Vec<Due> = diesel::sql_query(
-        "SELECT k.id, k.user_id, k.name, k.hint, k.expires_at, due.days, u.email, u.locale \
+    let due: Vec<DueKey> = diesel::sql_query(
+        "SELECT k.id, k.user_id, k.name, k.hint, k.expires_at, due.days_before, u.email, u.locale \
          FROM api_keys k JOIN users u ON u.id = k.user_id, \
               LATERAL (SELECT CASE WHEN k.expires_at <= $1 + interval '1 day' THEN 1 \
-                                   WHEN k.expires_at <= $1 + interval '7 days' THEN 7 ELSE 30 END AS days) due \
+                                   WHEN k.expires_at <= $1 + interval '7 days' THEN 7 ELSE 30 END AS days_before) due \
          WHERE k.expires_at > $1 AND k.expires_at <= $1 + interval '30 days' \
            AND k.disabled_at IS NULL AND u.disabled_at IS NULL AND (k.org_id IS NULL OR k.membership_id IS NOT NULL) \
            AND NOT EXISTS (SELECT FROM api_key_reminders r WHERE r.api_key_id = k.id AND r.expires_at = k.expires_at \
-                           AND r.days_before <= due.days) \
+                           AND r.days_before <= due.days_before) \
          ORDER BY k.expires_at LIMIT $2 FOR UPDATE OF k SKIP LOCKED",
     )
     .bind::<Timestamptz, _>(tx.now)
-    .bind::<diesel::sql_types::BigInt, _>(BATCH)
+    .bind::<BigInt, _>(BATCH_SIZE)
     .load(tx.conn)?;
     for key in &due {
-        let sent = diesel::insert_into(api_key_reminders::table)
+        let inserted = diesel::insert_into(api_key_reminders::table)
             .values((
                 api_key_reminders::api_key_id.eq(key.id),
                 api_key_reminders::expires_at.eq(key.expires_at),
-                api_key_reminders::days_before.eq(key.days),
+                api_key_reminders::days_before.eq(key.days_before),
                 api_key_reminders::sent_at.eq(tx.now),
             ))
             .on_conflict_do_nothing()
             .execute(tx.conn)?;
-        if sent == 1 {
-            tell(tx, key)?;
+        if inserted == 1 {
+            notify_expiring(tx, key)?;
         }
     }
     Ok(due.len())
 }
 
-fn tell(tx: &mut Tx<'_>, key: &Due) -> Result<(), Error> {
+fn notify_expiring(tx: &mut Tx<'_>, key: &DueKey) -> Result<(), Error> {
     let notice = Notice::ApiKeyExpiring {
         api_key_id: key.id,
         name: key.name.clone(),
         hint: key.hint.clone(),
-        days: key.days,
+        days: key.days_before,
         expires_at: key.expires_at,
     };
     let recipient = Recipient {
@@ -90,7 +91,7 @@ fn tell(tx: &mut Tx<'_>, key: &Due) -> Result<(), Error> {
     let message = Message::ApiKeyExpiring {
         name: key.name.clone(),
         hint: key.hint.clone(),
-        days: key.days.unsigned_abs(),
+        days: key.days_before.unsigned_abs(),
         expires_at: key.expires_at,
     };
     notifications::tell(tx, recipient, (&notice, None), &message)

@@ -1,5 +1,6 @@
-//! Who is it? Turns the credential of a request into an [`Identity`], and never answers: whether a credential is needed,
-//! and of which kind, is for the handler's guard to say.
+//! The authentication middleware: turns the credential of a request into an [`Identity`]. It never rejects a request;
+//! whether an endpoint needs a credential, and of which kind, is decided by the handler's
+//! [`Caller`](crate::auth::Caller).
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -12,16 +13,14 @@ use actix_web::{HttpMessage as _, web};
 use chrono::{DateTime, Utc};
 
 use super::routes::is_at_root;
-use crate::api_keys::{self, LookUp};
+use crate::api_keys::{self, CountUse, PresentedKey, Rejection, Verdict};
 use crate::auth::{Credential, Identity};
-use crate::credential_cache::KeyStatus;
 use crate::error::{Code, Error};
 use crate::http::{Owner, has_idempotency_key};
 use crate::sessions;
 use crate::state::State;
 use crate::values::Client;
 
-/// The middleware.
 pub async fn authenticate(
     request: ServiceRequest,
     next: Next<BoxBody>,
@@ -35,55 +34,60 @@ pub async fn authenticate(
             .get::<Client>()
             .map(|client| (client.now, client.ip)),
     );
-    let identity = match (presented(request.headers()), &context) {
-        (Presented::Nothing, _) => Identity::Anonymous,
-        (Presented::TooMuch, _) => Identity::Refused(
+    let identity = match (Authorization::of(request.headers()), &context) {
+        (Authorization::None, _) => Identity::Anonymous,
+        (Authorization::Malformed, _) => Identity::Refused(
             Code::MalformedRequest,
             "Send one Authorization header, of the form Bearer <credential>.",
         ),
-        (Presented::Bearer(credential), Some((state, (now, ip)))) => identify(state, *now, *ip, credential).await,
-        (Presented::Bearer(_), None) => refused(Code::InternalError),
+        (Authorization::Bearer(credential), Some((state, (now, ip)))) => identify(state, *now, *ip, credential).await,
+        (Authorization::Bearer(_), None) => refused(Code::InternalError),
     };
-    let mut key = None;
-    if let Identity::Authenticated(authenticated) = &identity {
-        match &authenticated.credential {
+    let mut key_id = None;
+    if let Identity::Authenticated(principal) = &identity {
+        match &principal.credential {
             Credential::Session { .. } if has_idempotency_key(&request) => {
-                request.extensions_mut().insert(Owner(authenticated.user_id));
+                request.extensions_mut().insert(Owner(principal.user_id));
             }
             Credential::Session { .. } => {}
-            Credential::ApiKey { id, .. } => key = Some(*id),
+            Credential::ApiKey { id, .. } => key_id = Some(*id),
         }
     }
     request.extensions_mut().insert(identity);
     let response = next.call(request).await;
-    if let (Some(id), Some((state, (now, ip)))) = (key, context) {
+    if let (Some(id), Some((state, (now, ip)))) = (key_id, context) {
         let denied = response.as_ref().is_ok_and(is_denied);
-        state.usage.record(id, now, Some(ip), denied);
+        api_keys::count_request(&state, id, now, ip, denied);
     }
     response
 }
 
-enum Presented<'a> {
-    Nothing,
-    TooMuch,
+/// The `Authorization` header of a request.
+enum Authorization<'a> {
+    /// No header, or another scheme than `Bearer`.
+    None,
+    /// Several headers, or bytes that are not visible ASCII.
+    Malformed,
+    /// RFC 6750 §2.1.
     Bearer(&'a str),
 }
 
-/// The credential of RFC 6750 §2.1. Another scheme than Bearer is as good as nothing.
-fn presented(headers: &HeaderMap) -> Presented<'_> {
-    let mut values = headers.get_all(AUTHORIZATION);
-    let Some(value) = values.next() else {
-        return Presented::Nothing;
-    };
-    if values.next().is_some() {
-        return Presented::TooMuch;
-    }
-    let Ok(value) = value.to_str() else {
-        return Presented::TooMuch;
-    };
-    match value.split_once(' ') {
-        Some((scheme, credential)) if scheme.eq_ignore_ascii_case("bearer") => Presented::Bearer(credential.trim()),
-        _ => Presented::Nothing,
+impl<'a> Authorization<'a> {
+    fn of(headers: &'a HeaderMap) -> Self {
+        let mut values = headers.get_all(AUTHORIZATION);
+        let Some(value) = values.next() else {
+            return Self::None;
+        };
+        if values.next().is_some() {
+            return Self::Malformed;
+        }
+        let Ok(value) = value.to_str() else {
+            return Self::Malformed;
+        };
+        match value.split_once(' ') {
+            Some((scheme, credential)) if scheme.eq_ignore_ascii_case("bearer") => Self::Bearer(credential.trim()),
+            _ => Self::None,
+        }
     }
 }
 
@@ -96,37 +100,34 @@ async fn identify(state: &State, now: DateTime<Utc>, ip: IpAddr, credential: &st
         return identify_key(state, now, ip, credential).await;
     }
     match sessions::look_up(state, now, credential).await {
-        Ok(Some(known)) => Identity::Authenticated(Arc::clone(&known.standing.authenticated)),
+        Ok(Some(token)) => Identity::Authenticated(Arc::clone(&token.session.principal)),
         Ok(None) => refused(Code::InvalidToken),
         Err(error) => unavailable(&error),
     }
 }
 
 async fn identify_key(state: &State, now: DateTime<Utc>, ip: IpAddr, secret: &str) -> Identity {
-    let standing = match api_keys::look_up(state, now, secret).await {
-        Ok(LookUp::Known(standing)) => standing,
-        Ok(LookUp::Unknown | LookUp::Malformed) => return refused(Code::InvalidToken),
-        Err(error) => return unavailable(&error),
+    let presented = PresentedKey {
+        secret,
+        ip: Some(ip),
+        // The handler's guard checks the scope.
+        required_scopes: &[],
     };
-    let code = match standing.state.status(now).0 {
-        KeyStatus::Active if standing.admits(Some(ip)) => {
-            // Whether this use is denied is for the handler's guard to say.
-            return Identity::Authenticated(Arc::clone(&standing.authenticated));
-        }
-        KeyStatus::Active => Code::IpNotAllowed,
-        _ => Code::InvalidToken,
-    };
-    state.usage.record(standing.id, now, Some(ip), true);
-    refused(code)
+    match api_keys::verify(state, now, presented, CountUse::WithResponse).await {
+        Ok(Verdict::Valid(key)) => Identity::Authenticated(Arc::clone(&key.principal)),
+        Ok(Verdict::Rejected(_, Rejection::IpNotAllowed)) => refused(Code::IpNotAllowed),
+        Ok(_) => refused(Code::InvalidToken),
+        Err(error) => unavailable(&error),
+    }
 }
 
-/// Whether a guard turned the caller away.
+/// Whether the handler's guard denied the use of the key.
 fn is_denied<B>(response: &ServiceResponse<B>) -> bool {
     let error = response.response().error().and_then(|error| error.as_error::<Error>());
     error.is_some_and(|error| matches!(error.code(), Code::InsufficientScope | Code::SessionRequired))
 }
 
-/// Without a database nobody can be told apart: that is 503, never a wrong 401.
+/// 503: without the database a credential can't be checked, and 401 would make clients discard a valid one.
 fn unavailable(error: &Error) -> Identity {
     tracing::warn!(%error, source = ?std::error::Error::source(error).map(ToString::to_string), "cannot authenticate");
     Identity::Refused(error.code(), error.code().meaning())

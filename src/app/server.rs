@@ -25,7 +25,7 @@ use crate::config::Config;
 use crate::credential_cache::CredentialCache;
 use crate::db::Db;
 use crate::error::Error;
-use crate::gateway::FORWARD;
+use crate::gateway::FORWARD_PATH;
 use crate::http::{Challenge, Edge, MAX_BODY_BYTES, PROTECTED_RESOURCE, RateLimit, RouteTable, edge, fallback};
 use crate::images::resize::ImageResizer;
 use crate::notifications::email::MailLimit;
@@ -47,7 +47,7 @@ pub fn state_of(config: Config, database_url: &SecretString, material: Keystore,
     let db = Db::new(database_url, config.db_pool_size);
     Ok(State {
         credential_cache: Arc::new(CredentialCache::new(Arc::clone(db.changes()))),
-        usage: Arc::default(),
+        key_usage: Arc::default(),
         db,
         clock,
         secret: material.secret,
@@ -90,7 +90,7 @@ pub fn start(listener: TcpListener, state: State) -> std::io::Result<Running> {
         trusted_proxies: config.trusted_proxies.clone(),
         challenge: Challenge::new(&config.public_url()),
         https: config.public_url().is_https(),
-        asked_about: format!("{}{FORWARD}", config.base_path),
+        asked_about: format!("{}{FORWARD_PATH}", config.base_path),
     };
     state.db.follow_changes();
     let (db, secret) = (web::Data::new(state.db.clone()), web::Data::new(state.secret.clone()));

@@ -43,7 +43,7 @@ impl Background {
         // It can only have panicked, which is in the log already.
         let _ = self.task.await;
         // Between two flushes it is asleep; one in progress has its turn, and the last one comes behind it.
-        let turn = self.state.usage.turn.lock().await;
+        let turn = self.state.key_usage.flush_lock.lock().await;
         self.bookkeeper.abort();
         drop(turn);
         if let Err(error) = api_keys::flush_usage(&self.state).await {

@@ -1,4 +1,6 @@
-//! Which API keys were used, gathered in memory until the worker writes it down: a use waits for nothing.
+//! Uses of API keys, counted in memory until the worker writes them to the database in batches
+//! (`api_keys::flush_usage`, once a second). A request that uses a key takes one short lock and never waits for the
+//! database.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -9,31 +11,38 @@ use chrono::{DateTime, NaiveDate, Utc};
 
 use crate::values::ids::ApiKeyId;
 
-/// Over how many locks the keys are spread.
+/// Keys are spread over this many locks, so that requests with different keys rarely wait for the same one.
 const SHARDS: usize = 16;
-/// Most keys behind one lock: while the database is away, what cannot be kept is lost.
-const ROOM: usize = 16_384;
+/// Bounds memory while the database is unavailable. The uses of further keys are dropped and counted in
+/// `keyward_api_key_uses_lost_total`.
+const MAX_KEYS_PER_SHARD: usize = 16_384;
 
-/// How often a key was used on a day, and how often in vain.
+/// The uses of a key on one day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Count {
-    /// How often it was shown.
+pub struct DayCount {
+    /// All uses, denied ones included.
     pub requests: i64,
-    /// How often of these it was refused.
     pub denied: i64,
 }
 
-/// The uses of a key.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Uses {
-    /// When, and from where, it was last used with success.
-    pub last: Option<(DateTime<Utc>, Option<IpAddr>)>,
-    /// How often, by day (in UTC).
-    pub days: Vec<(NaiveDate, Count)>,
+/// The last use that was not denied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct LastUse {
+    pub at: DateTime<Utc>,
+    /// Unknown where a service verified the key without naming its client's address.
+    pub ip: Option<IpAddr>,
 }
 
-impl Uses {
-    fn add(&mut self, date: NaiveDate, more: Count) {
+/// The uses of one key that are not yet written to the database.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PendingUsage {
+    pub last: Option<LastUse>,
+    /// By day in UTC. A list, because it rarely has more than one entry.
+    pub days: Vec<(NaiveDate, DayCount)>,
+}
+
+impl PendingUsage {
+    fn add(&mut self, date: NaiveDate, more: DayCount) {
         match self.days.iter_mut().find(|(day, _)| *day == date) {
             Some((_, count)) => {
                 count.requests += more.requests;
@@ -43,69 +52,75 @@ impl Uses {
         }
     }
 
-    fn merge(&mut self, other: Self) {
-        if other.last.map(|(at, _)| at) > self.last.map(|(at, _)| at) {
-            self.last = other.last;
+    fn set_last(&mut self, last: Option<LastUse>) {
+        if last.map(|last| last.at) > self.last.map(|last| last.at) {
+            self.last = last;
         }
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.set_last(other.last);
         for (date, count) in other.days {
             self.add(date, count);
         }
     }
 }
 
-/// What was gathered since it was last written down.
-pub struct Usage {
-    shards: Vec<Mutex<HashMap<ApiKeyId, Uses>>>,
-    /// Whoever writes it down does so alone.
-    pub turn: tokio::sync::Mutex<()>,
+/// The uses of all keys that are not yet written to the database.
+pub struct KeyUsage {
+    shards: Vec<Mutex<HashMap<ApiKeyId, PendingUsage>>>,
+    /// Held during a flush, so that a flush that finds nothing to do returns only after the one in progress has
+    /// committed: usage reports and the shutdown rely on it.
+    pub flush_lock: tokio::sync::Mutex<()>,
 }
 
-impl Default for Usage {
+impl Default for KeyUsage {
     fn default() -> Self {
         Self {
             shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
-            turn: tokio::sync::Mutex::default(),
+            flush_lock: tokio::sync::Mutex::default(),
         }
     }
 }
 
-impl Usage {
-    fn with<T>(&self, id: ApiKeyId, work: impl FnOnce(&mut HashMap<ApiKeyId, Uses>) -> T) -> Option<T> {
+impl KeyUsage {
+    fn with_shard<T>(&self, id: ApiKeyId, work: impl FnOnce(&mut HashMap<ApiKeyId, PendingUsage>) -> T) -> Option<T> {
+        // The low half of an id is random: it spreads keys evenly.
         let (_, low) = id.uuid().as_u64_pair();
         let shard = self.shards.get(usize::try_from(low).unwrap_or_default() % SHARDS)?;
         Some(work(&mut shard.lock().unwrap_or_else(PoisonError::into_inner)))
     }
 
-    /// A key was shown.
+    /// Counts one use of a key.
     pub fn record(&self, id: ApiKeyId, now: DateTime<Utc>, ip: Option<IpAddr>, denied: bool) {
-        let uses = Uses {
-            last: (!denied).then_some((now, ip)),
-            days: Vec::new(),
-        };
-        let count = Count {
+        let last = (!denied).then_some(LastUse { at: now, ip });
+        let count = DayCount {
             requests: 1,
             denied: i64::from(denied),
         };
-        self.with(id, |keys| {
-            let is_full = keys.len() >= ROOM;
-            match keys.entry(id) {
-                Entry::Occupied(mut known) => {
-                    known.get_mut().merge(uses);
-                    known.get_mut().add(now.date_naive(), count);
+        self.with_shard(id, |keys| {
+            let is_full = keys.len() >= MAX_KEYS_PER_SHARD;
+            let usage = match keys.entry(id) {
+                Entry::Occupied(entry) => entry.into_mut(),
+                Entry::Vacant(_) if is_full => {
+                    metrics::counter!("keyward_api_key_uses_lost_total").increment(1);
+                    return;
                 }
-                Entry::Vacant(_) if is_full => metrics::counter!("keyward_api_key_uses_lost_total").increment(1),
-                Entry::Vacant(place) => place.insert(uses).add(now.date_naive(), count),
-            }
+                Entry::Vacant(entry) => entry.insert(PendingUsage::default()),
+            };
+            usage.set_last(last);
+            usage.add(now.date_naive(), count);
         });
     }
 
-    /// When, and from where, a key was last used, as far as that is not written down.
-    pub fn last_use(&self, id: ApiKeyId) -> Option<(DateTime<Utc>, Option<IpAddr>)> {
-        self.with(id, |keys| keys.get(&id).and_then(|uses| uses.last)).flatten()
+    /// The last use of a key, if it is not yet written to the database.
+    pub fn last_use(&self, id: ApiKeyId) -> Option<LastUse> {
+        self.with_shard(id, |keys| keys.get(&id).and_then(|usage| usage.last))
+            .flatten()
     }
 
-    /// Hands over all that was gathered, in the order of the keys' ids.
-    pub fn take(&self) -> Vec<(ApiKeyId, Uses)> {
+    /// Removes and returns everything, ordered by key.
+    pub fn take(&self) -> Vec<(ApiKeyId, PendingUsage)> {
         let mut all = Vec::new();
         for shard in &self.shards {
             all.extend(std::mem::take(
@@ -116,15 +131,10 @@ impl Usage {
         all
     }
 
-    /// Takes back what could not be written down.
-    pub fn put_back(&self, all: impl IntoIterator<Item = (ApiKeyId, Uses)>) {
-        for (id, uses) in all {
-            self.with(id, |keys| match keys.entry(id) {
-                Entry::Occupied(mut known) => known.get_mut().merge(uses),
-                Entry::Vacant(place) => {
-                    place.insert(uses);
-                }
-            });
+    /// Puts back what could not be written to the database.
+    pub fn restore(&self, all: impl IntoIterator<Item = (ApiKeyId, PendingUsage)>) {
+        for (id, usage) in all {
+            self.with_shard(id, |keys| keys.entry(id).or_default().merge(usage));
         }
     }
 }
@@ -136,20 +146,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn uses_add_up_and_what_is_put_back_is_kept() {
-        let usage = Usage::default();
+    fn uses_add_up_and_survive_a_failed_flush() {
+        let usage = KeyUsage::default();
         let now = crate::clock::Clock::system().now();
         let (id, ip) = (ApiKeyId::new(now), Some(IpAddr::from([127, 0, 0, 1])));
+        let last = Some(LastUse { at: now, ip });
         usage.record(id, now, ip, false);
         usage.record(id, now + TimeDelta::seconds(1), None, true);
-        assert_eq!(usage.last_use(id), Some((now, ip)));
+        assert_eq!(usage.last_use(id), last);
         let taken = usage.take();
         assert_eq!(usage.last_use(id), None);
         usage.record(id, now - TimeDelta::days(1), None, false);
-        usage.put_back(taken);
+        usage.restore(taken);
         let taken = usage.take();
         assert_eq!(taken.len(), 1);
-        assert_eq!(taken[0].1.last, Some((now, ip)));
+        assert_eq!(taken[0].1.last, last);
         let total: i64 = taken[0].1.days.iter().map(|(_, count)| count.requests).sum();
         assert_eq!((total, taken[0].1.days.len()), (3, 2));
         assert!(usage.take().is_empty());

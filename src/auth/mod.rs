@@ -14,7 +14,7 @@ mod scopes;
 
 pub use access_token::{AccessTokens, Claims, KeyError, generate_signing_key};
 pub use caller::{Caller, OfSession};
-pub use key_usage::{Count, Usage, Uses};
+pub use key_usage::{DayCount, KeyUsage, LastUse, PendingUsage};
 pub use password::{Password, PasswordHasher, PasswordPolicy, Throttle, ThrottleKey, sweep_password_attempts};
 pub use permission::{
     Admin, AnyApiKey, AnyCredential, KeysRead, KeysVerify, MeRead, MeWrite, MembersRead, NotificationsRead, OrgsRead,
@@ -22,4 +22,4 @@ pub use permission::{
 };
 pub use principal::{ActiveOrg, Credential, Identity, Principal};
 pub use roles::{OrgRole, PlatformRole};
-pub use scopes::{Holder, Place, Scope, ScopeCatalog};
+pub use scopes::{OrgContext, Scope, ScopeCatalog, ScopeContext};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::roles::{OrgRole, PlatformRole};
-use super::scopes::{Holder, Place};
+use super::scopes::{OrgContext, ScopeContext};
 use crate::error::Code;
 use crate::values::ids::{ApiKeyId, OrgId, SessionId, UserId};
 
@@ -41,13 +41,15 @@ pub struct Principal {
 }
 
 impl Principal {
-    /// On whose behalf this credential would do something; what it was given does not count.
-    pub fn holder(&self) -> Holder<'_> {
-        let place = self.org.map_or(Place::Personal, |acting| Place::Org {
-            role: acting.role,
-            disabled_services: &self.disabled_services,
-        });
-        Holder { role: self.role, place }
+    /// The context that decides which scopes the person may use; the scopes granted to the credential play no part.
+    pub fn scope_context(&self) -> ScopeContext<'_> {
+        ScopeContext {
+            platform_role: self.role,
+            org: self.org.map_or(OrgContext::Personal, |org| OrgContext::Member {
+                role: org.role,
+                disabled_services: &self.disabled_services,
+            }),
+        }
     }
 
     /// The one organisation that the person is shown, where the credential is a key that is bound to it.

@@ -1,8 +1,10 @@
-//! The catalogue of scopes: what API keys can be given, and what of it they may use now.
+//! The scope catalog: every scope an API key can be granted, and the rule that decides whether a granted scope is
+//! effective.
 //!
-//! Keyward's own scopes are fixed; the platform's come from the file named by `KEYWARD_SCOPES_FILE`. The catalogue is read
-//! once, at the start. A key's scopes are only a wish: what it may do is computed at each use, from the role its owner has
-//! then and the services that are switched off for them.
+//! Keyward's own scopes are fixed; the platform's come from the TOML file named by `KEYWARD_SCOPES_FILE`, which is read
+//! once, at startup. The scopes stored with a key are an upper bound. The effective scopes are computed whenever the
+//! key is read from the database: from the owner's current role and from the services disabled for them in the key's
+//! organisation.
 
 use std::collections::HashMap;
 use std::fs;
@@ -12,91 +14,111 @@ use serde::Deserialize;
 
 use super::roles::{OrgRole, PlatformRole};
 
-/// Most characters of a scope's name.
-const MAX_NAME: usize = 100;
-/// The service of Keyward's own scopes.
+const MAX_NAME_LENGTH: usize = 100;
+/// The `service` of Keyward's own scopes.
 const OWN_SERVICE: &str = "keyward";
 
-/// Something a key can be allowed to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Scope {
-    /// Its name, such as `data:read`.
+    /// For example `data:read`.
     pub name: String,
-    /// The service it is about.
+    /// The service the scope belongs to. A member for whom this service is disabled cannot use the scope.
     pub service: String,
-    /// One sentence for people.
+    /// One sentence, shown to people.
     pub description: String,
-    /// The least role in the key's organisation; none where a personal key may have it too.
+    /// The lowest role in the key's organisation that may use the scope; `None`: personal keys may use it too.
     pub min_role: Option<OrgRole>,
-    /// Whether it takes a platform administrator.
+    /// Only keys of platform administrators may use the scope.
     admin_only: bool,
 }
 
-/// On whose behalf something would be done.
+/// Everything besides the scope itself that decides whether it may be used.
 #[derive(Clone, Copy, Debug)]
-pub struct Holder<'a> {
-    /// Their role on the platform.
-    pub role: PlatformRole,
-    /// Where they stand.
-    pub place: Place<'a>,
+pub struct ScopeContext<'a> {
+    pub platform_role: PlatformRole,
+    pub org: OrgContext<'a>,
 }
 
-/// Where somebody stands.
+/// The organisation a credential acts in.
 #[derive(Clone, Copy, Debug)]
-pub enum Place<'a> {
-    /// In no organisation.
+pub enum OrgContext<'a> {
+    /// None: a personal key, or a session outside any organisation.
     Personal,
-    /// In an organisation, as a member.
-    Org {
-        /// Their role there.
+    Member {
         role: OrgRole,
-        /// The services they may not use there.
+        /// The services that are disabled for this member.
         disabled_services: &'a [String],
     },
-    /// In an organisation that they are no longer a member of.
+    /// An organisation in which the membership of the key has ended.
     Lost,
 }
 
-/// Every scope there is.
 #[derive(Clone, Debug)]
 pub struct ScopeCatalog {
     scopes: Vec<Scope>,
+    /// Index into `scopes`.
     by_name: HashMap<String, usize>,
 }
 
+/// The scopes file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct File {
+struct ScopesFile {
     #[serde(default)]
-    scope: Vec<Entry>,
+    scope: Vec<ScopeTable>,
 }
 
+/// A `[[scope]]` table of the scopes file.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Entry {
+struct ScopeTable {
     name: String,
     service: String,
     description: String,
     min_role: Option<OrgRole>,
 }
 
-/// Keyward's own: name, meaning, whether only a platform administrator's key may have it.
-const OWN: [(&str, &str, bool); 8] = [
-    ("me:read", "See the owner's profile", false),
-    ("me:write", "Change the owner's profile", false),
-    ("keys:read", "See the owner's API keys", false),
-    ("orgs:read", "See the owner's organisations", false),
-    ("members:read", "See the members of the owner's organisations", false),
-    ("notifications:read", "See the owner's notifications", false),
-    ("keys:verify", "Ask whether an API key is good", true),
-    ("tokens:introspect", "Ask about any credential", true),
+/// One of Keyward's own scopes. None of them depends on a role in an organisation.
+struct OwnScope {
+    name: &'static str,
+    description: &'static str,
+    admin_only: bool,
+}
+
+impl OwnScope {
+    const fn for_everyone(name: &'static str, description: &'static str) -> Self {
+        Self {
+            name,
+            description,
+            admin_only: false,
+        }
+    }
+
+    const fn for_admins(name: &'static str, description: &'static str) -> Self {
+        Self {
+            name,
+            description,
+            admin_only: true,
+        }
+    }
+}
+
+const OWN_SCOPES: [OwnScope; 8] = [
+    OwnScope::for_everyone("me:read", "Read the owner's profile"),
+    OwnScope::for_everyone("me:write", "Change the owner's profile"),
+    OwnScope::for_everyone("keys:read", "List and read the owner's API keys"),
+    OwnScope::for_everyone("orgs:read", "List and read the owner's organisations"),
+    OwnScope::for_everyone("members:read", "List the members of the owner's organisations"),
+    OwnScope::for_everyone("notifications:read", "Read the owner's notifications"),
+    OwnScope::for_admins("keys:verify", "Verify any API key"),
+    OwnScope::for_admins("tokens:introspect", "Introspect any access token or API key"),
 ];
 
 impl ScopeCatalog {
-    /// Keyward's own scopes and, behind them, those of the file.
+    /// Keyward's own scopes, followed by those of the file.
     ///
     /// # Errors
-    /// One line that names the setting and what is wrong.
+    /// One line that names the setting, the file and the mistake.
     pub fn load(file: Option<&Path>) -> Result<Self, String> {
         let text = match file {
             None => String::new(),
@@ -111,7 +133,7 @@ impl ScopeCatalog {
     }
 
     fn parse(text: &str) -> Result<Self, String> {
-        let file: File = toml::from_str(text).map_err(|error| {
+        let file: ScopesFile = toml::from_str(text).map_err(|error| {
             let line = error.span().map(|span| {
                 text.get(..span.start)
                     .map_or(1, |before| before.matches('\n').count() + 1)
@@ -119,40 +141,41 @@ impl ScopeCatalog {
             let message = error.message().replace('\n', " ");
             line.map_or_else(|| message.clone(), |line| format!("line {line}: {message}"))
         })?;
-        let own = OWN.iter().map(|(name, description, admin_only)| Scope {
-            name: (*name).to_owned(),
+        let own = OWN_SCOPES.iter().map(|scope| Scope {
+            name: scope.name.to_owned(),
             service: OWN_SERVICE.to_owned(),
-            description: (*description).to_owned(),
+            description: scope.description.to_owned(),
             min_role: None,
-            admin_only: *admin_only,
+            admin_only: scope.admin_only,
         });
-        let listed = file.scope.into_iter().map(|entry| Scope {
-            name: entry.name,
-            service: entry.service,
-            description: entry.description,
-            min_role: entry.min_role,
+        let from_file = file.scope.into_iter().map(|table| Scope {
+            name: table.name,
+            service: table.service,
+            description: table.description,
+            min_role: table.min_role,
             admin_only: false,
         });
-        let mut catalogue = Self {
+        let mut catalog = Self {
             scopes: Vec::new(),
             by_name: HashMap::new(),
         };
-        for scope in own.chain(listed) {
+        for scope in own.chain(from_file) {
             let name = &scope.name;
             if !is_scope_token(name) {
                 return Err(format!(
-                    "scope {name:?}: a name is 1 to {MAX_NAME} visible ASCII characters without quotes and backslashes"
+                    "scope {name:?}: a name is 1 to {MAX_NAME_LENGTH} visible ASCII characters without quotes and \
+                     backslashes"
                 ));
             }
             if scope.service.is_empty() || scope.service.chars().any(char::is_control) {
                 return Err(format!("scope {name:?}: service must not be empty"));
             }
-            if catalogue.by_name.insert(name.clone(), catalogue.scopes.len()).is_some() {
-                return Err(format!("scope {name:?}: there are two of this name"));
+            if catalog.by_name.insert(name.clone(), catalog.scopes.len()).is_some() {
+                return Err(format!("scope {name:?}: the name is used twice"));
             }
-            catalogue.scopes.push(scope);
+            catalog.scopes.push(scope);
         }
-        Ok(catalogue)
+        Ok(catalog)
     }
 
     /// Every scope, Keyward's own first.
@@ -160,29 +183,29 @@ impl ScopeCatalog {
         &self.scopes
     }
 
-    /// Whether `holder` may do what the scope named `name` allows; never for one that is not in the catalogue.
-    pub fn allows(&self, name: &str, holder: &Holder<'_>) -> bool {
+    /// Whether the scope may be used in this context. False for a scope that is not in the catalog.
+    pub fn allows(&self, name: &str, context: &ScopeContext<'_>) -> bool {
         let Some(scope) = self.by_name.get(name).and_then(|index| self.scopes.get(*index)) else {
             return false;
         };
-        if scope.admin_only && holder.role != PlatformRole::Admin {
+        if scope.admin_only && context.platform_role != PlatformRole::Admin {
             return false;
         }
-        match holder.place {
-            Place::Personal => scope.min_role.is_none(),
-            Place::Lost => false,
-            Place::Org {
+        match context.org {
+            OrgContext::Personal => scope.min_role.is_none(),
+            OrgContext::Lost => false,
+            OrgContext::Member {
                 role,
                 disabled_services,
             } => scope.min_role.is_none_or(|min| role >= min) && !disabled_services.contains(&scope.service),
         }
     }
 
-    /// Those of `scopes` that `holder` may use now.
-    pub fn effective(&self, scopes: &[String], holder: &Holder<'_>) -> Vec<String> {
+    /// The scopes of `scopes` that may be used in this context.
+    pub fn effective(&self, scopes: &[String], context: &ScopeContext<'_>) -> Vec<String> {
         scopes
             .iter()
-            .filter(|name| self.allows(name, holder))
+            .filter(|name| self.allows(name, context))
             .cloned()
             .collect()
     }
@@ -190,7 +213,7 @@ impl ScopeCatalog {
 
 /// A scope token of RFC 6749 §3.3.
 fn is_scope_token(name: &str) -> bool {
-    (1..=MAX_NAME).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\')
+    (1..=MAX_NAME_LENGTH).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_graphic() && b != b'"' && b != b'\\')
 }
 
 #[cfg(test)]
@@ -210,40 +233,41 @@ mod tests {
         min_role = "admin"
     "#;
 
-    fn holder(role: PlatformRole, place: Place<'_>) -> Holder<'_> {
-        Holder { role, place }
+    fn context(platform_role: PlatformRole, org: OrgContext<'_>) -> ScopeContext<'_> {
+        ScopeContext { platform_role, org }
     }
 
     #[test]
-    fn what_a_scope_allows_follows_role_service_and_place() {
-        let catalogue = ScopeCatalog::parse(FILE).unwrap();
+    fn a_scope_is_allowed_by_platform_role_org_role_and_service() {
+        let catalog = ScopeCatalog::parse(FILE).unwrap();
         let none: &[String] = &[];
         let data = ["data".to_owned()];
         let org = |role, disabled_services| {
-            holder(
+            context(
                 PlatformRole::User,
-                Place::Org {
+                OrgContext::Member {
                     role,
                     disabled_services,
                 },
             )
         };
-        let personal = holder(PlatformRole::User, Place::Personal);
-        assert!(catalogue.allows("data:read", &personal));
-        assert!(!catalogue.allows("data:erase", &personal));
-        assert!(!catalogue.allows("data:erase", &org(OrgRole::Member, none)));
-        assert!(catalogue.allows("data:erase", &org(OrgRole::Admin, none)));
-        assert!(catalogue.allows("data:erase", &org(OrgRole::Owner, none)));
-        assert!(!catalogue.allows("data:read", &org(OrgRole::Owner, &data)));
-        assert!(catalogue.allows("me:read", &org(OrgRole::Member, &data)));
-        assert!(!catalogue.allows("me:read", &holder(PlatformRole::User, Place::Lost)));
-        assert!(!catalogue.allows("keys:verify", &personal));
-        assert!(catalogue.allows("keys:verify", &holder(PlatformRole::Admin, Place::Personal)));
-        assert!(!catalogue.allows("other", &holder(PlatformRole::Admin, Place::Personal)));
+        let personal = context(PlatformRole::User, OrgContext::Personal);
+        let personal_admin = context(PlatformRole::Admin, OrgContext::Personal);
+        assert!(catalog.allows("data:read", &personal));
+        assert!(!catalog.allows("data:erase", &personal));
+        assert!(!catalog.allows("data:erase", &org(OrgRole::Member, none)));
+        assert!(catalog.allows("data:erase", &org(OrgRole::Admin, none)));
+        assert!(catalog.allows("data:erase", &org(OrgRole::Owner, none)));
+        assert!(!catalog.allows("data:read", &org(OrgRole::Owner, &data)));
+        assert!(catalog.allows("me:read", &org(OrgRole::Member, &data)));
+        assert!(!catalog.allows("me:read", &context(PlatformRole::User, OrgContext::Lost)));
+        assert!(!catalog.allows("keys:verify", &personal));
+        assert!(catalog.allows("keys:verify", &personal_admin));
+        assert!(!catalog.allows("other", &personal_admin));
     }
 
     #[test]
-    fn a_wrong_file_is_told_in_one_line() {
+    fn a_mistake_in_the_file_is_reported_in_one_line() {
         for (text, expected) in [
             ("[[scope]]\nname = 1", "line 2"),
             (
@@ -257,7 +281,7 @@ mod tests {
             ("[[scope]]\nname = \"a b\"\nservice = \"a\"\ndescription = \"\"", "a b"),
             (
                 "[[scope]]\nname = \"me:read\"\nservice = \"a\"\ndescription = \"\"",
-                "two",
+                "twice",
             ),
             ("[[scope]]\nname = \"a\"", "service"),
         ] {

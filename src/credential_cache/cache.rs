@@ -1,8 +1,4 @@
-//! How credentials stood when they were last looked at, remembered for moments, so that who calls often costs no look into
-//! the database each time.
-//!
-//! [`InvalidationLog`] says whether what is remembered still counts. What time decides is not remembered at all: who uses a
-//! standing asks it for the present instant. Room is bounded, and what is not there is simply read again.
+//! The cache itself; the module page explains how entries become stale.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -17,21 +13,23 @@ use super::resolved::{ResolvedKey, ResolvedSession};
 use crate::auth::Claims;
 use crate::db::{Freshness, InvalidationLog, ReadVersion};
 use crate::secret::TokenHash;
+use crate::values::ids::{MembershipId, OrgId};
 
-/// How many of the smallest standings of each kind there is room for.
-const MOST: usize = 12 * 1024;
-/// What the smallest takes, in bytes, by a rough measure.
-const LEAST: u64 = 1024;
-/// How many bytes the standings of each kind may take.
-const ROOM: u64 = MOST as u64 * LEAST;
+/// Estimated size of the smallest entry, in bytes.
+const MIN_ENTRY_BYTES: u64 = 1024;
+/// Maximum number of entries per kind of credential, reached if all are of the smallest size.
+const MAX_ENTRIES: usize = 12 * 1024;
+/// Maximum total size of the entries per kind of credential, in bytes.
+const MAX_BYTES: u64 = MAX_ENTRIES as u64 * MIN_ENTRY_BYTES;
 
-/// A standing, and when it was read.
+/// A value read from the database, with what decides whether it is still valid.
 pub struct Cached<T> {
     value: T,
-    reading: ReadVersion,
+    read_version: ReadVersion,
+    /// The ids of the rows the value was read from.
     depends_on: [Option<Uuid>; 4],
-    /// Whether somebody is reading it again.
-    renewing: AtomicBool,
+    /// Set by the first caller that starts a background read.
+    is_refreshing: AtomicBool,
 }
 
 impl<T> Deref for Cached<T> {
@@ -43,129 +41,135 @@ impl<T> Deref for Cached<T> {
 }
 
 impl<T> Cached<T> {
-    const fn new(value: T, reading: ReadVersion, depends_on: [Option<Uuid>; 4]) -> Self {
+    const fn new(value: T, read_version: ReadVersion, depends_on: [Option<Uuid>; 4]) -> Self {
         Self {
             value,
-            reading,
+            read_version,
             depends_on,
-            renewing: AtomicBool::new(false),
+            is_refreshing: AtomicBool::new(false),
         }
     }
 
-    fn freshness(&self, changes: &InvalidationLog) -> Freshness {
-        changes.freshness(self.reading, self.depends_on.into_iter().flatten())
+    fn freshness(&self, log: &InvalidationLog) -> Freshness {
+        log.freshness(self.read_version, self.depends_on.into_iter().flatten())
     }
 }
 
-/// An access token: what it says, which its signature proved once and for all, and how its session stood.
+/// An access token whose signature was verified.
 pub struct CachedToken {
-    /// What it says.
     pub claims: Claims,
-    /// How its session stood.
-    pub standing: Cached<ResolvedSession>,
+    pub session: Cached<ResolvedSession>,
 }
 
-/// The standings that are remembered.
+/// An access token found in the cache. The signature of a token never needs to be verified again, its session does.
+pub enum TokenLookup {
+    Valid(Arc<CachedToken>),
+    /// The session has to be read again.
+    SessionStale(Arc<CachedToken>),
+}
+
 pub struct CredentialCache {
-    keys: Cache<TokenHash, Arc<Cached<ResolvedKey>>, Weight>,
-    tokens: Cache<TokenHash, Arc<CachedToken>, Weight>,
-    changes: Arc<InvalidationLog>,
+    keys: Cache<TokenHash, Arc<Cached<ResolvedKey>>, EntrySize>,
+    tokens: Cache<TokenHash, Arc<CachedToken>, EntrySize>,
+    log: Arc<InvalidationLog>,
 }
 
-/// Measures standings, roughly.
+/// Estimates the size of an entry in bytes.
 #[derive(Clone)]
-struct Weight;
+struct EntrySize;
 
-impl Weighter<TokenHash, Arc<Cached<ResolvedKey>>> for Weight {
+impl Weighter<TokenHash, Arc<Cached<ResolvedKey>>> for EntrySize {
     fn weight(&self, _: &TokenHash, key: &Arc<Cached<ResolvedKey>>) -> u64 {
-        LEAST + 96 * key.scopes().len() as u64 + 64 * key.allowed_ips.len() as u64
+        MIN_ENTRY_BYTES + 96 * key.scopes().len() as u64 + 64 * key.allowed_ips.len() as u64
     }
 }
 
-impl Weighter<TokenHash, Arc<CachedToken>> for Weight {
+impl Weighter<TokenHash, Arc<CachedToken>> for EntrySize {
     fn weight(&self, _: &TokenHash, token: &Arc<CachedToken>) -> u64 {
-        LEAST + 64 * token.standing.authenticated.disabled_services.len() as u64
+        MIN_ENTRY_BYTES + 64 * token.session.principal.disabled_services.len() as u64
     }
 }
 
 impl CredentialCache {
-    /// Empty.
-    pub fn new(changes: Arc<InvalidationLog>) -> Self {
+    pub fn new(log: Arc<InvalidationLog>) -> Self {
         Self {
-            keys: Cache::with_weighter(MOST, ROOM, Weight),
-            tokens: Cache::with_weighter(MOST, ROOM, Weight),
-            changes,
+            keys: Cache::with_weighter(MAX_ENTRIES, MAX_BYTES, EntrySize),
+            tokens: Cache::with_weighter(MAX_ENTRIES, MAX_BYTES, EntrySize),
+            log,
         }
     }
 
-    /// Begins a reading; to be called before the database is asked.
-    pub fn reading(&self) -> ReadVersion {
-        self.changes.reading()
+    /// The version to insert with. Must be taken before the database is read: a change that commits during the read
+    /// then has a newer version.
+    pub fn read_version(&self) -> ReadVersion {
+        self.log.reading()
     }
 
-    /// How the key with this secret stands, if that is known and still counts. It is read again, by `read`, in time.
-    pub fn key<F>(&self, hash: &TokenHash, read: impl FnOnce() -> F) -> Option<Arc<Cached<ResolvedKey>>>
+    /// The key with this secret, if a valid entry exists. Near the end of its lifetime the entry is read again in the
+    /// background, by `refresh`, which inserts it.
+    pub fn key<F>(&self, hash: &TokenHash, refresh: impl FnOnce() -> F) -> Option<Arc<Cached<ResolvedKey>>>
     where
         F: Future<Output: Send> + Send + 'static,
     {
         let key = self.keys.get(hash)?;
-        self.counts(&key, read).then_some(key)
+        self.is_valid(&key, refresh).then_some(key)
     }
 
-    /// Whether something still counts. If it does, but not for long, it is read again beside the work of the one who asks;
-    /// by one of those who ask, and not by all. If that fails, whoever needs it later is told so.
-    fn counts<T, F>(&self, remembered: &Cached<T>, read: impl FnOnce() -> F) -> bool
+    /// Whether an entry is valid. Starts `refresh` if it is about to expire and no other caller has started it.
+    fn is_valid<T, F>(&self, cached: &Cached<T>, refresh: impl FnOnce() -> F) -> bool
     where
         F: Future<Output: Send> + Send + 'static,
     {
-        let freshness = remembered.freshness(&self.changes);
-        if freshness == Freshness::Aging && !remembered.renewing.swap(true, Ordering::Relaxed) {
-            tokio::spawn(read().map(drop));
+        let freshness = cached.freshness(&self.log);
+        if freshness == Freshness::Aging && !cached.is_refreshing.swap(true, Ordering::Relaxed) {
+            // An error is dropped here: the entry expires, and the next caller reads the database itself and gets it.
+            tokio::spawn(refresh().map(drop));
         }
         freshness != Freshness::Stale
     }
 
-    /// Remembers how a key stands.
-    pub fn insert_key(&self, hash: TokenHash, reading: ReadVersion, standing: ResolvedKey) -> Arc<Cached<ResolvedKey>> {
+    pub fn insert_key(&self, hash: TokenHash, read_version: ReadVersion, key: ResolvedKey) -> Arc<Cached<ResolvedKey>> {
         let depends_on = [
-            Some(standing.id.uuid()),
-            Some(standing.authenticated.user_id.uuid()),
-            standing.org_id.map(crate::values::ids::OrgId::uuid),
-            standing.membership_id.map(crate::values::ids::MembershipId::uuid),
+            Some(key.id.uuid()),
+            Some(key.principal.user_id.uuid()),
+            key.org_id.map(OrgId::uuid),
+            key.membership_id.map(MembershipId::uuid),
         ];
-        let remembered = Arc::new(Cached::new(standing, reading, depends_on));
-        self.keys.insert(hash, Arc::clone(&remembered));
-        remembered
+        let cached = Arc::new(Cached::new(key, read_version, depends_on));
+        self.keys.insert(hash, Arc::clone(&cached));
+        cached
     }
 
-    /// The access token, if it is known: what it says, and whether what is known of its session still counts. That is read
-    /// again, by `read`, in time.
-    pub fn token<F>(&self, hash: &TokenHash, read: impl FnOnce(Claims) -> F) -> Option<(Arc<CachedToken>, bool)>
+    /// The access token, if it is cached. Near the end of its lifetime the session is read again in the background, by
+    /// `refresh`, which inserts it.
+    pub fn token<F>(&self, hash: &TokenHash, refresh: impl FnOnce(Claims) -> F) -> Option<TokenLookup>
     where
         F: Future<Output: Send> + Send + 'static,
     {
         let token = self.tokens.get(hash)?;
-        let counts = self.counts(&token.standing, || read(token.claims.clone()));
-        Some((token, counts))
+        Some(if self.is_valid(&token.session, || refresh(token.claims.clone())) {
+            TokenLookup::Valid(token)
+        } else {
+            TokenLookup::SessionStale(token)
+        })
     }
 
-    /// Remembers an access token and how its session stands.
     pub fn insert_token(
         &self,
         hash: TokenHash,
-        reading: ReadVersion,
+        read_version: ReadVersion,
         claims: Claims,
-        standing: ResolvedSession,
+        session: ResolvedSession,
     ) -> Arc<CachedToken> {
         let depends_on = [
-            Some(standing.id.uuid()),
-            Some(standing.authenticated.user_id.uuid()),
-            standing.membership_id.map(crate::values::ids::MembershipId::uuid),
+            Some(session.id.uuid()),
+            Some(session.principal.user_id.uuid()),
+            session.membership_id.map(MembershipId::uuid),
             None,
         ];
-        let standing = Cached::new(standing, reading, depends_on);
-        let known = Arc::new(CachedToken { claims, standing });
-        self.tokens.insert(hash, Arc::clone(&known));
-        known
+        let session = Cached::new(session, read_version, depends_on);
+        let token = Arc::new(CachedToken { claims, session });
+        self.tokens.insert(hash, Arc::clone(&token));
+        token
     }
 }

@@ -1,7 +1,4 @@
-//! How credentials stand: what was last read of an API key or a session, and what follows from it at an instant.
-//!
-//! A standing may be some seconds old (see [`CredentialCache`](super::CredentialCache)); whatever time decides (expiry, the end of an old
-//! secret) is therefore asked for at each use.
+//! What is cached about an API key or a session, and what is computed from it at each use.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -9,49 +6,43 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 use ipnet::IpNet;
 
-use crate::auth::Principal;
+use crate::auth::{Credential, Principal};
 use crate::values::ids::{ApiKeyId, MembershipId, OrgId, SessionId};
 use crate::values::string_enum;
 
 string_enum! {
-    /// How an API key stands.
+    /// Status of an API key. `active`: the key can be used. `disabled`: its owner has disabled it. `expired`: it can be
+    /// extended. `suspended`: see `status_reason`.
     pub enum KeyStatus {
-        /// It works.
         Active "active",
-        /// Its owner has switched it off.
         Disabled "disabled",
-        /// Its time is over; it can be extended.
         Expired "expired",
-        /// Its owner is disabled, or is no longer a member of its organisation.
         Suspended "suspended",
     }
 }
 
 string_enum! {
-    /// Why an API key is suspended.
+    /// Reason for which an API key is suspended. `owner_disabled`: the owner's account is disabled. `not_a_member`: the
+    /// membership under which the key was created has ended; this is permanent.
     pub enum SuspensionReason {
-        /// Its owner's account is disabled.
         OwnerDisabled "owner_disabled",
-        /// Its owner is no longer the member of the organisation who made it; that is for good.
         NotAMember "not_a_member",
     }
 }
 
-/// What the status of a key depends on.
+/// Everything the status of a key depends on, besides the time.
 #[derive(Clone, Copy, Debug)]
 pub struct KeyState {
-    /// When its owner's account was disabled.
     pub owner_disabled_at: Option<DateTime<Utc>>,
-    /// Whether it acts in an organisation under a membership that is gone.
+    /// The key belongs to an organisation, and the membership under which it was created has ended.
     pub membership_lost: bool,
-    /// When it was switched off.
     pub disabled_at: Option<DateTime<Utc>>,
-    /// When it expires.
     pub expires_at: Option<DateTime<Utc>>,
 }
 
 impl KeyState {
-    /// The status now. What lasts longest is said first.
+    /// If several statuses apply, the most permanent one: a lost membership never comes back, an expiry can be
+    /// extended.
     pub fn status(&self, now: DateTime<Utc>) -> (KeyStatus, Option<SuspensionReason>) {
         if self.membership_lost {
             (KeyStatus::Suspended, Some(SuspensionReason::NotAMember))
@@ -67,39 +58,34 @@ impl KeyState {
     }
 }
 
-/// An API key as it was found behind one of its secrets.
+/// An API key, found by one of its secrets. It may be disabled, expired or suspended.
 #[derive(Clone, Debug)]
 pub struct ResolvedKey {
-    /// The key.
     pub id: ApiKeyId,
-    /// Who it acts for when it is good, and what it may do then.
-    pub authenticated: Arc<Principal>,
-    /// Its name.
+    /// The identity of a request with this key.
+    pub principal: Arc<Principal>,
     pub name: String,
-    /// Its organisation's slug.
     pub org_slug: Option<String>,
-    /// Its organisation, if it has one.
     pub org_id: Option<OrgId>,
-    /// The membership it stands on.
+    /// The membership under which the key was created; `None` for a personal key, and once the membership has ended.
     pub membership_id: Option<MembershipId>,
-    /// What its status depends on.
     pub state: KeyState,
-    /// Networks it may be used from; empty: all.
+    /// The networks the key may be used from; empty: all.
     pub allowed_ips: Vec<IpNet>,
-    /// When it was made.
     pub created_at: DateTime<Utc>,
-    /// When this secret ends, if it is the old one of a rotation.
+    /// The end of the grace period, if this is the previous secret of a rotated key.
     pub secret_ends_at: Option<DateTime<Utc>>,
 }
 
 impl ResolvedKey {
-    /// Whether the secret it was found by still is one of the key's.
+    /// Whether the secret is the current one, or within its grace period.
     pub fn is_secret_live(&self, now: DateTime<Utc>) -> bool {
         self.secret_ends_at.is_none_or(|at| now < at)
     }
 
-    /// Whether it may be used from `ip`; from an address that is not known, only without a list.
-    pub fn admits(&self, ip: Option<IpAddr>) -> bool {
+    /// Whether the key may be used from this address. An unknown address passes only if the key has no list of
+    /// networks.
+    pub fn allows_ip(&self, ip: Option<IpAddr>) -> bool {
         self.allowed_ips.is_empty()
             || ip.is_some_and(|ip| {
                 let ip = ip.to_canonical();
@@ -107,25 +93,23 @@ impl ResolvedKey {
             })
     }
 
-    /// What it may do while it is good.
+    /// The effective scopes.
     pub fn scopes(&self) -> &[String] {
-        match &self.authenticated.credential {
-            crate::auth::Credential::ApiKey { scopes, .. } => scopes,
-            crate::auth::Credential::Session { .. } => &[],
+        match &self.principal.credential {
+            Credential::ApiKey { scopes, .. } => scopes,
+            Credential::Session { .. } => &[],
         }
     }
 }
 
-/// A session as it was found behind the claims of an access token.
+/// A session, found by the claims of an access token. It was live when it was read.
 #[derive(Clone, Debug)]
 pub struct ResolvedSession {
-    /// The session.
     pub id: SessionId,
-    /// Who it is while the session is live.
-    pub authenticated: Arc<Principal>,
-    /// The membership it stands on.
+    /// The identity of a request in this session.
+    pub principal: Arc<Principal>,
+    /// The membership of the organisation the session acts in.
     pub membership_id: Option<MembershipId>,
-    /// When it ends, if nothing happens.
     pub ends_at: DateTime<Utc>,
 }
 
@@ -136,7 +120,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_reason_that_lasts_longest_is_told() {
+    fn the_most_permanent_reason_is_reported() {
         let now = crate::clock::Clock::system().now();
         let mut state = KeyState {
             owner_disabled_at: None,

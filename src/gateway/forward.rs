@@ -1,4 +1,4 @@
-//! `/auth/forward`: a gateway asks, with the headers of the request it holds, whether to let it through.
+//! `/auth/forward`: checks a request for a gateway, which sends the `Authorization` header of that request.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::HeaderName;
@@ -11,26 +11,28 @@ use crate::http::RequestInput;
 use crate::request_type;
 use crate::state::State;
 
-/// Where, and below which path, gateways ask.
-pub const FORWARD: &str = "/auth/forward";
+/// The path of the endpoint; the paths below it belong to it, too.
+pub const FORWARD_PATH: &str = "/auth/forward";
 
 pub fn router(routes: &mut ServiceConfig) {
     routes
         .service(forward_auth)
-        .route(FORWARD, web::route().to(forward_any))
-        // One slash too many must not let more through.
-        .route(&format!("{FORWARD}/"), web::route().to(forward_any))
-        // Envoy puts the path of the request it holds behind the prefix it is given, and its query too.
+        // Gateways repeat the method of the client.
+        .route(FORWARD_PATH, web::route().to(forward_auth_any_method))
+        // Without this route, a slash at the end would match the path of Envoy below, which ignores the query.
+        .route(&format!("{FORWARD_PATH}/"), web::route().to(forward_auth_any_method))
+        // Envoy appends the path and the query of the client's request.
         .route(
-            &format!("{FORWARD}/{{prefix}}/{{path:.*}}"),
-            web::route().to(forward_held),
+            &format!("{FORWARD_PATH}/{{prefix}}/{{path:.*}}"),
+            web::route().to(forward_auth_envoy),
         );
 }
 
+/// Accepts the characters of scopes (RFC 6749 §3.3) and spaces. The text becomes part of the challenge, a quoted
+/// string.
 fn scope_list(text: String) -> Result<String, Invalid> {
-    // RFC 6749 §3.3; nothing else goes into a challenge.
-    let fits = |b: u8| (b.is_ascii_graphic() && b != b'"' && b != b'\\') || b == b' ';
-    if text.bytes().all(fits) {
+    let is_allowed = |b: u8| (b.is_ascii_graphic() && b != b'"' && b != b'\\') || b == b' ';
+    if text.bytes().all(is_allowed) {
         Ok(text)
     } else {
         Err(Invalid::new(
@@ -46,37 +48,38 @@ crate::text_type! {
 }
 
 request_type! {
-    /// What the credential must be good for.
-    #[derive(utoipa::IntoParams)]
+    /// Requirements on the credential.
+    #[derive(Default, utoipa::IntoParams)]
     #[into_params(parameter_in = Query)]
     pub struct ForwardAuthQuery {
-        /// Scopes, separated by spaces; all are needed.
+        /// Required scopes, separated by spaces; all of them are required.
         #[param(required = false, nullable = false)]
         #[param(value_type = String)]
         pub scope: Option<ScopeList>,
-        /// The organisation in which the credential must act, by its id.
+        /// Id of the organisation in which the credential must act.
         #[param(required = false, nullable = false)]
         pub org: Option<String>,
     }
 }
 
-/// Ask for a gateway
+/// Authorize a request for a gateway
 ///
-/// For nginx `auth_request`, Traefik ForwardAuth and their like, by any method: 204 lets the request through, and says in
-/// `X-Keyward-*` headers who sends it; 401 and 403 carry the challenge for the client. Gateways must strip such headers from
-/// what clients send.
+/// For nginx `auth_request`, Caddy `forward_auth`, Traefik ForwardAuth and similar, with any method. 204 means that the
+/// gateway may pass on the request; the `X-Keyward-*` response headers identify its sender. 401 and 403 contain the
+/// challenge for the client. Gateways must remove `X-Keyward-*` headers that clients send. Counts as a use of an API
+/// key. Accepts a session or an API key: a key needs the required scopes, a session the role that they demand.
 ///
-/// Envoy (ext_authz) puts the path and the query of the client's request behind its own prefix. It asks below
-/// `/auth/forward/held`: there the query counts for nothing, and 200 lets the request through.
+/// Envoy (ext_authz) appends path and query of the client's request to its own prefix. It uses `/auth/forward/held` as
+/// the prefix: there the query is ignored, and the status is 200 instead of 204.
 #[utoipa::path(
     operation_id = "forwardAuth", tag = "Verification", security(("session" = []), ("api_key" = [])),
     params(ForwardAuthQuery),
-    responses((status = 204, description = "Let it through", headers(
+    responses((status = 204, description = "The request may pass", headers(
         ("X-Keyward-User" = String, description = "Id of the person"),
-        ("X-Keyward-Username" = String, description = "Their unique name, if they have one"),
-        ("X-Keyward-Org" = String, description = "Id of the organisation in which the credential acts, if it does"),
-        ("X-Keyward-Org-Role" = String, description = "Their role there"),
-        ("X-Keyward-Scopes" = String, description = "What an API key may do, separated by spaces"),
+        ("X-Keyward-Username" = String, description = "Unique name of the person, if they have one"),
+        ("X-Keyward-Org" = String, description = "Id of the organisation in which the credential acts, if any"),
+        ("X-Keyward-Org-Role" = String, description = "Role of the person in that organisation"),
+        ("X-Keyward-Scopes" = String, description = "Scopes the API key may use now, separated by spaces"),
         ("X-Keyward-Key-Id" = String, description = "Id of the API key"),
         ("X-Keyward-Credential" = String, description = "`session` or `api_key`"),
     ))),
@@ -88,56 +91,55 @@ async fn forward_auth(
     state: web::Data<State>,
 ) -> Result<HttpResponse, Error> {
     let query: ForwardAuthQuery = input.query()?;
-    answer(&state, &caller, &query)
+    authorize(&state, &caller, &query)
 }
 
-async fn forward_any(
+async fn forward_auth_any_method(
     caller: Caller<AnyCredential>,
     input: RequestInput,
     state: web::Data<State>,
 ) -> Result<HttpResponse, Error> {
     let query: ForwardAuthQuery = input.query()?;
-    answer(&state, &caller, &query)
+    authorize(&state, &caller, &query)
 }
 
-/// For Envoy, to which every answer but 200 is a refusal. The query is the client's own here, and says nothing about what is
-/// needed: the gateway compares the headers.
-async fn forward_held(caller: Caller<AnyCredential>, state: web::Data<State>) -> Result<HttpResponse, Error> {
-    let nothing = ForwardAuthQuery { scope: None, org: None };
-    let mut response = answer(&state, &caller, &nothing)?;
+/// Envoy accepts 200 only. The query is ignored because it comes from the client; the gateway compares the headers
+/// instead.
+async fn forward_auth_envoy(caller: Caller<AnyCredential>, state: web::Data<State>) -> Result<HttpResponse, Error> {
+    let mut response = authorize(&state, &caller, &ForwardAuthQuery::default())?;
     *response.status_mut() = StatusCode::OK;
     Ok(response)
 }
 
-fn answer(state: &State, caller: &Caller<AnyCredential>, query: &ForwardAuthQuery) -> Result<HttpResponse, Error> {
-    if let Some(org) = &query.org {
+fn authorize(state: &State, caller: &Caller<AnyCredential>, query: &ForwardAuthQuery) -> Result<HttpResponse, Error> {
+    if let Some(org_id) = &query.org {
         let acts_there = caller
             .org
-            .is_some_and(|acting| acting.org_id.to_string().eq_ignore_ascii_case(org));
+            .is_some_and(|org| org.org_id.to_string().eq_ignore_ascii_case(org_id));
         if !acts_there {
             return Err(Error::new(Code::ForbiddenRole));
         }
     }
-    let needed = query.scope.as_ref().map_or("", ScopeList::as_str);
-    let missing = missing_scopes(state, caller, needed);
+    let required = query.scope.as_ref().map_or("", ScopeList::as_str);
+    let missing = missing_scopes(state, caller, required);
     if !missing.is_empty() {
         return Err(Error::insufficient_scope(missing.join(" ")));
     }
-    Ok(identified(caller))
+    Ok(identity_headers(caller))
 }
 
-fn missing_scopes<'a>(state: &State, caller: &Caller<AnyCredential>, needed: &'a str) -> Vec<&'a str> {
-    let may = |scope: &str| match &caller.credential {
+fn missing_scopes<'a>(state: &State, caller: &Caller<AnyCredential>, required: &'a str) -> Vec<&'a str> {
+    let has = |scope: &str| match &caller.credential {
         Credential::ApiKey { scopes, .. } => scopes.iter().any(|granted| granted == scope),
-        Credential::Session { .. } => state.scopes.allows(scope, &caller.holder()),
+        Credential::Session { .. } => state.scopes.allows(scope, &caller.scope_context()),
     };
-    needed
+    required
         .split(' ')
-        .filter(|scope| !scope.is_empty() && !may(scope))
+        .filter(|scope| !scope.is_empty() && !has(scope))
         .collect()
 }
 
-fn identified(caller: &Caller<AnyCredential>) -> HttpResponse {
+fn identity_headers(caller: &Caller<AnyCredential>) -> HttpResponse {
     let mut response = HttpResponse::NoContent();
     let set = |response: &mut HttpResponseBuilder, name: &'static str, value: &str| {
         response.insert_header((HeaderName::from_static(name), value));
@@ -146,9 +148,9 @@ fn identified(caller: &Caller<AnyCredential>) -> HttpResponse {
     if let Some(username) = &caller.username {
         set(&mut response, "x-keyward-username", username);
     }
-    if let Some(acting) = caller.org {
-        set(&mut response, "x-keyward-org", &acting.org_id.to_string());
-        set(&mut response, "x-keyward-org-role", acting.role.as_str());
+    if let Some(org) = caller.org {
+        set(&mut response, "x-keyward-org", &org.org_id.to_string());
+        set(&mut response, "x-keyward-org-role", org.role.as_str());
     }
     match &caller.credential {
         Credential::ApiKey { id, scopes, .. } => {

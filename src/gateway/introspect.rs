@@ -1,4 +1,4 @@
-//! `POST /auth/introspect` (RFC 7662).
+//! `POST /auth/introspect` (RFC 7662), for access tokens and API keys.
 
 use actix_web::{post, web};
 use chrono::{DateTime, Utc};
@@ -7,9 +7,8 @@ use serde_json::json;
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use crate::api_keys::{self, Address, LookUp};
+use crate::api_keys::{self, CountUse, IpAddress, PresentedKey, Verdict};
 use crate::auth::{Caller, OrgRole, TokensIntrospect};
-use crate::credential_cache::KeyStatus;
 use crate::error::Error;
 use crate::http::{ApiResponse, RequestInput};
 use crate::request_type;
@@ -22,57 +21,61 @@ pub fn router(routes: &mut ServiceConfig) {
 }
 
 request_type! {
-    /// The credential in question.
+    /// The credential to introspect.
     #[derive(ToSchema)]
     pub struct IntrospectTokenRequest {
-        /// What was presented: an access token or an API key.
+        /// Credential as the client presented it: an access token or an API key.
         pub token: String,
-        /// What the caller takes it for; of no consequence.
+        /// Kind of the credential according to the caller; ignored.
         #[schema(nullable = false)]
         pub token_type_hint: Option<String>,
-        /// The address from which it was presented; a key with a list of networks is inactive without it.
+        /// Address of the client that presented the credential. An API key that is limited to networks is inactive
+        /// without it.
         #[schema(value_type = Option<String>, nullable = false)]
-        pub ip: Option<Address>,
+        pub ip: Option<IpAddress>,
     }
 }
 
-/// What is to be said of a credential; of one that is not active, `{"active": false}` and nothing else.
+/// An active credential. The response for an inactive one is `{"active": false}`.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Introspection)]
 pub struct IntrospectionResponse {
-    /// Whether the credential is good.
+    /// Whether the credential may be accepted.
     pub active: bool,
     /// `api_key` or `access_token`.
     pub token_type: &'static str,
-    /// Who it acts for.
+    /// Id of the person the credential acts for.
     pub sub: UserId,
-    /// Their unique name.
+    /// Unique name of the person.
     pub username: Option<String>,
-    /// What a key may do now, separated by spaces; null for a session, which may do what the person may.
+    /// Scopes the API key may use now, separated by spaces; null for an access token, which is limited by the person's
+    /// role only.
     pub scope: Option<String>,
-    /// The key or session.
+    /// Id of the API key or the session.
     pub client_id: String,
-    /// Who issued it.
+    /// Issuer of the credential.
     pub iss: String,
-    /// For whom.
+    /// Audience of the credential.
     pub aud: String,
-    /// When it was issued, in seconds since 1970.
+    /// Instant of issue, in seconds since 1970.
     pub iat: i64,
-    /// When it expires, in seconds since 1970; null: never.
+    /// Instant of expiry, in seconds since 1970; null: never.
     pub exp: Option<i64>,
-    /// Where it acts.
+    /// Id of the organisation in which the credential acts.
     pub org_id: Option<OrgId>,
-    /// The person's role there, as it is now.
+    /// Current role of the person in that organisation.
     pub org_role: Option<OrgRole>,
 }
 
-/// Introspect a credential
+/// Introspect a token
 ///
-/// RFC 7662, for access tokens and API keys. What is not active is answered `{"active": false}` and no more.
+/// Returns whether an access token or an API key is active, and whose it is (RFC 7662). The response for an inactive,
+/// unknown or malformed one is `{"active": false}`. Counts as a use of an API key. Needs an API key with the scope
+/// `tokens:introspect`, which only platform administrators can grant.
 #[utoipa::path(
     operation_id = "introspectToken", tag = "Verification", security(("api_key" = ["tokens:introspect"])),
     request_body(content = IntrospectTokenRequest, content_type = "application/x-www-form-urlencoded"),
-    responses((status = 200, description = "What is to be said of the credential", body = IntrospectionResponse)),
+    responses((status = 200, description = "The state of the credential", body = IntrospectionResponse)),
 )]
 #[post("/auth/introspect")]
 async fn introspect_token(
@@ -81,72 +84,74 @@ async fn introspect_token(
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
     let request: IntrospectTokenRequest = input.form().await?;
-    // RFC 7662 §2.1: a hint may be ignored, and the form of a credential says more.
+    // RFC 7662 §2.1 allows to ignore the hint: the prefix of an API key is certain.
     let _ = &request.token_type_hint;
-    // A body may take its time, and a credential expire meanwhile.
+    // Not the instant of the request: the credential may have expired while the body was received.
     let now = state.clock.now();
-    let found = if api_keys::has_prefix(&state.config.key_prefix, &request.token) {
-        of_key(&state, now, &request).await?
+    let active = if api_keys::has_prefix(&state.config.key_prefix, &request.token) {
+        introspect_key(&state, now, &request).await?
     } else {
-        of_session(&state, now, &request.token).await?
+        introspect_access_token(&state, now, &request.token).await?
     };
-    match found {
-        Some(answer) => ApiResponse::ok(&answer),
+    match active {
+        Some(response) => ApiResponse::ok(&response),
         None => ApiResponse::ok(&json!({"active": false})),
     }
 }
 
-async fn of_key(
+async fn introspect_key(
     state: &State,
     now: DateTime<Utc>,
     request: &IntrospectTokenRequest,
 ) -> Result<Option<IntrospectionResponse>, Error> {
-    let LookUp::Known(key) = api_keys::look_up(state, now, &request.token).await? else {
+    let presented = PresentedKey {
+        secret: &request.token,
+        ip: request.ip.map(|IpAddress(ip)| ip),
+        required_scopes: &[],
+    };
+    let Verdict::Valid(key) = api_keys::verify(state, now, presented, CountUse::Now).await? else {
         return Ok(None);
     };
-    let ip = request.ip.map(|Address(ip)| ip);
-    let good = key.state.status(now).0 == KeyStatus::Active && key.admits(ip);
-    state.usage.record(key.id, now, ip, !good);
-    if !good {
-        return Ok(None);
-    }
-    let (org_id, org_role) = key.authenticated.org.map(|acting| (acting.org_id, acting.role)).unzip();
+    let owner = &key.principal;
     // A secret in its grace period ends before the key does.
-    let ends_at = [key.state.expires_at, key.secret_ends_at].into_iter().flatten().min();
+    let expires_at = [key.state.expires_at, key.secret_ends_at].into_iter().flatten().min();
     Ok(Some(IntrospectionResponse {
         active: true,
         token_type: "api_key",
-        sub: key.authenticated.user_id,
-        username: key.authenticated.username.clone(),
+        sub: owner.user_id,
+        username: owner.username.clone(),
         scope: Some(key.scopes().join(" ")),
         client_id: key.id.to_string(),
         iss: state.tokens.issuer().to_owned(),
         aud: state.config.audience.clone(),
         iat: key.created_at.timestamp(),
-        exp: ends_at.map(|at| at.timestamp()),
-        org_id,
-        org_role,
+        exp: expires_at.map(|at| at.timestamp()),
+        org_id: owner.org.map(|org| org.org_id),
+        org_role: owner.org.map(|org| org.role),
     }))
 }
 
-async fn of_session(state: &State, now: DateTime<Utc>, token: &str) -> Result<Option<IntrospectionResponse>, Error> {
-    let Some(known) = sessions::look_up(state, now, token).await? else {
+async fn introspect_access_token(
+    state: &State,
+    now: DateTime<Utc>,
+    token: &str,
+) -> Result<Option<IntrospectionResponse>, Error> {
+    let Some(token) = sessions::look_up(state, now, token).await? else {
         return Ok(None);
     };
-    let (claims, authenticated) = (&known.claims, &known.standing.authenticated);
-    let (org_id, org_role) = authenticated.org.map(|acting| (acting.org_id, acting.role)).unzip();
+    let (claims, person) = (&token.claims, &token.session.principal);
     Ok(Some(IntrospectionResponse {
         active: true,
         token_type: "access_token",
-        sub: authenticated.user_id,
-        username: authenticated.username.clone(),
+        sub: person.user_id,
+        username: person.username.clone(),
         scope: None,
         client_id: claims.sid.to_string(),
         iss: claims.iss.clone(),
         aud: claims.aud.clone(),
         iat: claims.iat,
         exp: Some(claims.exp),
-        org_id,
-        org_role,
+        org_id: person.org.map(|org| org.org_id),
+        org_role: person.org.map(|org| org.role),
     }))
 }

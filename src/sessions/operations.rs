@@ -59,7 +59,7 @@ pub fn find_standing(tx: &mut Tx<'_>, claims: &Claims) -> Result<Option<Resolved
     };
     Ok(Some(ResolvedSession {
         id: session.id,
-        authenticated: Arc::new(authenticated),
+        principal: Arc::new(authenticated),
         membership_id,
         ends_at: session.ends_at(),
     }))

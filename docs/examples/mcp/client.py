@@ -1,4 +1,4 @@
-"""Calls the tool of server.py with an API key: python client.py <url> <key>"""
+"""Calls the tool of server.py with an API key. Usage: python client.py <url> <key>"""
 
 import asyncio
 import sys

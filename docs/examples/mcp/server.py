@@ -1,6 +1,7 @@
-"""A small MCP server over streamable HTTP whose bearer keys are checked by Keyward (POST /api-keys/verify).
+"""A small MCP server over streamable HTTP that verifies API keys with Keyward (POST /api-keys/verify).
 
-Needs an API key of a platform administrator with the scope keys:verify, and the scope data:read in Keyward's catalogue.
+It needs an API key of a platform administrator with the scope keys:verify (KEYWARD_VERIFIER_KEY), and the scope data:read in
+Keyward's scope catalog (KEYWARD_SCOPES_FILE).
 """
 
 import os
@@ -14,11 +15,11 @@ from mcp.server.auth.middleware.auth_context import get_access_token
 KEYWARD_URL = os.environ.get("KEYWARD_URL", "http://127.0.0.1:8080")
 VERIFIER_KEY = os.environ["KEYWARD_VERIFIER_KEY"]
 PORT = int(os.environ.get("PORT", "3000"))
-NEEDED = ["data:read"]
+REQUIRED_SCOPES = ["data:read"]
 
 
-class Keyward(TokenVerifier):
-    """Asks Keyward about every key; it answers from memory, and a deleted key stops at once."""
+class KeywardVerifier(TokenVerifier):
+    """Verifies each key with Keyward. The results are not cached here, so that a deleted key is rejected at once."""
 
     def __init__(self) -> None:
         self.client = httpx2.AsyncClient(
@@ -26,29 +27,29 @@ class Keyward(TokenVerifier):
         )
 
     async def verify_token(self, token: str) -> AccessToken | None:
-        reply = await self.client.post("/api-keys/verify", json={"key": token})
-        # A bad caller is not a bad key: say that we are broken, not that the client is.
-        reply.raise_for_status()
-        answer = reply.json()
-        if not answer["valid"]:
+        response = await self.client.post("/api-keys/verify", json={"key": token})
+        # An error means that this server may not verify keys, or that Keyward is unavailable. The client's key may be valid.
+        response.raise_for_status()
+        verification = response.json()
+        if not verification["valid"]:
             return None
         return AccessToken(
             token=token,
-            client_id=answer["key_id"],
-            subject=answer["user"]["id"],
-            scopes=answer["scopes"],
-            claims={"username": answer["user"]["username"], "org": answer["org"]},
+            client_id=verification["key_id"],
+            subject=verification["user"]["id"],
+            scopes=verification["scopes"],
+            claims={"username": verification["user"]["username"], "org": verification["org"]},
         )
 
 
 server = MCPServer(
     "notes",
-    token_verifier=Keyward(),
+    token_verifier=KeywardVerifier(),
     auth=AuthSettings(
         issuer_url=KEYWARD_URL,
         resource_server_url=f"http://127.0.0.1:{PORT}/mcp",
-        required_scopes=NEEDED,
-        # Keys are made for the platform as a whole; what they may do is in their scopes.
+        required_scopes=REQUIRED_SCOPES,
+        # An API key is valid for all services of the platform; its scopes limit what it may do.
         validate_token_resource=False,
     ),
 )
@@ -56,7 +57,7 @@ server = MCPServer(
 
 @server.tool()
 def who_am_i() -> str:
-    """Whose key this is."""
+    """Returns the owner and the scopes of the API key."""
     token = get_access_token()
     assert token is not None and token.claims is not None
     return f"{token.claims['username']} with {' '.join(token.scopes)}"

@@ -254,7 +254,7 @@ pub fn revert(tx: &mut Tx<'_>, client: &Client, token: &Token) -> Result<(), Err
     sessions::end_all(tx, user.id, EndReason::EmailReverted)?;
     let (old_email, new_email) = (user.email.clone(), change.old_email.clone());
     notifications::notify(tx, user.id, &Notice::EmailChanged { old_email, new_email }, None)?;
-    let disabled = api_keys::disable_made_since(tx, user.id, change.requested_at)?;
+    let disabled = api_keys::disable_created_since(tx, user.id, change.requested_at)?;
     audit::record(
         tx,
         entry(Action::EmailChangeReverted).detail("api_keys_disabled", disabled),

@@ -1,16 +1,15 @@
-//! `/orgs/{id}/api-keys`, `/orgs/{id}/members/{id}/api-keys`: what those who run an organisation see of its keys.
+//! `/orgs/{id}/api-keys` and `/orgs/{id}/members/{id}/api-keys`: the keys in an organisation, for its owners and
+//! admins.
 
 use actix_web::{delete, get, web};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::keys::ApiKeyResponse;
-use crate::api_keys::list::{After, Selection, Tenant};
-use crate::api_keys::model::{KeyRecord, Sort};
-use crate::api_keys::operations;
-use crate::api_keys::store;
+use super::response::ApiKeyResponse;
+use crate::api_keys::filter::{Filter, Position, TenantScope};
+use crate::api_keys::model::{KeyDetails, Sort};
+use crate::api_keys::{operations, store};
 use crate::auth::{Caller, Session};
 use crate::error::Error;
 use crate::http::{ApiResponse, Path, RequestInput};
@@ -20,107 +19,95 @@ use crate::state::State;
 use crate::values::ids::{ApiKeyId, OrgId, UserId};
 use crate::values::{Cursors, Page, PageQuery};
 
-pub fn router(routes: &mut ServiceConfig) {
-    routes
-        .service(list_org_api_keys)
-        .service(delete_org_api_key)
-        .service(list_member_api_keys);
-}
-
-/// Who a key acts for.
+/// The owner of an API key.
 #[derive(Serialize, ToSchema)]
 pub struct ApiKeyOwnerResponse {
-    /// The person.
+    /// Id of the person.
     pub id: UserId,
-    /// Their unique name.
+    /// Unique name of the person.
     pub username: Option<String>,
-    /// What they like to be called.
+    /// Display name of the person.
     pub nickname: Option<String>,
 }
 
-/// An API key, as those see it who run its organisation.
+/// An API key with its owner.
 #[derive(Serialize, ToSchema)]
 #[schema(as = OrgApiKey)]
 pub struct OrgApiKeyResponse {
     /// The key.
     #[serde(flatten)]
     pub key: ApiKeyResponse,
-    /// Who it acts for.
+    /// Owner of the key.
     pub owner: ApiKeyOwnerResponse,
 }
 
 impl OrgApiKeyResponse {
-    fn new(record: KeyRecord, now: DateTime<Utc>, state: &State) -> Self {
+    fn new(details: KeyDetails, now: DateTime<Utc>, state: &State) -> Self {
         let owner = ApiKeyOwnerResponse {
-            id: record.key.user_id,
-            username: record.owner.username.clone(),
-            nickname: record.owner.nickname.clone(),
+            id: details.key.user_id,
+            username: details.owner.username.clone(),
+            nickname: details.owner.nickname.clone(),
         };
         Self {
-            key: ApiKeyResponse::new(record, now, state),
+            key: ApiKeyResponse::new(details, now, state),
             owner,
         }
     }
 }
 
-/// Lists the keys of a tenant in an organisation to somebody who was found to run it.
-async fn list(
+/// A page of the tenant's keys. The permission of the caller is already checked.
+async fn list_page(
     caller: &Caller<Session>,
     input: RequestInput,
     state: &State,
-    tenant: Tenant,
+    tenant: TenantScope,
 ) -> Result<ApiResponse, Error> {
     let page: PageQuery = input.query()?;
     let (now, limit) = (caller.now(), page.limit);
-    let list = format!("org_api_keys {tenant:?}");
-    let after: Option<After> = Cursors::new(&state.secret, list.as_str()).read(page.cursor.as_deref())?;
-    let records = state
-        .db
-        .read(now, move |tx| {
-            let selection = Selection {
-                after,
-                limit: limit + 1,
-                ..Selection::of(tenant)
-            };
-            store::select(tx, &selection)
-        })
-        .await?;
-    let key = |record: &KeyRecord| After::of(record, Sort::NewestFirst);
-    let page = Cursors::new(&state.secret, list).page(records, limit, key)?;
-    ApiResponse::ok(&page.map(|record| OrgApiKeyResponse::new(record, now, state)))
+    let cursors = Cursors::new(&state.secret, format!("org_api_keys {tenant:?}"));
+    let filter = Filter {
+        after: cursors.read(page.cursor.as_deref())?,
+        ..Filter::all(tenant, limit + 1)
+    };
+    let keys = state.db.read(now, move |tx| store::select(tx, &filter)).await?;
+    let position = |details: &KeyDetails| Position::of(details, Sort::NewestFirst);
+    let page = cursors.page(keys, limit, position)?;
+    ApiResponse::ok(&page.map(|details| OrgApiKeyResponse::new(details, now, state)))
 }
 
-/// List an organisation's API keys
+/// List the API keys of an organisation
 ///
-/// Every key that acts in the organisation, with its owner. For its owners and admins.
+/// Returns all keys that act in the organisation, with their owners, including suspended ones of former members. Needs
+/// a session of an owner or admin of the organisation.
 #[utoipa::path(
     operation_id = "listOrgApiKeys", tag = "API keys", security(("session" = [])),
-    params(("org_id" = OrgId, Path, description = "The organisation"), PageQuery),
+    params(("org_id" = OrgId, Path, description = "Id of the organisation"), PageQuery),
     responses((status = 200, description = "A page of keys", body = Page<OrgApiKeyResponse>)),
 )]
 #[get("/orgs/{org_id}/api-keys")]
-async fn list_org_api_keys(
+pub async fn list_org_api_keys(
     caller: Caller<Session>,
     membership: OrgMember<can::ListOrgApiKeys>,
     input: RequestInput,
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
-    list(&caller, input, &state, Tenant::Org(membership.org_id)).await
+    list_page(&caller, input, &state, TenantScope::Org(membership.org_id)).await
 }
 
-/// List a member's API keys
+/// List the API keys of a member
 ///
-/// What stops working in the organisation if they go. For its owners and admins.
+/// Returns the member's keys in the organisation: those that stop working when the membership ends. Needs a session of
+/// an owner or admin of the organisation.
 #[utoipa::path(
     operation_id = "listMemberApiKeys", tag = "API keys", security(("session" = [])),
     params(
-        ("org_id" = OrgId, Path, description = "The organisation"),
-        ("user_id" = UserId, Path, description = "The member"), PageQuery,
+        ("org_id" = OrgId, Path, description = "Id of the organisation"),
+        ("user_id" = UserId, Path, description = "Id of the member"), PageQuery,
     ),
     responses((status = 200, description = "A page of keys", body = Page<OrgApiKeyResponse>)),
 )]
 #[get("/orgs/{org_id}/members/{user_id}/api-keys")]
-async fn list_member_api_keys(
+pub async fn list_member_api_keys(
     caller: Caller<Session>,
     Path((org_id, user_id)): Path<(OrgId, UserId)>,
     _membership: OrgMember<can::ListMemberApiKeys>,
@@ -131,22 +118,23 @@ async fn list_member_api_keys(
         .db
         .read(caller.now(), move |tx| membership::require(tx, org_id, user_id))
         .await?;
-    list(&caller, input, &state, Tenant::Member(org_id, user_id)).await
+    list_page(&caller, input, &state, TenantScope::Member { org_id, user_id }).await
 }
 
-/// Revoke an organisation's API key
+/// Revoke an API key of an organisation
 ///
-/// For good, whoever's it is; its owner is told. For the organisation's owners and admins.
+/// Deletes a key that acts in the organisation, whoever owns it; this cannot be undone. The owner of the key is
+/// notified by e-mail. Needs a session of an owner or admin of the organisation.
 #[utoipa::path(
     operation_id = "deleteOrgApiKey", tag = "API keys", security(("session" = [])),
     params(
-        ("org_id" = OrgId, Path, description = "The organisation"),
-        ("api_key_id" = ApiKeyId, Path, description = "The key"),
+        ("org_id" = OrgId, Path, description = "Id of the organisation"),
+        ("api_key_id" = ApiKeyId, Path, description = "Id of the key"),
     ),
-    responses((status = 204, description = "The key is gone")),
+    responses((status = 204, description = "The key is deleted")),
 )]
 #[delete("/orgs/{org_id}/api-keys/{api_key_id}")]
-async fn delete_org_api_key(
+pub async fn delete_org_api_key(
     caller: Caller<Session>,
     Path((org_id, id)): Path<(OrgId, ApiKeyId)>,
     _membership: OrgMember<can::RevokeOrgApiKey>,
@@ -158,7 +146,7 @@ async fn delete_org_api_key(
         .db
         .transaction(caller.now(), move |tx| {
             OrgMember::<can::RevokeOrgApiKey>::require(tx, &caller, org_id)?;
-            operations::revoke(tx, &caller, Tenant::Org(org_id), id)
+            operations::revoke(tx, &caller, TenantScope::Org(org_id), id)
         })
         .await?;
     Ok(ApiResponse::no_content())

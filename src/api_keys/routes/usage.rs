@@ -4,11 +4,10 @@ use actix_web::{get, web};
 use chrono::NaiveDate;
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_actix_web::service_config::ServiceConfig;
 
-use crate::api_keys::list::Tenant;
-use crate::api_keys::operations;
-use crate::api_keys::usage;
+use crate::api_keys::filter::TenantScope;
+use crate::api_keys::usage::DailyUsage;
+use crate::api_keys::{operations, usage};
 use crate::auth::{Caller, KeysRead};
 use crate::error::Error;
 use crate::http::{ApiResponse, Path, RequestInput};
@@ -17,19 +16,14 @@ use crate::state::State;
 use crate::values::BoundedInt;
 use crate::values::ids::ApiKeyId;
 
-/// Days shown when the client does not say.
 const DEFAULT_DAYS: i64 = 30;
 
-pub fn router(routes: &mut ServiceConfig) {
-    routes.service(get_api_key_usage);
-}
-
 request_type! {
-    /// How far to look back.
+    /// Period of the report.
     #[derive(utoipa::IntoParams)]
     #[into_params(parameter_in = Query)]
     pub struct ApiKeyUsageQuery {
-        /// How many days, today included.
+        /// Number of days, including today.
         #[param(required = false, nullable = false, value_type = i64, minimum = 1, maximum = 90, default = 30)]
         pub days: Option<BoundedInt<1, 90>>,
     }
@@ -38,49 +32,59 @@ request_type! {
 /// The uses of a key on one day.
 #[derive(Serialize, ToSchema)]
 pub struct ApiKeyUsageDayResponse {
-    /// The day, in UTC.
+    /// Day in UTC.
     #[schema(value_type = String, format = Date)]
     pub date: NaiveDate,
-    /// How often the key was shown.
+    /// Number of uses, denied ones included.
     pub requests: i64,
-    /// How often of these it was refused: for its scopes, the address, or how it stood.
+    /// Number of uses that were denied because of the key's status, the client's address or a missing scope.
     pub denied: i64,
+}
+
+impl From<DailyUsage> for ApiKeyUsageDayResponse {
+    fn from(day: DailyUsage) -> Self {
+        Self {
+            date: day.date,
+            requests: day.requests,
+            denied: day.denied,
+        }
+    }
 }
 
 /// The uses of a key, day by day.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ApiKeyUsage)]
 pub struct ApiKeyUsageResponse {
-    /// Every day asked for, today first.
+    /// Every day of the period, today first.
     pub data: Vec<ApiKeyUsageDayResponse>,
 }
 
-/// See how often an API key was used
+/// Get the usage of an API key
 ///
-/// Day by day, in UTC. Uses are counted some seconds after they were made.
+/// Returns how often one of the caller's keys was used on each of the last days. Uses on other instances appear after
+/// some seconds. Needs a session, or an API key with the scope `keys:read`.
 #[utoipa::path(
     operation_id = "getApiKeyUsage", tag = "API keys", security(("session" = []), ("api_key" = ["keys:read"])),
-    params(("api_key_id" = ApiKeyId, Path, description = "The key"), ApiKeyUsageQuery),
-    responses((status = 200, description = "The uses", body = ApiKeyUsageResponse)),
+    params(("api_key_id" = ApiKeyId, Path, description = "Id of the key"), ApiKeyUsageQuery),
+    responses((status = 200, description = "The uses, day by day", body = ApiKeyUsageResponse)),
 )]
 #[get("/api-keys/{api_key_id}/usage")]
-async fn get_api_key_usage(
+pub async fn get_api_key_usage(
     caller: Caller<KeysRead>,
     Path(id): Path<ApiKeyId>,
     input: RequestInput,
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
-    let (now, tenant) = (caller.now(), Tenant::of(&caller));
+    let (now, tenant) = (caller.now(), TenantScope::own_keys_of(&caller));
     state
         .db
-        .read(now, move |tx| operations::find_of(tx, tenant, id).map(|_| ()))
+        .read(now, move |tx| operations::find_in(tx, tenant, id))
         .await?;
     let query: ApiKeyUsageQuery = input.query()?;
     let days = query.days.map_or(DEFAULT_DAYS, BoundedInt::get);
-    usage::flush_to_read(&state).await;
-    let days = state.db.read(now, move |tx| usage::of_days(tx, id, days)).await?;
-    let day = |(date, requests, denied)| ApiKeyUsageDayResponse { date, requests, denied };
+    usage::flush_before_read(&state).await;
+    let days = state.db.read(now, move |tx| usage::by_day(tx, id, days)).await?;
     ApiResponse::ok(&ApiKeyUsageResponse {
-        data: days.into_iter().map(day).collect(),
+        data: days.into_iter().map(Into::into).collect(),
     })
 }

@@ -1,14 +1,13 @@
-//! `POST /api-keys/verify`: another service asks whether a key that was shown to it is good.
+//! `POST /api-keys/verify`, for services that receive API keys themselves.
 
 use actix_web::{post, web};
 use serde::Serialize;
 use utoipa::ToSchema;
-use utoipa_actix_web::service_config::ServiceConfig;
 
-use crate::api_keys::authenticate::{LookUp, look_up};
-use crate::api_keys::model::{Address, Scopes};
+use crate::api_keys::model::{IpAddress, Scopes};
+use crate::api_keys::verify::{CountUse, PresentedKey, Rejection, Verdict, verify};
 use crate::auth::{Caller, KeysVerify, OrgRole};
-use crate::credential_cache::{KeyStatus, ResolvedKey};
+use crate::credential_cache::ResolvedKey;
 use crate::error::Error;
 use crate::http::{ApiResponse, RequestInput};
 use crate::request_type;
@@ -16,94 +15,106 @@ use crate::state::State;
 use crate::values::ids::{ApiKeyId, OrgId, UserId};
 use crate::values::{Timestamp, string_enum};
 
-/// The one route that is asked all the time.
-pub fn router(routes: &mut ServiceConfig) {
-    routes.service(verify_api_key);
-}
-
 string_enum! {
-    /// What came of looking at a key.
+    /// Result of a verification; the first check that fails decides, in this order. `malformed`: prefix, length or
+    /// checksum are wrong. `unknown`: no key has this secret. `suspended`: the owner is disabled, or no longer a member
+    /// of the key's organisation. `disabled`: the owner has disabled the key. `expired`: the key has expired.
+    /// `ip_not_allowed`: the key is limited to networks, and `ip` is outside of them or was not given.
+    /// `insufficient_scope`: a required scope is missing. `valid`: all checks passed.
     pub enum VerificationCode {
-        /// It is good, for all that was asked.
         Valid "valid",
-        /// It has not the form, prefix or checksum of a key.
         Malformed "malformed",
-        /// There is no such key, or none any more.
         Unknown "unknown",
-        /// Its time is over.
         Expired "expired",
-        /// Its owner has switched it off.
         Disabled "disabled",
-        /// Its owner is disabled, or is no longer a member of its organisation.
         Suspended "suspended",
-        /// It may not do all that was asked.
         InsufficientScope "insufficient_scope",
-        /// It may not be used from the address given, or has a list of networks and no address was given.
         IpNotAllowed "ip_not_allowed",
     }
 }
 
-request_type! {
-    /// The key in question.
-    #[derive(ToSchema)]
-    pub struct VerifyApiKeyRequest {
-        /// What was presented as a key.
-        pub key: String,
-        /// What it must be allowed to do; all of these.
-        #[schema(value_type = Vec<String>, required = false, max_items = 100)]
-        pub scopes: Option<Scopes>,
-        /// The address from which it was presented.
-        #[schema(value_type = Option<String>, example = "203.0.113.7")]
-        pub ip: Option<Address>,
+impl From<Rejection> for VerificationCode {
+    fn from(rejection: Rejection) -> Self {
+        match rejection {
+            Rejection::Suspended => Self::Suspended,
+            Rejection::Disabled => Self::Disabled,
+            Rejection::Expired => Self::Expired,
+            Rejection::IpNotAllowed => Self::IpNotAllowed,
+            Rejection::InsufficientScope => Self::InsufficientScope,
+        }
     }
 }
 
-/// The owner of a key that was looked at.
+request_type! {
+    /// The key to verify.
+    #[derive(ToSchema)]
+    pub struct VerifyApiKeyRequest {
+        /// Key as the client presented it.
+        pub key: String,
+        /// Scopes the key needs; all of them are required.
+        #[schema(value_type = Vec<String>, required = false, max_items = 100)]
+        pub scopes: Option<Scopes>,
+        /// Address of the client that presented the key.
+        #[schema(value_type = Option<String>, example = "203.0.113.7")]
+        pub ip: Option<IpAddress>,
+    }
+}
+
+/// The owner of a verified key.
 #[derive(Serialize, ToSchema)]
 pub struct VerifiedUserResponse {
-    /// The person.
+    /// Id of the person.
     pub id: UserId,
-    /// Their unique name.
+    /// Unique name of the person.
     pub username: Option<String>,
 }
 
-/// The organisation of a key that was looked at.
+/// The organisation of a verified key.
 #[derive(Serialize, ToSchema)]
 pub struct VerifiedOrgResponse {
-    /// The organisation.
+    /// Id of the organisation.
     pub id: OrgId,
-    /// Its unique short name.
+    /// Unique short name of the organisation.
     pub slug: String,
-    /// The owner's role there, as it is now.
+    /// Current role of the owner in the organisation.
     pub role: OrgRole,
 }
 
-/// What came of looking at a key.
+/// The result of a verification.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Verification)]
 pub struct VerificationResponse<'a> {
-    /// Whether the request with this key may go on.
+    /// True if the key may be accepted.
     pub valid: bool,
-    /// Why, or why not.
+    /// Result, or the first check that failed.
     pub code: VerificationCode,
-    /// The key; null, like all that follows, for one that is malformed or unknown.
+    /// Id of the key; null, like all following fields, if the key is malformed or unknown.
     pub key_id: Option<ApiKeyId>,
-    /// What it is called.
+    /// Name of the key.
     pub name: Option<&'a str>,
-    /// Who it acts for.
+    /// Owner of the key.
     pub user: Option<VerifiedUserResponse>,
-    /// Where it acts; null for a personal key, and where its owner is no member any more.
+    /// Organisation the key acts in; null for a personal key, and if the owner is no longer a member.
     pub org: Option<VerifiedOrgResponse>,
-    /// What it may do now.
+    /// Scopes the key may use now.
     pub scopes: Option<&'a [String]>,
-    /// When it expires; null: never.
+    /// Instant of expiry; null: never.
     pub expires_at: Option<Timestamp>,
-    /// Whether the secret is the old one of a rotation, which ends soon.
+    /// True if this is the previous secret of a rotated key, within its grace period.
     pub rotated: Option<bool>,
 }
 
 impl<'a> VerificationResponse<'a> {
-    const fn nothing(code: VerificationCode) -> Self {
+    fn new(verdict: &'a Verdict) -> Self {
+        match verdict {
+            Verdict::Malformed => Self::without_key(VerificationCode::Malformed),
+            Verdict::Unknown => Self::without_key(VerificationCode::Unknown),
+            Verdict::Rejected(key, rejection) => Self::of_key(key, (*rejection).into()),
+            Verdict::Valid(key) => Self::of_key(key, VerificationCode::Valid),
+        }
+    }
+
+    const fn without_key(code: VerificationCode) -> Self {
         Self {
             valid: false,
             code,
@@ -117,68 +128,55 @@ impl<'a> VerificationResponse<'a> {
         }
     }
 
-    fn of(standing: &'a ResolvedKey, code: VerificationCode) -> Self {
-        let authenticated = &standing.authenticated;
+    fn of_key(key: &'a ResolvedKey, code: VerificationCode) -> Self {
+        let owner = &key.principal;
+        let org = owner.org.zip(key.org_slug.clone());
         Self {
             valid: code == VerificationCode::Valid,
             code,
-            key_id: Some(standing.id),
-            name: Some(&standing.name),
+            key_id: Some(key.id),
+            name: Some(&key.name),
             user: Some(VerifiedUserResponse {
-                id: authenticated.user_id,
-                username: authenticated.username.clone(),
+                id: owner.user_id,
+                username: owner.username.clone(),
             }),
-            org: authenticated
-                .org
-                .zip(standing.org_slug.clone())
-                .map(|(acting, slug)| VerifiedOrgResponse {
-                    id: acting.org_id,
-                    slug,
-                    role: acting.role,
-                }),
-            scopes: Some(standing.scopes()),
-            expires_at: standing.state.expires_at.map(Timestamp),
-            rotated: Some(standing.secret_ends_at.is_some()),
+            org: org.map(|(org, slug)| VerifiedOrgResponse {
+                id: org.org_id,
+                slug,
+                role: org.role,
+            }),
+            scopes: Some(key.scopes()),
+            expires_at: key.state.expires_at.map(Timestamp),
+            rotated: Some(key.secret_ends_at.is_some()),
         }
     }
 }
 
 /// Verify an API key
 ///
-/// Always 200 when the caller may ask; `code` says what is wrong with the key in question. It counts as a use of that key.
+/// Checks a key that was presented to a service, and returns whether to accept it and whose key it is. The status is
+/// 200 whatever the result; `code` holds it. Counts as a use of the key. Needs an API key with the scope `keys:verify`,
+/// which only platform administrators can grant.
 #[utoipa::path(
     operation_id = "verifyApiKey", tag = "Verification", security(("api_key" = ["keys:verify"])),
     request_body = VerifyApiKeyRequest,
-    responses((status = 200, description = "What is to be said of the key", body = VerificationResponse)),
+    responses((status = 200, description = "The result of the verification", body = VerificationResponse)),
 )]
 #[post("/api-keys/verify")]
-async fn verify_api_key(
+pub async fn verify_api_key(
     _caller: Caller<KeysVerify>,
     input: RequestInput,
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
     let request: VerifyApiKeyRequest = input.json().await?;
-    // A body may take its time, and a key expire meanwhile.
+    let Scopes(required_scopes) = request.scopes.unwrap_or_default();
+    let presented = PresentedKey {
+        secret: &request.key,
+        ip: request.ip.map(|IpAddress(ip)| ip),
+        required_scopes: &required_scopes,
+    };
+    // Not the instant of the request: the key may have expired while the body was received.
     let now = state.clock.now();
-    let standing = match look_up(&state, now, &request.key).await? {
-        LookUp::Known(standing) => standing,
-        LookUp::Unknown => return ApiResponse::ok(&VerificationResponse::nothing(VerificationCode::Unknown)),
-        LookUp::Malformed => return ApiResponse::ok(&VerificationResponse::nothing(VerificationCode::Malformed)),
-    };
-    let ip = request.ip.map(|Address(ip)| ip);
-    let has = |scope: &String| standing.scopes().contains(scope);
-    let code = match standing.state.status(now).0 {
-        KeyStatus::Suspended => VerificationCode::Suspended,
-        KeyStatus::Disabled => VerificationCode::Disabled,
-        KeyStatus::Expired => VerificationCode::Expired,
-        KeyStatus::Active if !standing.admits(ip) => VerificationCode::IpNotAllowed,
-        KeyStatus::Active if !request.scopes.iter().flat_map(|scopes| &scopes.0).all(has) => {
-            VerificationCode::InsufficientScope
-        }
-        KeyStatus::Active => VerificationCode::Valid,
-    };
-    state
-        .usage
-        .record(standing.id, now, ip, code != VerificationCode::Valid);
-    ApiResponse::ok(&VerificationResponse::of(&standing, code))
+    let verdict = verify(&state, now, presented, CountUse::Now).await?;
+    ApiResponse::ok(&VerificationResponse::new(&verdict))
 }

@@ -9,7 +9,7 @@ fn instant(value: &Value) -> DateTime<Utc> {
 }
 
 #[actix_web::test]
-async fn a_new_key_shows_its_secret_once_and_tells_its_owner() {
+async fn creation_returns_the_secret_once_and_notifies_the_owner() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let reply = app
@@ -45,14 +45,14 @@ async fn a_new_key_shows_its_secret_once_and_tells_its_owner() {
     let mail = app.last_mail_to("ada@example.com").await;
     assert!(mail.text.contains("a key") && !mail.text.contains(&secret[7..]));
     assert_eq!(app.records_of("api_key.created"), 1);
-    let told = "SELECT count(*) FROM notifications WHERE type = 'api_key_created'";
-    assert_eq!(app.number(told), 1);
+    let notified = "SELECT count(*) FROM notifications WHERE type = 'api_key_created'";
+    assert_eq!(app.number(notified), 1);
     let stored = format!("SELECT count(*) FROM api_key_secrets WHERE encode(secret_hash, 'escape') LIKE '%{secret}%'");
     assert_eq!(app.number(&stored), 0);
 }
 
 #[actix_web::test]
-async fn a_key_is_made_behind_the_password_only() {
+async fn creation_needs_a_session_and_the_password() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     app.post("/api-keys", &json!({"name": "a"}))
@@ -72,7 +72,7 @@ async fn a_key_is_made_behind_the_password_only() {
 }
 
 #[actix_web::test]
-async fn all_that_is_wrong_with_a_wish_is_said() {
+async fn creation_reports_all_errors_at_once() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     app.create_key(
@@ -127,7 +127,7 @@ async fn all_that_is_wrong_with_a_wish_is_said() {
 }
 
 #[actix_web::test]
-async fn an_expiry_is_given_as_instant_or_in_days() {
+async fn an_expiry_is_an_instant_or_a_number_of_days() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let at = app.state.clock.now() + TimeDelta::hours(5);
@@ -146,18 +146,18 @@ async fn an_expiry_is_given_as_instant_or_in_days() {
 }
 
 #[actix_web::test]
-async fn scopes_are_within_what_the_caller_may_do_there() {
+async fn a_key_cannot_be_granted_scopes_that_its_owner_may_not_use() {
     let file = ScopesFile::usual();
     let app = TestApp::start_with(&[("KEYWARD_SCOPES_FILE", file.path())]);
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     let grace = app.admin("grace").await;
     let org = app.org_of("acme", &[(&ada, "owner"), (&bob, "member")]);
-    let wish = |scope: &str, org: Option<String>| match org {
+    let request = |scope: &str, org: Option<String>| match org {
         Some(org) => json!({"scopes": [scope], "org_id": org}),
         None => json!({"scopes": [scope]}),
     };
     let in_org = Some(org.to_string());
-    for (person, scope, place, allowed) in [
+    for (person, scope, org, allowed) in [
         (&ada, "data:erase", in_org.clone(), true),
         (&bob, "data:erase", in_org.clone(), false),
         (&bob, "data:write", in_org.clone(), true),
@@ -166,7 +166,7 @@ async fn scopes_are_within_what_the_caller_may_do_there() {
         (&bob, "tokens:introspect", None, false),
         (&grace, "tokens:introspect", None, true),
     ] {
-        let reply = app.create_key(person, wish(scope, place)).await;
+        let reply = app.create_key(person, request(scope, org)).await;
         if allowed {
             reply.expect(201);
         } else {
@@ -177,14 +177,14 @@ async fn scopes_are_within_what_the_caller_may_do_there() {
         "UPDATE memberships SET disabled_services = '{{data}}' WHERE user_id = '{}'",
         bob.id
     ));
-    app.create_key(&bob, wish("data:write", in_org.clone()))
+    app.create_key(&bob, request("data:write", in_org.clone()))
         .await
         .invalid(&[("#/scopes/0", "not_allowed")]);
-    app.create_key(&bob, wish("mail:send", in_org)).await.expect(201);
+    app.create_key(&bob, request("mail:send", in_org)).await.expect(201);
 }
 
 #[actix_web::test]
-async fn a_foreign_organisation_does_not_exist() {
+async fn a_foreign_organisation_is_not_found() {
     let app = TestApp::start();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     let org = app.org_of("acme", &[(&ada, "owner")]).to_string();
@@ -199,7 +199,7 @@ async fn a_foreign_organisation_does_not_exist() {
 }
 
 #[actix_web::test]
-async fn a_repeated_creation_is_one_key_and_shows_no_secret() {
+async fn a_repeated_creation_returns_the_same_key_without_its_secret() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let call = || {
@@ -225,7 +225,7 @@ async fn a_repeated_creation_is_one_key_and_shows_no_secret() {
 }
 
 #[actix_web::test]
-async fn the_hundred_and_first_key_is_refused_however_many_try_at_once() {
+async fn concurrent_creations_stop_at_a_hundred_keys() {
     let app = TestApp::start_with(&[("KEYWARD_RATE_LIMITS", "off")]);
     let second = app.another();
     let ada = app.person("ada").await;

@@ -29,12 +29,12 @@ async fn rotate(app: &TestApp, person: &Person, key: &Key, grace: i64) -> Reply 
         .await
 }
 
-async fn see(app: &TestApp, person: &Person, key: &Key) -> Value {
+async fn get_key(app: &TestApp, person: &Person, key: &Key) -> Value {
     app.get(&key.path()).bearer(&person.access_token).await.expect(200)
 }
 
 #[actix_web::test]
-async fn a_patch_changes_what_it_names_and_moves_the_tag() {
+async fn an_update_changes_the_given_fields_and_the_etag() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let key = app
@@ -55,7 +55,7 @@ async fn a_patch_changes_what_it_names_and_moves_the_tag() {
         .header("if-match", "\"1\"")
         .await;
     stale.refused(412, "precondition_failed");
-    assert_eq!(see(&app, &ada, &key).await["name"], "new");
+    assert_eq!(get_key(&app, &ada, &key).await["name"], "new");
     patch(&app, &ada, &key, json!({"id": "x", "name": null}))
         .await
         .invalid(&[("#/id", "unknown_field"), ("#/name", "invalid_type")]);
@@ -63,7 +63,7 @@ async fn a_patch_changes_what_it_names_and_moves_the_tag() {
 }
 
 #[actix_web::test]
-async fn a_key_that_is_switched_off_works_again_when_switched_on() {
+async fn a_disabled_key_works_again_after_it_is_enabled() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let key = app.key(&ada, json!({})).await;
@@ -75,7 +75,7 @@ async fn a_key_that_is_switched_off_works_again_when_switched_on() {
 }
 
 #[actix_web::test]
-async fn more_scopes_take_a_fresh_password_and_fewer_do_not() {
+async fn adding_scopes_needs_a_fresh_password_and_removing_them_does_not() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let key = app.key(&ada, json!({"scopes": ["me:read", "orgs:read"]})).await;
@@ -110,7 +110,7 @@ async fn more_scopes_take_a_fresh_password_and_fewer_do_not() {
 }
 
 #[actix_web::test]
-async fn an_extension_counts_from_the_expiry_or_from_now() {
+async fn an_extension_starts_at_the_expiry_or_now() {
     let app = TestApp::start_with(&[
         ("KEYWARD_KEY_MAX_LIFETIME_DAYS", "40"),
         ("KEYWARD_ACCESS_TOKEN_SECONDS", "86400"),
@@ -131,13 +131,13 @@ async fn an_extension_counts_from_the_expiry_or_from_now() {
     extend(0).await.invalid(&[("#/days", "out_of_range")]);
     app.sql("UPDATE api_keys SET expires_at = now() - interval '3 days'");
     assert!(!works(&app, &key.secret).await);
-    assert_eq!(see(&app, &ada, &key).await["status"], "expired");
+    assert_eq!(get_key(&app, &ada, &key).await["status"], "expired");
     let now = app.state.clock.now();
     let read = extend(1).await.expect(200);
     assert!((instant(&read["expires_at"]) - now - TimeDelta::days(1)).num_seconds() < 5);
     assert!(works(&app, &key.secret).await);
-    let eternal = app.key(&ada, json!({})).await;
-    app.post(&format!("{}/extend", eternal.path()), &json!({"days": 1}))
+    let without_expiry = app.key(&ada, json!({})).await;
+    app.post(&format!("{}/extend", without_expiry.path()), &json!({"days": 1}))
         .bearer(&ada.access_token)
         .await
         .refused(409, "key_never_expires");
@@ -145,7 +145,7 @@ async fn an_extension_counts_from_the_expiry_or_from_now() {
 }
 
 #[actix_web::test]
-async fn an_extension_takes_a_fresh_password() {
+async fn an_extension_needs_a_fresh_password() {
     let app = TestApp::start_with(&[("KEYWARD_ACCESS_TOKEN_SECONDS", "86400")]);
     let ada = app.person("ada").await;
     let key = app.key(&ada, json!({"expires_in_days": 10})).await;
@@ -163,13 +163,13 @@ async fn an_extension_takes_a_fresh_password() {
         .bearer(token["access_token"].as_str().unwrap())
         .await
         .refused(401, "reauthentication_required");
-    // The session's row decides, not what the older token says.
+    // The older token was issued when the session was fresh; the session's row decides.
     extend().await.refused(401, "reauthentication_required");
-    assert_eq!(see(&app, &ada, &key).await["expires_at"], key.body["expires_at"]);
+    assert_eq!(get_key(&app, &ada, &key).await["expires_at"], key.body["expires_at"]);
 }
 
 #[actix_web::test]
-async fn after_a_rotation_the_old_secret_works_for_the_grace_period() {
+async fn after_a_rotation_the_previous_secret_works_for_the_grace_period() {
     let app = TestApp::start_with(&[("KEYWARD_ACCESS_TOKEN_SECONDS", "86400")]);
     let ada = app.person("ada").await;
     let key = app.key(&ada, json!({"scopes": ["me:read"]})).await;
@@ -181,7 +181,7 @@ async fn after_a_rotation_the_old_secret_works_for_the_grace_period() {
     let left = instant(&first["previous_secret_expires_at"]) - app.state.clock.now();
     assert!((55..=60).contains(&left.num_seconds()));
     assert!(works(&app, &key.secret).await && works(&app, &second_secret).await);
-    // Of three secrets the oldest ends.
+    // A second rotation ends the oldest of three secrets.
     let second = rotate(&app, &ada, &key, 60).await.expect(201);
     let third_secret = second["secret"].as_str().unwrap().to_owned();
     assert!(!works(&app, &key.secret).await);
@@ -189,7 +189,10 @@ async fn after_a_rotation_the_old_secret_works_for_the_grace_period() {
     app.advance(TimeDelta::seconds(61));
     assert!(!works(&app, &second_secret).await);
     assert!(works(&app, &third_secret).await);
-    assert_eq!(see(&app, &ada, &key).await["previous_secret_expires_at"], Value::Null);
+    assert_eq!(
+        get_key(&app, &ada, &key).await["previous_secret_expires_at"],
+        Value::Null
+    );
     let last = rotate(&app, &ada, &key, 0).await.expect(201);
     assert!(!works(&app, &third_secret).await);
     assert!(works(&app, last["secret"].as_str().unwrap()).await);
@@ -197,7 +200,7 @@ async fn after_a_rotation_the_old_secret_works_for_the_grace_period() {
 }
 
 #[actix_web::test]
-async fn the_old_secret_never_outlives_the_key() {
+async fn the_previous_secret_expires_with_the_key() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let key = app.key(&ada, json!({"expires_in_days": 1})).await;
@@ -214,7 +217,7 @@ async fn the_old_secret_never_outlives_the_key() {
 }
 
 #[actix_web::test]
-async fn fifty_rotations_at_once_leave_two_secrets() {
+async fn concurrent_rotations_leave_two_secrets() {
     let app = TestApp::start_with(&[("KEYWARD_RATE_LIMITS", "off")]);
     let second = app.another();
     let ada = app.person("ada").await;
@@ -225,15 +228,15 @@ async fn fifty_rotations_at_once_leave_two_secrets() {
         secrets.push(reply.expect(201)["secret"].as_str().unwrap().to_owned());
     }
     assert_eq!(app.number("SELECT count(*) FROM api_key_secrets"), 2);
-    let mut alive = 0;
+    let mut working = 0;
     for secret in &secrets {
-        alive += usize::from(works(&app, secret).await);
+        working += usize::from(works(&app, secret).await);
     }
-    assert_eq!(alive, 2);
+    assert_eq!(working, 2);
 }
 
 #[actix_web::test]
-async fn a_deleted_key_is_gone_for_good_and_of_fifty_deletions_one_succeeds() {
+async fn one_of_several_concurrent_deletions_succeeds() {
     let app = TestApp::start();
     let second = app.another();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
@@ -258,7 +261,7 @@ async fn a_deleted_key_is_gone_for_good_and_of_fifty_deletions_one_succeeds() {
 }
 
 #[actix_web::test]
-async fn several_keys_are_deleted_at_once_and_the_unknown_are_named() {
+async fn several_keys_are_deleted_and_unknown_ids_are_reported() {
     let app = TestApp::start();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     let (one, two, kept) = (
@@ -289,7 +292,7 @@ async fn several_keys_are_deleted_at_once_and_the_unknown_are_named() {
 }
 
 #[actix_web::test]
-async fn a_key_knows_and_ends_itself_and_its_owner_is_told() {
+async fn a_key_can_read_and_revoke_itself_and_the_owner_is_notified() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let key = app.key(&ada, json!({"name": "leaked"})).await;
@@ -303,12 +306,12 @@ async fn a_key_knows_and_ends_itself_and_its_owner_is_told() {
     assert!(!works(&app, &key.secret).await);
     assert!(app.last_mail_to("ada@example.com").await.text.contains("leaked"));
     assert_eq!(app.records_of("api_key.revoked"), 1);
-    let told = "SELECT count(*) FROM notifications WHERE type = 'api_key_revoked'";
-    assert_eq!(app.number(told), 1);
+    let notified = "SELECT count(*) FROM notifications WHERE type = 'api_key_revoked'";
+    assert_eq!(app.number(notified), 1);
 }
 
 #[actix_web::test]
-async fn a_key_is_good_from_its_networks_only() {
+async fn a_key_works_from_its_allowed_networks_only() {
     let app = TestApp::start_with(&[("KEYWARD_TRUSTED_PROXIES", "127.0.0.1")]);
     let ada = app.person("ada").await;
     let key = app
@@ -325,12 +328,12 @@ async fn a_key_is_good_from_its_networks_only() {
     for ip in ["203.0.114.1", "2001:db9::1", "::1"] {
         from(ip).await.refused(403, "ip_not_allowed");
     }
-    // Where no credential is needed, a bad one does not matter.
+    // An endpoint that needs no credential ignores a bad one.
     app.get("/scopes").bearer(&key.secret).await.expect(200);
 }
 
 #[actix_web::test]
-async fn what_is_not_a_key_of_ours_is_refused_without_the_database() {
+async fn a_malformed_key_is_rejected_without_a_query() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let key = app.key(&ada, json!({})).await;
@@ -345,7 +348,7 @@ async fn what_is_not_a_key_of_ours_is_refused_without_the_database() {
 }
 
 #[actix_web::test]
-async fn where_keys_are_switched_off_none_is_good() {
+async fn without_the_feature_no_key_is_accepted() {
     let app = TestApp::start();
     let without = app.another_with(&[("KEYWARD_FEATURES_OFF", "api_keys")]);
     let ada = app.person("ada").await;
@@ -362,7 +365,7 @@ async fn where_keys_are_switched_off_none_is_good() {
 }
 
 #[actix_web::test]
-async fn a_disabled_owner_suspends_a_key_and_a_lost_membership_ends_it_for_good() {
+async fn a_disabled_owner_suspends_a_key_and_a_lost_membership_does_so_for_good() {
     let file = ScopesFile::usual();
     let app = TestApp::start_with(&[("KEYWARD_SCOPES_FILE", file.path())]);
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
@@ -381,7 +384,7 @@ async fn a_disabled_owner_suspends_a_key_and_a_lost_membership_ends_it_for_good(
     eventually(async || !works(&app, &key.secret).await).await;
     app.join_org(org, &bob, "owner");
     assert!(!works(&app, &key.secret).await);
-    let read = see(&app, &bob, &key).await;
+    let read = get_key(&app, &bob, &key).await;
     assert_eq!(
         (&read["status"], &read["status_reason"]),
         (&json!("suspended"), &json!("not_a_member"))
@@ -393,7 +396,7 @@ async fn a_disabled_owner_suspends_a_key_and_a_lost_membership_ends_it_for_good(
 }
 
 #[actix_web::test]
-async fn a_demotion_and_a_switched_off_service_act_at_once() {
+async fn a_demotion_or_disabled_service_removes_effective_scopes() {
     let file = ScopesFile::usual();
     let app = TestApp::start_with(&[("KEYWARD_SCOPES_FILE", file.path())]);
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
@@ -424,7 +427,7 @@ async fn a_demotion_and_a_switched_off_service_act_at_once() {
 }
 
 #[actix_web::test]
-async fn a_missing_scope_is_named_in_the_challenge() {
+async fn the_challenge_names_the_missing_scope() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let key = app.key(&ada, json!({"scopes": ["keys:read"]})).await;

@@ -21,7 +21,7 @@ async fn names(app: &TestApp, person: &Person, query: &str) -> Vec<String> {
     }
 }
 
-async fn five(app: &TestApp) -> Person {
+async fn create_five_keys(app: &TestApp) -> Person {
     let ada = app.person("ada").await;
     for name in ["delta", "Alpha", "100%", "beta_1", "charlie"] {
         app.key(&ada, json!({"name": name})).await;
@@ -37,9 +37,9 @@ async fn five(app: &TestApp) -> Person {
 }
 
 #[actix_web::test]
-async fn every_order_pages_through_all_keys_once() {
+async fn every_order_returns_each_key_once_over_all_pages() {
     let app = TestApp::start();
-    let ada = five(&app).await;
+    let ada = create_five_keys(&app).await;
     let bob = app.person("bob").await;
     app.key(&bob, json!({"name": "foreign"})).await;
     let newest = ["charlie", "beta_1", "100%", "Alpha", "delta"];
@@ -69,9 +69,9 @@ async fn every_order_pages_through_all_keys_once() {
 }
 
 #[actix_web::test]
-async fn the_order_of_use_is_that_of_the_uses_shown() {
+async fn sorting_by_last_use_includes_uses_not_yet_written() {
     let app = TestApp::start();
-    let ada = five(&app).await;
+    let ada = create_five_keys(&app).await;
     let mut keys = Vec::new();
     for name in ["one", "two", "three"] {
         keys.push(app.key(&ada, json!({"name": name})).await);
@@ -85,9 +85,9 @@ async fn the_order_of_use_is_that_of_the_uses_shown() {
 }
 
 #[actix_web::test]
-async fn a_cursor_belongs_to_its_order_and_its_filters() {
+async fn a_cursor_is_only_valid_for_its_order_and_filters() {
     let app = TestApp::start();
-    let ada = five(&app).await;
+    let ada = create_five_keys(&app).await;
     let page = app
         .get("/api-keys?limit=2&sort=name")
         .bearer(&ada.access_token)
@@ -113,9 +113,9 @@ async fn a_cursor_belongs_to_its_order_and_its_filters() {
 }
 
 #[actix_web::test]
-async fn the_search_takes_text_literally() {
+async fn the_search_does_not_interpret_wildcards() {
     let app = TestApp::start();
-    let ada = five(&app).await;
+    let ada = create_five_keys(&app).await;
     assert_eq!(names(&app, &ada, "q=ALPH").await, ["Alpha"]);
     assert_eq!(names(&app, &ada, "q=%25").await, ["100%"]);
     assert_eq!(names(&app, &ada, "q=_").await, ["beta_1"]);
@@ -128,9 +128,9 @@ async fn the_search_takes_text_literally() {
 }
 
 #[actix_web::test]
-async fn keys_are_filtered_by_how_they_stand() {
+async fn keys_are_filtered_by_status_and_organisation() {
     let app = TestApp::start();
-    let ada = five(&app).await;
+    let ada = create_five_keys(&app).await;
     let org = app.org_of("acme", &[(&ada, "owner")]);
     app.key(&ada, json!({"name": "lost", "org_id": org.to_string()})).await;
     app.key(&ada, json!({"name": "org", "org_id": org.to_string()})).await;

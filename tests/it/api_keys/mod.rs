@@ -1,9 +1,9 @@
-//! API keys: making, seeing, changing, ending them, and what they may do.
+//! API keys: their endpoints, their verification, and the credential cache.
 
 mod create;
+mod credential_cache;
 mod lifecycle;
 mod list;
-mod memory;
 mod orgs;
 mod reminders;
 mod scopes;

@@ -4,7 +4,7 @@ use super::support::Key;
 use crate::support::TestApp;
 
 #[actix_web::test]
-async fn those_who_run_an_organisation_see_and_revoke_its_keys() {
+async fn owners_and_admins_list_and_revoke_the_keys_of_their_organisation() {
     let app = TestApp::start();
     let (ada, bob, cat, eve) = (
         app.person("ada").await,
@@ -69,7 +69,7 @@ async fn those_who_run_an_organisation_see_and_revoke_its_keys() {
 }
 
 #[actix_web::test]
-async fn a_key_that_is_bound_to_an_organisation_sees_no_keys_elsewhere() {
+async fn a_key_in_an_organisation_sees_only_the_keys_there() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let (acme, other) = (
@@ -77,10 +77,10 @@ async fn a_key_that_is_bound_to_an_organisation_sees_no_keys_elsewhere() {
         app.org_of("other", &[(&ada, "owner")]),
     );
     let scopes = json!(["keys:read"]);
-    let here = app
+    let in_acme = app
         .key(&ada, json!({"org_id": acme.to_string(), "scopes": scopes}))
         .await;
-    let there = app.key(&ada, json!({"org_id": other.to_string()})).await;
+    let in_other = app.key(&ada, json!({"org_id": other.to_string()})).await;
     let personal = app.key(&ada, json!({"scopes": scopes})).await;
     let get = |path: &str, key: &Key| app.get(path).bearer(&key.secret).send();
     let ids = |page: Value| -> Vec<String> {
@@ -88,28 +88,28 @@ async fn a_key_that_is_bound_to_an_organisation_sees_no_keys_elsewhere() {
         keys.iter().map(|key| key["id"].as_str().unwrap().to_owned()).collect()
     };
     assert_eq!(
-        ids(get("/api-keys", &here).await.expect(200)),
-        std::slice::from_ref(&here.id)
+        ids(get("/api-keys", &in_acme).await.expect(200)),
+        std::slice::from_ref(&in_acme.id)
     );
     assert_eq!(ids(get("/api-keys", &personal).await.expect(200)).len(), 3);
-    let of = |org: &dyn std::fmt::Display| format!("/api-keys?org_id={org}");
+    let list_of = |org: &dyn std::fmt::Display| format!("/api-keys?org_id={org}");
     assert_eq!(
-        ids(get(&of(&acme), &here).await.expect(200)),
-        std::slice::from_ref(&here.id)
+        ids(get(&list_of(&acme), &in_acme).await.expect(200)),
+        std::slice::from_ref(&in_acme.id)
     );
-    get(&of(&other), &here).await.refused(404, "not_found");
-    for key in [&there, &personal] {
-        get(&key.path(), &here).await.refused(404, "not_found");
-        get(&format!("{}/usage", key.path()), &here)
+    get(&list_of(&other), &in_acme).await.refused(404, "not_found");
+    for key in [&in_other, &personal] {
+        get(&key.path(), &in_acme).await.refused(404, "not_found");
+        get(&format!("{}/usage", key.path()), &in_acme)
             .await
             .refused(404, "not_found");
         get(&key.path(), &personal).await.expect(200);
     }
-    get(&here.path(), &here).await.expect(200);
+    get(&in_acme.path(), &in_acme).await.expect(200);
 }
 
 #[actix_web::test]
-async fn the_keys_of_a_deleted_organisation_end_with_it() {
+async fn the_keys_of_a_deleted_organisation_are_rejected() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let org = app.org_of("acme", &[(&ada, "owner")]);

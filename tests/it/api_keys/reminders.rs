@@ -5,16 +5,16 @@ use serde_json::json;
 use super::support::Key;
 use crate::support::{PASSWORD, Person, TestApp};
 
-/// Days mentioned in the warnings so far, oldest first.
-async fn warnings(app: &TestApp, person: &Person) -> Vec<String> {
+/// Sends the reminders that are due, and returns the time left in the subjects of all reminders so far.
+async fn reminders(app: &TestApp, person: &Person) -> Vec<String> {
     worker::remind(&app.state).await.unwrap();
     let mails = app.mails_to(&person.email).await;
-    let told = "SELECT count(*) FROM notifications WHERE type = 'api_key_expiring'";
+    let notified = "SELECT count(*) FROM notifications WHERE type = 'api_key_expiring'";
     let subjects: Vec<String> = mails
         .into_iter()
         .filter_map(|mail| mail.subject.split_once(" expires in ").map(|(_, rest)| rest.to_owned()))
         .collect();
-    assert_eq!(app.number(told), i64::try_from(subjects.len()).unwrap());
+    assert_eq!(app.number(notified), i64::try_from(subjects.len()).unwrap());
     subjects
 }
 
@@ -27,31 +27,31 @@ async fn extend(app: &TestApp, person: &Person, key: &Key, days: i64) {
 }
 
 #[actix_web::test]
-async fn the_owner_is_warned_thrice_and_anew_after_an_extension() {
+async fn the_owner_is_reminded_three_times_and_again_after_an_extension() {
     let app = TestApp::start();
     let second = app.another();
     let ada = app.person("ada").await;
     let key = app.key(&ada, json!({"expires_in_days": 40})).await;
     app.key(&ada, json!({})).await;
-    assert!(warnings(&app, &ada).await.is_empty());
+    assert!(reminders(&app, &ada).await.is_empty());
     app.advance(TimeDelta::days(10));
-    assert_eq!(warnings(&app, &ada).await, ["30 days"]);
-    assert_eq!(warnings(&second, &ada).await, ["30 days"]);
+    assert_eq!(reminders(&app, &ada).await, ["30 days"]);
+    assert_eq!(reminders(&second, &ada).await, ["30 days"]);
     app.advance(TimeDelta::days(23));
-    assert_eq!(warnings(&app, &ada).await, ["30 days", "7 days"]);
+    assert_eq!(reminders(&app, &ada).await, ["30 days", "7 days"]);
     app.advance(TimeDelta::days(6));
     let all = ["30 days", "7 days", "1 day"];
-    assert_eq!(warnings(&app, &ada).await, all);
+    assert_eq!(reminders(&app, &ada).await, all);
     app.advance(TimeDelta::days(2));
-    assert_eq!(warnings(&app, &ada).await, all);
+    assert_eq!(reminders(&app, &ada).await, all);
     extend(&app, &ada, &key, 8).await;
-    assert_eq!(warnings(&app, &ada).await, all);
+    assert_eq!(reminders(&app, &ada).await, all);
     app.advance(TimeDelta::days(1));
-    assert_eq!(warnings(&app, &ada).await, ["30 days", "7 days", "1 day", "7 days"]);
+    assert_eq!(reminders(&app, &ada).await, ["30 days", "7 days", "1 day", "7 days"]);
 }
 
 #[actix_web::test]
-async fn fifty_who_warn_at_once_warn_once() {
+async fn concurrent_workers_send_one_reminder() {
     let app = TestApp::start();
     let second = app.another();
     let ada = app.person("ada").await;
@@ -60,11 +60,11 @@ async fn fifty_who_warn_at_once_warn_once() {
     for outcome in futures_util::future::join_all(calls).await {
         outcome.unwrap();
     }
-    assert_eq!(warnings(&app, &ada).await, ["7 days"]);
+    assert_eq!(reminders(&app, &ada).await, ["7 days"]);
 }
 
 #[actix_web::test]
-async fn nobody_is_warned_of_what_does_not_work_anyway_or_was_chosen_so_short() {
+async fn keys_that_do_not_work_or_were_created_with_a_short_lifetime_get_no_reminder() {
     let app = TestApp::start();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     let off = app.key(&ada, json!({"expires_in_days": 7})).await;
@@ -77,14 +77,14 @@ async fn nobody_is_warned_of_what_does_not_work_anyway_or_was_chosen_so_short() 
         .await;
     app.leave_org(org, &bob);
     app.key(&ada, json!({"expires_in_days": 5})).await;
-    assert!(warnings(&app, &ada).await.is_empty());
-    assert!(warnings(&app, &bob).await.is_empty());
+    assert!(reminders(&app, &ada).await.is_empty());
+    assert!(reminders(&app, &bob).await.is_empty());
     app.advance(TimeDelta::days(4));
-    assert_eq!(warnings(&app, &ada).await, ["1 day"]);
+    assert_eq!(reminders(&app, &ada).await, ["1 day"]);
 }
 
 #[actix_web::test]
-async fn who_wants_no_mail_is_told_in_the_notification_centre_only() {
+async fn without_mail_the_reminder_is_an_in_app_notification_only() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     app.key(&ada, json!({"expires_in_days": 1})).await;

@@ -6,7 +6,7 @@ use super::support::ScopesFile;
 use crate::support::TestApp;
 
 #[actix_web::test]
-async fn the_catalogue_lists_keywards_own_scopes_and_the_platforms() {
+async fn the_catalog_lists_keywards_own_scopes_before_those_of_the_file() {
     let file = ScopesFile::usual();
     let app = TestApp::start_with(&[("KEYWARD_SCOPES_FILE", file.path())]);
     let list = app.get("/scopes").await.expect(200);
@@ -37,7 +37,7 @@ async fn the_catalogue_lists_keywards_own_scopes_and_the_platforms() {
 }
 
 #[test]
-fn a_wrong_file_of_scopes_stops_the_start_in_one_line() {
+fn a_mistake_in_the_scopes_file_prevents_the_start() {
     let file = ScopesFile::with("[[scope]]\nname = \"a b\"\n");
     let settings = [("KEYWARD_SCOPES_FILE".to_owned(), file.path().to_owned())];
     let config = keyward::config::parse(settings, ["keyward".to_owned()]).unwrap().config;

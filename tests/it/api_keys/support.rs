@@ -1,4 +1,4 @@
-//! What tests of keys are written with.
+//! Helpers for tests that use API keys.
 
 use diesel::connection::SimpleConnection as _;
 use keyward::values::ids::OrgId;
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::support::{Call, PASSWORD, Person, TestApp};
 
-/// A file of scopes, alive as long as this.
+/// A scopes file, deleted on drop.
 pub struct ScopesFile(tempfile::NamedTempFile);
 
 impl ScopesFile {
@@ -17,7 +17,7 @@ impl ScopesFile {
         Self(file)
     }
 
-    /// `data:read` for everybody, `data:write` for members, `data:erase` for admins, `mail:send` for members.
+    /// `data:read` for personal keys too, `data:write` and `mail:send` for members, `data:erase` for admins.
     pub fn usual() -> Self {
         let scope = |name: &str, service: &str, rest: &str| {
             format!("[[scope]]\nname = \"{name}\"\nservice = \"{service}\"\ndescription = \"…\"\n{rest}\n")
@@ -38,7 +38,7 @@ impl ScopesFile {
     }
 }
 
-/// A key that was just made.
+/// A new key.
 #[derive(Clone, Debug)]
 pub struct Key {
     pub id: String,
@@ -53,9 +53,9 @@ impl Key {
 }
 
 impl TestApp {
-    /// Makes a key of `person`'s, with these members besides name and password.
-    pub async fn key(&self, person: &Person, members: Value) -> Key {
-        let body = self.create_key(person, members).await.expect(201);
+    /// Creates a key. `fields` are added to the name and the password.
+    pub async fn key(&self, person: &Person, fields: Value) -> Key {
+        let body = self.create_key(person, fields).await.expect(201);
         Key {
             id: body["id"].as_str().unwrap().to_owned(),
             secret: body["secret"].as_str().unwrap().to_owned(),
@@ -63,20 +63,20 @@ impl TestApp {
         }
     }
 
-    pub fn create_key(&self, person: &Person, members: Value) -> Call {
+    pub fn create_key(&self, person: &Person, fields: Value) -> Call {
         let mut body = json!({"name": "a key", "current_password": PASSWORD});
-        for (name, value) in members.as_object().unwrap() {
+        for (name, value) in fields.as_object().unwrap() {
             body[name] = value.clone();
         }
         self.post("/api-keys", &body).bearer(&person.access_token)
     }
 
-    /// Runs statements on the app's database.
+    /// Runs SQL statements on the app's database.
     pub fn sql(&self, statements: &str) {
         self.connect().batch_execute(statements).unwrap();
     }
 
-    /// An organisation with members, made past the API.
+    /// Inserts an organisation with members into the database.
     pub fn org_of(&self, slug: &str, members: &[(&Person, &str)]) -> OrgId {
         let now = self.state.clock.now();
         let id = OrgId::new(now);
@@ -91,12 +91,12 @@ impl TestApp {
         id
     }
 
-    /// Lets somebody join.
+    /// Inserts a membership into the database.
     pub fn join_org(&self, org: OrgId, person: &Person, role: &str) {
         self.sql(&membership(org, person, role));
     }
 
-    /// Lets somebody leave.
+    /// Deletes a membership from the database.
     pub fn leave_org(&self, org: OrgId, person: &Person) {
         self.sql(&format!(
             "DELETE FROM memberships WHERE org_id = '{org}' AND user_id = '{}'",
@@ -104,7 +104,7 @@ impl TestApp {
         ));
     }
 
-    /// How many records of an act there are.
+    /// The number of audit records of an action.
     pub fn records_of(&self, action: &str) -> i64 {
         self.number(&format!("SELECT count(*) FROM audit_log WHERE action = '{action}'"))
     }

@@ -21,7 +21,7 @@ async fn today(app: &TestApp, id: &str, token: &str) -> (i64, i64) {
 }
 
 #[actix_web::test]
-async fn uses_are_counted_and_the_last_one_is_remembered() {
+async fn uses_are_counted_and_the_last_one_is_stored() {
     let app = TestApp::start_with(&[("KEYWARD_TRUSTED_PROXIES", "127.0.0.1")]);
     let ada = app.person("ada").await;
     let key = app.key(&ada, json!({"scopes": ["me:read"]})).await;
@@ -50,7 +50,7 @@ async fn uses_are_counted_and_the_last_one_is_remembered() {
 }
 
 #[actix_web::test]
-async fn counts_of_two_instances_add_up_and_an_older_use_never_wins() {
+async fn counts_of_two_instances_add_up_and_the_latest_use_is_kept() {
     let app = TestApp::start();
     let second = app.another();
     let ada = app.person("ada").await;
@@ -66,14 +66,14 @@ async fn counts_of_two_instances_add_up_and_an_older_use_never_wins() {
 }
 
 #[actix_web::test]
-async fn writing_down_uses_revives_no_key() {
+async fn a_flush_ignores_deleted_keys() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
-    let (gone, kept) = (app.key(&ada, json!({})).await, app.key(&ada, json!({})).await);
-    for key in [&gone, &kept] {
+    let (deleted, kept) = (app.key(&ada, json!({})).await, app.key(&ada, json!({})).await);
+    for key in [&deleted, &kept] {
         app.get("/api-keys/current").bearer(&key.secret).await.expect(200);
     }
-    app.sql(&format!("DELETE FROM api_keys WHERE id = '{}'", gone.id));
+    app.sql(&format!("DELETE FROM api_keys WHERE id = '{}'", deleted.id));
     api_keys::flush_usage(&app.state).await.unwrap();
     assert_eq!(app.number("SELECT count(*) FROM api_keys"), 1);
     assert_eq!(app.number("SELECT count(*) FROM api_key_usage"), 1);
@@ -84,7 +84,7 @@ async fn writing_down_uses_revives_no_key() {
 }
 
 #[actix_web::test]
-async fn with_a_database_that_takes_no_writes_keys_are_verified_and_nothing_is_lost() {
+async fn with_a_read_only_database_keys_are_verified_and_no_use_is_lost() {
     let app = TestApp::start();
     let grace = app.admin("grace").await;
     let gateway = app.key(&grace, json!({"scopes": ["keys:verify"]})).await;
@@ -93,7 +93,7 @@ async fn with_a_database_that_takes_no_writes_keys_are_verified_and_nothing_is_l
     app.database()
         .run_outside("ALTER DATABASE $DATABASE SET default_transaction_read_only = on");
     app.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()");
-    // The requests that find the old connections gone may fail.
+    // Requests on a connection that was terminated may fail.
     eventually(async || app.get("/api-keys/current").bearer(&warm.secret).await.status == 200).await;
     let uses_before = app.number("SELECT count(*) FROM api_key_usage");
     assert_eq!(uses_before, 0);
@@ -133,7 +133,7 @@ async fn with_a_database_that_takes_no_writes_keys_are_verified_and_nothing_is_l
 }
 
 #[actix_web::test]
-async fn foreign_usage_does_not_exist() {
+async fn the_usage_of_a_foreign_key_is_not_found() {
     let app = TestApp::start();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     let key = app.key(&ada, json!({})).await;

@@ -15,15 +15,15 @@ fn verify(app: &TestApp, gateway: &Key, body: Value) -> Call {
 }
 
 #[actix_web::test]
-async fn a_good_key_is_described() {
+async fn a_valid_key_is_described() {
     let file = ScopesFile::usual();
     let app = TestApp::start_with(&[("KEYWARD_SCOPES_FILE", file.path())]);
     let gateway = gateway_key(&app).await;
     let ada = app.person("ada").await;
     let org = app.org_of("acme", &[(&ada, "admin")]);
-    let members =
+    let fields =
         json!({"name": "cron", "org_id": org.to_string(), "scopes": ["data:erase", "me:read"], "expires_in_days": 9});
-    let key = app.key(&ada, members).await;
+    let key = app.key(&ada, fields).await;
     let body = json!({"key": key.secret, "scopes": ["data:erase"], "ip": "203.0.113.1"});
     let answer = verify(&app, &gateway, body).await.expect(200);
     let expected = json!({
@@ -42,7 +42,7 @@ async fn a_good_key_is_described() {
     .await;
 }
 
-/// What was changed past the API is noticed within a second.
+/// Waits for the effect of a change that was made directly in the database: it invalidates the cache within a second.
 pub async fn eventually(mut holds: impl AsyncFnMut() -> bool) {
     let started = std::time::Instant::now();
     while !holds().await {
@@ -51,7 +51,7 @@ pub async fn eventually(mut holds: impl AsyncFnMut() -> bool) {
 }
 
 #[actix_web::test]
-async fn every_way_to_be_bad_has_its_code() {
+async fn every_reason_to_reject_a_key_has_its_code() {
     let app = TestApp::start();
     let gateway = gateway_key(&app).await;
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
@@ -60,8 +60,8 @@ async fn every_way_to_be_bad_has_its_code() {
         let answer = verify(&app, &gateway, body).await.expect(200);
         assert_eq!(answer["valid"], answer["code"] == "valid");
         if answer["code"] == "malformed" || answer["code"] == "unknown" {
-            let nothing = answer.as_object().unwrap().values().filter(|value| value.is_null());
-            assert_eq!(nothing.count(), 7);
+            let null_fields = answer.as_object().unwrap().values().filter(|value| value.is_null());
+            assert_eq!(null_fields.count(), 7);
         } else {
             assert!(answer["key_id"].is_string() && answer["scopes"].is_array());
         }
@@ -108,16 +108,16 @@ async fn every_way_to_be_bad_has_its_code() {
     app.advance(TimeDelta::days(2));
     assert_eq!(code(with(json!({}))).await, "expired");
     app.advance(TimeDelta::days(-2));
-    let orphan = app.key(&bob, json!({"org_id": org.to_string()})).await;
-    assert_eq!(code(json!({"key": orphan.secret})).await, "valid");
+    let of_member = app.key(&bob, json!({"org_id": org.to_string()})).await;
+    assert_eq!(code(json!({"key": of_member.secret})).await, "valid");
     app.leave_org(org, &bob);
-    eventually(async || code(json!({"key": orphan.secret})).await == "suspended").await;
+    eventually(async || code(json!({"key": of_member.secret})).await == "suspended").await;
     app.delete(&key.path()).bearer(&ada.access_token).await.expect(204);
     assert_eq!(code(with(json!({}))).await, "unknown");
 }
 
 #[actix_web::test]
-async fn the_old_secret_of_a_rotation_is_told_apart() {
+async fn the_previous_secret_of_a_rotated_key_is_reported() {
     let app = TestApp::start();
     let gateway = gateway_key(&app).await;
     let ada = app.person("ada").await;
@@ -138,7 +138,7 @@ async fn the_old_secret_of_a_rotation_is_told_apart() {
 }
 
 #[actix_web::test]
-async fn a_bad_caller_is_never_confused_with_a_bad_key() {
+async fn a_caller_without_permission_gets_an_error_instead_of_a_verdict() {
     let app = TestApp::start();
     let gateway = gateway_key(&app).await;
     let ada = app.person("ada").await;
@@ -162,7 +162,7 @@ async fn a_bad_caller_is_never_confused_with_a_bad_key() {
             ("#/scopes", "invalid_type"),
             ("#/ip", "invalid_format"),
         ]);
-    // Who is no administrator any more asks no more.
+    // The scope is not effective once the owner is no longer an administrator.
     verify(&app, &gateway, body.clone()).await.expect(200);
     app.sql("UPDATE users SET role = 'user'");
     eventually(async || {
@@ -176,7 +176,7 @@ async fn a_bad_caller_is_never_confused_with_a_bad_key() {
 }
 
 #[actix_web::test]
-async fn a_verification_is_never_answered_from_an_idempotency_key() {
+async fn a_verification_is_never_replayed() {
     let app = TestApp::start();
     let gateway = gateway_key(&app).await;
     let ada = app.person("ada").await;

@@ -24,7 +24,7 @@ fn pairs(expected: &[(&str, &str)]) -> Vec<(String, String)> {
 }
 
 #[actix_web::test]
-async fn a_key_is_introduced_by_any_method() {
+async fn a_key_is_identified_with_any_method() {
     let file = ScopesFile::usual();
     let app = TestApp::start_with(&[("KEYWARD_SCOPES_FILE", file.path())]);
     let ada = app.person("ada").await;
@@ -48,7 +48,7 @@ async fn a_key_is_introduced_by_any_method() {
         for (path, status) in [
             ("/auth/forward", 204),
             ("/auth/forward?scope=data:read%20data:erase", 204),
-            // Envoy takes nothing but 200 for a yes.
+            // Envoy accepts only 200.
             ("/auth/forward/held/some/path?scope=none&other=1", 200),
             ("/auth/forward/held/?scope=none", 200),
         ] {
@@ -64,10 +64,10 @@ async fn a_key_is_introduced_by_any_method() {
             );
         }
     }
-    let there = app.get(&format!("/auth/forward?org={org}")).bearer(&key.secret).await;
-    there.expect(204);
-    for elsewhere in [uuid::Uuid::now_v7().to_string(), "nonsense".to_owned()] {
-        app.get(&format!("/auth/forward?org={elsewhere}"))
+    let in_org = app.get(&format!("/auth/forward?org={org}")).bearer(&key.secret).await;
+    in_org.expect(204);
+    for other_org in [uuid::Uuid::now_v7().to_string(), "nonsense".to_owned()] {
+        app.get(&format!("/auth/forward?org={other_org}"))
             .bearer(&key.secret)
             .await
             .refused(403, "forbidden_role");
@@ -75,7 +75,7 @@ async fn a_key_is_introduced_by_any_method() {
 }
 
 #[actix_web::test]
-async fn a_session_is_introduced_and_passes_scopes_by_its_role() {
+async fn a_session_is_identified_and_scopes_are_checked_by_its_role() {
     let file = ScopesFile::usual();
     let app = TestApp::start_with(&[("KEYWARD_SCOPES_FILE", file.path())]);
     let ada = app.person("ada").await;
@@ -112,7 +112,7 @@ async fn a_session_is_introduced_and_passes_scopes_by_its_role() {
 }
 
 #[actix_web::test]
-async fn a_stranger_gets_the_challenge() {
+async fn a_denied_request_gets_the_challenge() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let key = app.key(&ada, json!({"scopes": ["me:read"]})).await;
@@ -130,7 +130,7 @@ async fn a_stranger_gets_the_challenge() {
         .bearer(&key.secret)
         .await
         .invalid(&[("scope", "invalid_format")]);
-    // One slash too many does not let more through.
+    // A slash at the end changes nothing.
     for path in ["/auth/forward/?scope=me:write", "/auth/forward?scope=me:write"] {
         app.get(path)
             .bearer(&key.secret)
@@ -157,7 +157,7 @@ async fn a_stranger_gets_the_challenge() {
 }
 
 #[actix_web::test]
-async fn with_a_base_path_the_gateways_own_idempotency_keys_are_left_alone_too() {
+async fn with_a_base_path_idempotency_keys_of_clients_are_ignored_too() {
     let app = TestApp::start_with(&[
         ("KEYWARD_BASE_PATH", "/account"),
         ("KEYWARD_PUBLIC_URL", "http://keyward.test/account"),

@@ -21,8 +21,8 @@ async fn a_key_is_described() {
     let caller = caller(&app).await;
     let ada = app.person("ada").await;
     let org = app.org_of("acme", &[(&ada, "owner")]);
-    let members = json!({"org_id": org.to_string(), "scopes": ["data:read", "data:write"], "expires_in_days": 1});
-    let key = app.key(&ada, members).await;
+    let fields = json!({"org_id": org.to_string(), "scopes": ["data:read", "data:write"], "expires_in_days": 1});
+    let key = app.key(&ada, fields).await;
     let found = introspect(
         &app,
         &caller,
@@ -65,33 +65,33 @@ async fn an_access_token_is_described() {
 }
 
 #[actix_web::test]
-async fn what_is_not_active_is_that_and_no_more() {
+async fn an_inactive_credential_is_not_described() {
     let app = TestApp::start();
     let caller = caller(&app).await;
     let ada = app.person("ada").await;
-    let off = app.key(&ada, json!({})).await;
-    app.patch(&off.path(), &json!({"enabled": false}))
+    let disabled = app.key(&ada, json!({})).await;
+    app.patch(&disabled.path(), &json!({"enabled": false}))
         .bearer(&ada.access_token)
         .await
         .expect(200);
-    let listed = app.key(&ada, json!({"allowed_ips": ["10.0.0.0/8"]})).await;
+    let limited = app.key(&ada, json!({"allowed_ips": ["10.0.0.0/8"]})).await;
     for token in [
         "nonsense",
         "",
         &ada.refresh_token,
-        &off.secret,
-        &listed.secret,
+        &disabled.secret,
+        &limited.secret,
         "kw_000000000000000000000000000000001vXtxm",
     ] {
         let found = introspect(&app, &caller, &format!("token={token}")).await.expect(200);
         assert_eq!(found, json!({"active": false}), "{token}");
     }
-    let from_there = introspect(&app, &caller, &format!("token={}&ip=10.0.0.1", listed.secret)).await;
-    assert_eq!(from_there.expect(200)["active"], true);
+    let allowed = introspect(&app, &caller, &format!("token={}&ip=10.0.0.1", limited.secret)).await;
+    assert_eq!(allowed.expect(200)["active"], true);
 }
 
 #[actix_web::test]
-async fn who_may_not_ask_learns_nothing() {
+async fn introspection_needs_the_scope_and_a_well_formed_request() {
     let app = TestApp::start();
     let caller = caller(&app).await;
     let ada = app.person("ada").await;
@@ -112,8 +112,8 @@ async fn who_may_not_ask_learns_nothing() {
         .bearer(&ada.access_token)
         .await
         .expect(201);
-    let ends = |answer: Value| answer["exp"].clone();
-    assert!(ends(introspect(&app, &caller, &form).await.expect(200)).is_number());
+    let expiry = |response: Value| response["exp"].clone();
+    assert!(expiry(introspect(&app, &caller, &form).await.expect(200)).is_number());
     let form = format!("token={}", rotated["secret"].as_str().unwrap());
-    assert!(ends(introspect(&app, &caller, &form).await.expect(200)).is_null());
+    assert!(expiry(introspect(&app, &caller, &form).await.expect(200)).is_null());
 }

@@ -1,4 +1,4 @@
-//! What gateways and resource servers ask.
+//! The endpoints for gateways and resource servers, and the gateway configurations in `docs/gateways`.
 
 mod forward;
 mod introspect;

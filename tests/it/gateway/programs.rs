@@ -1,5 +1,5 @@
-//! The shipped configurations, with the real gateways where there are any: those that `./scripts/test` fetches, or the
-//! machine's own.
+//! The configurations in `docs/gateways`, run with the real gateways: those that `./scripts/test` downloads, or those
+//! installed on the machine. A gateway that is not installed is skipped.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -12,7 +12,7 @@ use serde_json::json;
 use crate::api_keys::support::ScopesFile;
 use crate::support::TestApp;
 
-/// A gateway, running.
+/// A running gateway.
 struct Gateway {
     child: Child,
     address: SocketAddr,
@@ -30,7 +30,7 @@ impl Drop for Gateway {
 }
 
 impl Gateway {
-    /// Starts one that is to listen at `address`.
+    /// Starts the gateway and waits until it serves requests at `address`.
     fn start(mut command: Command, address: SocketAddr, folder: tempfile::TempDir) -> Self {
         let child = command
             .stdin(Stdio::null())
@@ -46,40 +46,49 @@ impl Gateway {
         let started = Instant::now();
         while !is_ready(address) {
             let ended = gateway.child.try_wait().unwrap();
-            assert!(ended.is_none(), "it ended at once: {ended:?}");
-            assert!(started.elapsed() < Duration::from_secs(10), "it does not start");
+            assert!(ended.is_none(), "the gateway has exited: {ended:?}");
+            assert!(
+                started.elapsed() < Duration::from_secs(10),
+                "the gateway does not start"
+            );
             std::thread::yield_now();
         }
         gateway
     }
 }
 
-/// Whether a gateway knows where to ask: Traefik listens before it has read its routes.
+/// Whether the gateway asks Keyward. It is not enough that it listens: Traefik does so before it has read its routes.
 fn is_ready(address: SocketAddr) -> bool {
     let Ok(mut stream) = TcpStream::connect(address) else {
         return false;
     };
     let mut answer = String::new();
     let request = format!("GET / HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
-    let asked = stream.write_all(request.as_bytes());
-    asked.is_ok() && stream.read_to_string(&mut answer).is_ok() && answer.starts_with("HTTP/1.1 401")
+    let sent = stream.write_all(request.as_bytes());
+    sent.is_ok() && stream.read_to_string(&mut answer).is_ok() && answer.starts_with("HTTP/1.1 401")
 }
 
 fn free_address() -> SocketAddr {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
-/// A program, if it is there.
+/// The program, if it is installed.
 fn program(name: &str) -> Option<Command> {
-    let fetched = concat!(env!("CARGO_MANIFEST_DIR"), "/target/gateways");
-    [fetched, "/usr/sbin", "/usr/bin", "/usr/local/bin", "/opt/homebrew/bin"]
-        .iter()
-        .map(|folder| Path::new(folder).join(name))
-        .find(|path| path.exists())
-        .map(Command::new)
+    let downloaded = concat!(env!("CARGO_MANIFEST_DIR"), "/target/gateways");
+    [
+        downloaded,
+        "/usr/sbin",
+        "/usr/bin",
+        "/usr/local/bin",
+        "/opt/homebrew/bin",
+    ]
+    .iter()
+    .map(|folder| Path::new(folder).join(name))
+    .find(|path| path.exists())
+    .map(Command::new)
 }
 
-/// A shipped configuration, with the addresses of this test.
+/// The configuration with the addresses of this test.
 fn configuration(shipped: &str, app: &TestApp, address: SocketAddr, service: SocketAddr) -> String {
     shipped
         .replace("127.0.0.1:8080", &app.address.to_string())
@@ -157,7 +166,7 @@ fn envoy(app: &TestApp, service: SocketAddr) -> Option<Gateway> {
     Some(Gateway::start(command, address, folder))
 }
 
-/// A service that answers with the headers it was sent.
+/// A service that returns the headers of the request.
 fn echo() -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
@@ -190,34 +199,37 @@ fn echo() -> SocketAddr {
 }
 
 #[actix_web::test]
-async fn nginx_lets_a_good_key_through_with_its_identity_and_nobody_elses() {
-    lets_a_good_key_through(nginx, true).await;
+async fn nginx_passes_on_valid_credentials_with_verified_identity_headers() {
+    passes_on_valid_credentials(nginx, true).await;
 }
 
 #[actix_web::test]
-async fn caddy_lets_a_good_key_through_with_its_identity_and_nobody_elses() {
-    lets_a_good_key_through(caddy, true).await;
+async fn caddy_passes_on_valid_credentials_with_verified_identity_headers() {
+    passes_on_valid_credentials(caddy, true).await;
 }
 
 #[actix_web::test]
-async fn traefik_lets_a_good_key_through_with_its_identity_and_nobody_elses() {
-    lets_a_good_key_through(traefik, true).await;
+async fn traefik_passes_on_valid_credentials_with_verified_identity_headers() {
+    passes_on_valid_credentials(traefik, true).await;
 }
 
 #[actix_web::test]
-async fn envoy_lets_a_good_key_through_with_its_identity_and_nobody_elses() {
-    lets_a_good_key_through(envoy, false).await;
+async fn envoy_passes_on_valid_credentials_with_verified_identity_headers() {
+    passes_on_valid_credentials(envoy, false).await;
 }
 
-/// `asks_for_scope`: Keyward compares the scopes, and says in its challenge which are missing. Envoy compares them itself.
-async fn lets_a_good_key_through(start: impl FnOnce(&TestApp, SocketAddr) -> Option<Gateway>, asks_for_scope: bool) {
+/// `keyward_checks_scope`: Keyward checks the scope, and its challenge names it. Envoy checks the scope itself.
+async fn passes_on_valid_credentials(
+    start: impl FnOnce(&TestApp, SocketAddr) -> Option<Gateway>,
+    keyward_checks_scope: bool,
+) {
     let file = ScopesFile::usual();
     let app = TestApp::start_with(&[
         ("KEYWARD_SCOPES_FILE", file.path()),
         ("KEYWARD_TRUSTED_PROXIES", "127.0.0.1"),
     ]);
     let Some(gateway) = start(&app, echo()) else {
-        eprintln!("it is not installed: not tested");
+        eprintln!("skipped: the gateway is not installed");
         return;
     };
     let ada = app.person("ada").await;
@@ -266,18 +278,18 @@ async fn lets_a_good_key_through(start: impl FnOnce(&TestApp, SocketAddr) -> Opt
 
     let (status, challenges, _) = call(None).await;
     assert_eq!((status, challenges.len()), (401, 1));
-    let narrow = app.key(&ada, json!({"scopes": ["me:read"]})).await;
-    let (status, challenges, _) = call(Some(&narrow.secret)).await;
-    assert_eq!((status, challenges.len()), (403, usize::from(asks_for_scope)));
+    let without_scope = app.key(&ada, json!({"scopes": ["me:read"]})).await;
+    let (status, challenges, _) = call(Some(&without_scope.secret)).await;
+    assert_eq!((status, challenges.len()), (403, usize::from(keyward_checks_scope)));
     let names_scope = |challenge: &String| challenge.contains("scope=\"data:read\"");
     assert!(challenges.iter().all(names_scope));
-    let elsewhere = app
+    let other_network = app
         .key(
             &ada,
             json!({"scopes": ["data:read"], "allowed_ips": ["203.0.113.0/24"]}),
         )
         .await;
-    assert_eq!(call(Some(&elsewhere.secret)).await.0, 403);
+    assert_eq!(call(Some(&other_network.secret)).await.0, 403);
 
     assert_eq!(call(Some(&key.secret)).await.0, 200);
     app.delete(&key.path()).bearer(&ada.access_token).await.expect(204);

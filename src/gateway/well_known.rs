@@ -1,4 +1,4 @@
-//! `/.well-known/jwks.json`, `/.well-known/oauth-protected-resource`.
+//! `/.well-known/jwks.json` and `/.well-known/oauth-protected-resource`.
 
 use actix_web::http::header;
 use actix_web::{HttpRequest, HttpResponse, get, web};
@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::http::{PROTECTED_RESOURCE, RequestInput, cacheable};
 use crate::state::State;
 
-/// The routes that stay at the root, whatever the base path.
+/// The routes at the root, outside the base path.
 pub fn root_router(routes: &mut ServiceConfig) {
     routes.service(get_jwks).service(get_protected_resource).route(
         &format!("{PROTECTED_RESOURCE}/{{path:.*}}"),
@@ -19,10 +19,11 @@ pub fn root_router(routes: &mut ServiceConfig) {
     );
 }
 
-/// Public keys
+/// Get the public keys
 ///
-/// The keys that sign access tokens (RFC 7517), for those who check signatures themselves. A signature says nothing about
-/// revocation: ask `POST /auth/introspect` or `GET /auth/forward` for that.
+/// Returns the public keys of access tokens as a JSON Web Key Set (RFC 7517), for services that verify signatures
+/// themselves. A valid signature does not mean that the session still exists; `POST /auth/introspect` and `GET
+/// /auth/forward` check that, too. Needs no credential.
 #[utoipa::path(
     operation_id = "getJwks", tag = "Verification",
     responses((status = 200, description = "A JSON Web Key Set", body = serde_json::Value, content_type = "application/jwk-set+json")),
@@ -39,33 +40,36 @@ async fn get_jwks(request: HttpRequest, input: RequestInput, state: web::Data<St
     ))
 }
 
-/// Protected-resource metadata (RFC 9728 §2), by which clients such as those of MCP find out how to call.
+/// Metadata of a protected resource (RFC 9728 §2).
 #[derive(Serialize, ToSchema)]
 pub struct ProtectedResourceResponse {
-    /// The public URL.
+    /// Public URL of the service.
     pub resource: String,
-    /// Where the public keys are.
+    /// URL of the public keys.
     pub jwks_uri: String,
     /// Always `header`.
     pub bearer_methods_supported: Vec<&'static str>,
-    /// What the resource is called.
+    /// Name of the service.
     pub resource_name: &'static str,
-    /// Where people read about it.
+    /// URL of the documentation.
     pub resource_documentation: String,
 }
 
-/// Protected-resource metadata
+/// Get the protected-resource metadata
+///
+/// Returns how to authenticate to this service (RFC 9728). Clients, such as those of MCP servers, discover it through
+/// the `WWW-Authenticate` header of a 401 response. Needs no credential.
 #[utoipa::path(
     operation_id = "getProtectedResource", tag = "Verification",
-    responses((status = 200, description = "How to call this service (RFC 9728)", body = ProtectedResourceResponse)),
+    responses((status = 200, description = "The metadata", body = ProtectedResourceResponse)),
 )]
 #[get("/.well-known/oauth-protected-resource")]
 async fn get_protected_resource(input: RequestInput, state: web::Data<State>) -> Result<HttpResponse, Error> {
     input.none().await?;
-    Ok(describe(&state.config.public_url()))
+    Ok(metadata(&state.config.public_url()))
 }
 
-/// Where RFC 9728 §3.1 looks for it, if the public URL has a path.
+/// RFC 9728 §3.1: the path of the public URL follows the well-known path.
 async fn get_protected_resource_of_path(
     path: web::Path<String>,
     input: RequestInput,
@@ -76,10 +80,10 @@ async fn get_protected_resource_of_path(
         return Err(Error::not_found());
     }
     input.none().await?;
-    Ok(describe(&url))
+    Ok(metadata(&url))
 }
 
-fn describe(url: &BaseUrl) -> HttpResponse {
+fn metadata(url: &BaseUrl) -> HttpResponse {
     HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, "public, max-age=300"))
         .json(ProtectedResourceResponse {

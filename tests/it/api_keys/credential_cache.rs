@@ -10,8 +10,8 @@ async fn forward(app: &TestApp, credential: &str) -> Reply {
     app.get("/auth/forward").bearer(credential).await
 }
 
-/// Makes sure that an instance remembers a credential, by taking away what it would read.
-async fn remembered(app: &TestApp, credential: &str) {
+/// Fills the cache of an instance, and checks it: without the table a request only succeeds with a cached credential.
+async fn warm_up(app: &TestApp, credential: &str) {
     let started = Instant::now();
     loop {
         forward(app, credential).await.expect(204);
@@ -21,15 +21,21 @@ async fn remembered(app: &TestApp, credential: &str) {
         if status == 204 {
             return;
         }
-        assert!(started.elapsed() < Duration::from_secs(10), "nothing is remembered");
+        assert!(
+            started.elapsed() < Duration::from_secs(10),
+            "the credential is not cached"
+        );
     }
 }
 
-/// From the change on, how long the credential still works; at most a second.
-async fn refused_in_time(app: &TestApp, credential: &str) {
+/// Checks that a credential is rejected within a second, and from then on.
+async fn assert_rejected_within_a_second(app: &TestApp, credential: &str) {
     let changed = Instant::now();
     while forward(app, credential).await.status == 204 {
-        assert!(changed.elapsed() < Duration::from_secs(1), "works for too long");
+        assert!(
+            changed.elapsed() < Duration::from_secs(1),
+            "the credential works for more than a second"
+        );
     }
     for _ in 0..5 {
         assert_ne!(forward(app, credential).await.status, 204);
@@ -37,28 +43,28 @@ async fn refused_in_time(app: &TestApp, credential: &str) {
 }
 
 #[actix_web::test]
-async fn a_warm_credential_costs_no_look_into_the_database() {
+async fn a_cached_credential_needs_no_query() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let key = app.key(&ada, json!({})).await;
-    remembered(&app, &key.secret).await;
-    remembered(&app, &ada.access_token).await;
+    warm_up(&app, &key.secret).await;
+    warm_up(&app, &ada.access_token).await;
 }
 
-async fn warm(apps: [&TestApp; 2], credential: &str) {
+async fn warm_up_both(apps: [&TestApp; 2], credential: &str) {
     for app in apps {
-        remembered(app, credential).await;
+        warm_up(app, credential).await;
     }
 }
 
 #[actix_web::test]
-async fn the_instance_that_makes_a_change_forgets_at_once_and_the_other_within_a_second() {
+async fn a_change_takes_effect_at_once_on_its_instance_and_within_a_second_on_others() {
     let app = TestApp::start();
     let second = app.another();
     let ada = app.person("ada").await;
     for round in 0..6 {
         let key = app.key(&ada, json!({})).await;
-        warm([&app, &second], &key.secret).await;
+        warm_up_both([&app, &second], &key.secret).await;
         let path = key.path();
         let (method, path, body) = match round % 3 {
             0 => ("DELETE", path, None),
@@ -71,12 +77,12 @@ async fn the_instance_that_makes_a_change_forgets_at_once_and_the_other_within_a
         }
         assert!(call.await.status < 300);
         assert_ne!(forward(&app, &key.secret).await.status, 204);
-        refused_in_time(&second, &key.secret).await;
+        assert_rejected_within_a_second(&second, &key.secret).await;
     }
 }
 
 #[actix_web::test]
-async fn what_happens_to_its_owner_reaches_a_credential_wherever_it_is_remembered() {
+async fn a_change_of_the_owner_invalidates_their_credentials_on_all_instances() {
     let app = TestApp::start();
     let second = app.another();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
@@ -84,53 +90,53 @@ async fn what_happens_to_its_owner_reaches_a_credential_wherever_it_is_remembere
     let key = app.key(&bob, json!({"org_id": org.to_string()})).await;
     let session = app.switch(&org.to_string(), &bob).await;
     for credential in [&key.secret, &session] {
-        warm([&app, &second], credential).await;
+        warm_up_both([&app, &second], credential).await;
     }
     app.leave_org(org, &bob);
     for app in [&app, &second] {
         for credential in [&key.secret, &session] {
-            refused_in_time(app, credential).await;
+            assert_rejected_within_a_second(app, credential).await;
         }
     }
     let personal = app.key(&bob, json!({})).await;
-    warm([&app, &second], &personal.secret).await;
+    warm_up_both([&app, &second], &personal.secret).await;
     app.sql(&format!("UPDATE users SET disabled_at = now() WHERE id = '{}'", bob.id));
     for app in [&app, &second] {
-        refused_in_time(app, &personal.secret).await;
+        assert_rejected_within_a_second(app, &personal.secret).await;
     }
 }
 
 #[actix_web::test]
-async fn a_session_that_ends_is_forgotten_on_both_instances() {
+async fn a_session_that_ends_is_rejected_on_both_instances() {
     let app = TestApp::start();
     let second = app.another();
     let ada = app.person("ada").await;
-    warm([&app, &second], &ada.access_token).await;
+    warm_up_both([&app, &second], &ada.access_token).await;
     app.request("POST", "/auth/logout")
         .bearer(&ada.access_token)
         .await
         .expect(204);
     assert_eq!(forward(&app, &ada.access_token).await.status, 401);
-    refused_in_time(&second, &ada.access_token).await;
+    assert_rejected_within_a_second(&second, &ada.access_token).await;
 }
 
 #[actix_web::test]
-async fn a_remembered_key_expires_on_time() {
+async fn a_cached_key_expires_on_time() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let key = app.key(&ada, json!({"expires_in_days": 1})).await;
-    remembered(&app, &key.secret).await;
+    warm_up(&app, &key.secret).await;
     app.advance(chrono::TimeDelta::days(1));
     forward(&app, &key.secret).await.refused(401, "invalid_token");
     forward(&app, &ada.access_token).await.refused(401, "invalid_token");
 }
 
 #[actix_web::test]
-async fn while_nobody_listens_nothing_that_is_remembered_counts() {
+async fn without_a_listening_connection_no_cached_credential_is_accepted() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let key = app.key(&ada, json!({})).await;
-    remembered(&app, &key.secret).await;
+    warm_up(&app, &key.secret).await;
     app.sql("ALTER TABLE users RENAME TO users_away");
     app.sql(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
@@ -140,26 +146,26 @@ async fn while_nobody_listens_nothing_that_is_remembered_counts() {
     while forward(&app, &key.secret).await.status == 204 {
         assert!(
             lost.elapsed() < Duration::from_secs(1),
-            "a lost connection is not noticed"
+            "the lost connection is not detected"
         );
     }
     app.sql("ALTER TABLE users_away RENAME TO users");
-    remembered(&app, &key.secret).await;
+    warm_up(&app, &key.secret).await;
 }
 
 #[actix_web::test]
-async fn a_change_during_a_reading_is_not_lost() {
+async fn a_change_during_a_read_is_not_lost() {
     let app = TestApp::start();
     let second = app.another();
     let ada = app.person("ada").await;
-    // Readers race with a change: whoever read before must not remember beyond it.
+    // Reads race with a deletion: an entry that was read before it must not be used after it.
     for _ in 0..20 {
         let key: Key = app.key(&ada, json!({})).await;
         let readers = join_all((0..10).map(|_| forward(&app, &key.secret)));
         let deletion = delete(&app, &ada, &key);
         let (_, ()) = futures_util::future::join(readers, deletion).await;
         forward(&app, &key.secret).await.refused(401, "invalid_token");
-        refused_in_time(&second, &key.secret).await;
+        assert_rejected_within_a_second(&second, &key.secret).await;
     }
 }
 

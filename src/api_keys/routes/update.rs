@@ -1,0 +1,142 @@
+//! `PATCH /api-keys/{id}` and `POST /api-keys/{id}/extend`.
+
+use actix_web::{HttpResponse, patch, post, web};
+use utoipa::ToSchema;
+
+use super::response::ApiKeyResponse;
+use crate::api_keys::model::{AllowedIps, KeyName, Remark, Scopes};
+use crate::api_keys::operations::{self, ApiKeyUpdate};
+use crate::auth::{Caller, Password, Session};
+use crate::error::Error;
+use crate::http::{ApiResponse, Idempotent, Path, RequestInput};
+use crate::request_type;
+use crate::state::State;
+use crate::users;
+use crate::values::ids::ApiKeyId;
+use crate::values::{BoundedInt, Patch, Precondition};
+
+request_type! {
+    /// The changes to a key. Absent fields keep their value.
+    #[derive(ToSchema)]
+    pub struct UpdateApiKeyRequest {
+        /// Name of the key.
+        #[schema(value_type = KeyName, required = false)]
+        pub name: Patch<KeyName>,
+        /// Note on the key; null removes it.
+        #[schema(value_type = Option<Remark>, required = false)]
+        pub remark: Patch<Option<Remark>>,
+        /// False disables the key, true enables it again.
+        #[schema(value_type = bool, required = false)]
+        pub enabled: Patch<bool>,
+        /// Complete list of the key's scopes. Additional scopes need the password.
+        #[schema(value_type = Vec<String>, required = false, max_items = 100)]
+        pub scopes: Patch<Scopes>,
+        /// Networks the key may be used from, in CIDR notation; empty: all.
+        #[schema(value_type = Vec<String>, required = false, max_items = 100)]
+        pub allowed_ips: Patch<AllowedIps>,
+        /// Current password of the caller; only needed for additional scopes, and if the session has not confirmed it
+        /// in the last ten minutes.
+        #[schema(nullable = false)]
+        pub current_password: Option<Password>,
+    }
+}
+
+/// Update an API key
+///
+/// Changes the given fields (JSON merge patch) of a key of the caller, with effect on the next request with the key.
+/// Needs a session. Removing scopes needs nothing else; adding scopes needs the current password, in the request or
+/// confirmed by the session in the last ten minutes.
+#[utoipa::path(
+    operation_id = "updateApiKey", tag = "API keys", security(("session" = [])),
+    params(("api_key_id" = ApiKeyId, Path, description = "Id of the key")), request_body = UpdateApiKeyRequest,
+    responses((status = 200, description = "The changed key", body = ApiKeyResponse)),
+)]
+#[patch("/api-keys/{api_key_id}")]
+pub async fn update_api_key(
+    caller: Caller<Session>,
+    Path(id): Path<ApiKeyId>,
+    precondition: Precondition,
+    input: RequestInput,
+    state: web::Data<State>,
+) -> Result<ApiResponse, Error> {
+    let (now, user_id) = (caller.now(), caller.user_id);
+    let details = state.db.read(now, move |tx| operations::find(tx, user_id, id)).await?;
+    let mut fields = input.merge_patch_fields().await?;
+    // Read ahead of the other fields, so that the errors of all of them go into one response.
+    let scopes = fields.look_at::<Patch<Scopes>>("scopes").and_then(Patch::set);
+    let Scopes(scopes) = scopes.unwrap_or_default();
+    fields.refuse_all(operations::check_patched_scopes(&state.scopes, &details, &scopes));
+    let request: UpdateApiKeyRequest = fields.read()?;
+    let password_confirmed = details.is_widened_by(&scopes) || request.current_password.is_some();
+    if password_confirmed {
+        users::require_fresh(&state, &caller, request.current_password).await?;
+    }
+    let update = ApiKeyUpdate {
+        name: request.name,
+        remark: request.remark,
+        enabled: request.enabled,
+        scopes: request.scopes,
+        allowed_ips: request.allowed_ips,
+        precondition,
+        password_confirmed,
+    };
+    let catalog = state.scopes.clone();
+    let details = state
+        .db
+        .transaction(now, move |tx| operations::update(tx, &catalog, &caller, id, update))
+        .await?;
+    ApiKeyResponse::ok(details, now, &state)
+}
+
+type ExtensionDays = BoundedInt<1, 3650>;
+
+request_type! {
+    /// The extension of a key.
+    #[derive(ToSchema)]
+    pub struct ExtendApiKeyRequest {
+        /// Days to add to the expiry, or to the current instant if the key has expired.
+        #[schema(value_type = i64, minimum = 1, maximum = 3650)]
+        pub days: ExtensionDays,
+        /// Current password of the caller; not needed if the session has confirmed it in the last ten minutes.
+        #[schema(nullable = false)]
+        pub current_password: Option<Password>,
+    }
+}
+
+/// Extend an API key
+///
+/// Moves the expiry of a key of the caller to a later instant, at most to the maximum lifetime from now. An expired key
+/// works again. Needs a session and the current password, in the request or confirmed by the session in the last ten
+/// minutes. A key that never expires cannot be extended.
+#[utoipa::path(
+    operation_id = "extendApiKey", tag = "API keys", security(("session" = [])),
+    params(("api_key_id" = ApiKeyId, Path, description = "Id of the key")), request_body = ExtendApiKeyRequest,
+    responses((status = 200, description = "The extended key", body = ApiKeyResponse)),
+)]
+#[post("/api-keys/{api_key_id}/extend")]
+pub async fn extend_api_key(
+    caller: Caller<Session>,
+    Path(id): Path<ApiKeyId>,
+    idempotent: Idempotent,
+    input: RequestInput,
+    state: web::Data<State>,
+) -> Result<HttpResponse, Error> {
+    let (now, user_id) = (caller.now(), caller.user_id);
+    let details = state.db.read(now, move |tx| operations::find(tx, user_id, id)).await?;
+    let mut fields = input.fields().await?;
+    // Read ahead of the other fields, so that the errors of all of them go into one response.
+    if let Some((expires_at, days)) = details.key.expires_at.zip(fields.look_at::<ExtensionDays>("days")) {
+        let extended = operations::extended_expiry(&state.config, now, expires_at, days.get());
+        fields.refuse_all(extended.err().map(|error| *error));
+    }
+    let request: ExtendApiKeyRequest = fields.read()?;
+    let days = request.days.get();
+    users::require_fresh(&state, &caller, request.current_password).await?;
+    let tx_state = state.clone();
+    idempotent
+        .transaction(&state.db, now, move |tx| {
+            let details = operations::extend(tx, &tx_state.config, &caller, id, days)?;
+            ApiKeyResponse::ok(details, now, &tx_state)
+        })
+        .await
+}
