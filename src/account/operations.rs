@@ -119,7 +119,7 @@ pub fn verify_email(tx: &mut Tx<'_>, client: &Client, token: &Token) -> Result<(
 
 /// Everything `GET /me` shows.
 pub fn profile<P>(tx: &mut Tx<'_>, caller: &Caller<P>) -> Result<Profile, Error> {
-    let org_id = caller.org.map(|acting| acting.org_id);
+    let org_id = caller.active_org.map(|active| active.org_id);
     store::find_profile(tx, caller.user_id, org_id)?.ok_or_else(Error::not_found)
 }
 
@@ -149,7 +149,7 @@ pub fn update_profile<P>(
         .set()
         .map(|new| new.map(Nickname::into_string))
         .filter(|new| *new != user.nickname);
-    let locale = changes.locale.set().filter(|new| *new != user.locale());
+    let locale = changes.locale.set().filter(|new| *new != user.locale);
     let time_zone = changes
         .time_zone
         .set()

@@ -9,7 +9,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use super::model::{AnnouncementBody, AnnouncementTitle, UserResponse, UserSearch, UserStatus};
 use super::operations::{self, Changes};
 use super::store::{self, Filter};
-use crate::audit::{self, AuditFilterQuery, AuditRecordResponse, Log};
+use crate::audit::{self, AuditLogQuery, AuditRecordResponse, Scope};
 use crate::auth::{Admin, Caller, PlatformRole};
 use crate::error::Error;
 use crate::http::{ApiResponse, Idempotent, Path, RequestInput};
@@ -184,7 +184,7 @@ async fn revoke_user_sessions(
 /// The newest first.
 #[utoipa::path(
     operation_id = "listAuditLog", tag = "Administration", security(("session" = [])),
-    params(AuditFilterQuery, PageQuery),
+    params(AuditLogQuery, PageQuery),
     responses((status = 200, description = "A page", body = Page<AuditRecordResponse>)),
 )]
 #[get("/admin/audit-log")]
@@ -193,8 +193,8 @@ async fn list_audit_log(
     input: RequestInput,
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
-    let query: AuditFilterQuery = input.query()?;
-    ApiResponse::ok(&audit::list(&state, Log::Platform, &query).await?)
+    let query: AuditLogQuery = input.query()?;
+    ApiResponse::ok(&audit::list(&state, Scope::Platform, &query).await?)
 }
 
 request_type! {

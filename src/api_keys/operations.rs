@@ -141,7 +141,7 @@ fn recipient(user: &User) -> Recipient<'_> {
     Recipient {
         user_id: user.id,
         email: &user.email,
-        locale: user.locale(),
+        locale: user.locale,
     }
 }
 

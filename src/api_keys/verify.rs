@@ -139,7 +139,7 @@ mod tests {
             name: "ada".to_owned(),
             username: Some("ada".to_owned()),
             role: PlatformRole::User,
-            org: None,
+            active_org: None,
             disabled_services: Vec::new(),
             credential: Credential::ApiKey {
                 id,

@@ -10,7 +10,7 @@ mod routes;
 mod store;
 
 pub use action::Action;
-pub use model::{AuditFilterQuery, AuditRecordResponse, Log};
+pub use model::{AuditLogQuery, AuditRecordResponse, Scope};
 pub use operations::list;
 pub use routes::router;
 

@@ -14,11 +14,11 @@ use crate::values::{Fields, FromFields, IdRef, Timestamp};
 
 /// Which of the records somebody may see.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Log {
+pub enum Scope {
     /// What concerns an organisation.
     Org(OrgId),
     /// What concerns a person's own account.
-    Person(UserId),
+    User(UserId),
     /// Everything.
     Platform,
 }
@@ -35,7 +35,7 @@ pub struct Filter {
 /// Which records are wanted.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
-pub struct AuditFilterQuery {
+pub struct AuditLogQuery {
     /// Only acts of this person or API key.
     #[param(required = false, nullable = false, value_type = String, format = Uuid)]
     pub actor_id: Option<IdRef<UserId>>,
@@ -53,7 +53,7 @@ pub struct AuditFilterQuery {
     pub page: PageQuery,
 }
 
-impl FromFields for AuditFilterQuery {
+impl FromFields for AuditLogQuery {
     fn from_fields(fields: &mut Fields) -> Option<Self> {
         let actor_id = fields.take("actor_id");
         let action = fields.take("action");
@@ -70,7 +70,7 @@ impl FromFields for AuditFilterQuery {
     }
 }
 
-impl AuditFilterQuery {
+impl AuditLogQuery {
     /// What it asks for. An id that is none is that of nobody, like one that names nothing.
     pub fn filter(&self) -> Filter {
         let id = |reference: IdRef<UserId>| reference.id().map_or(Uuid::nil(), UserId::uuid);
@@ -160,10 +160,10 @@ pub struct AuditRecordResponse {
 
 impl AuditRecordResponse {
     /// As the readers of `log` see it: whose account it is need not know from where somebody else acted on it.
-    pub fn of(record: Record, log: Log) -> Self {
+    pub fn of(record: Record, log: Scope) -> Self {
         let by_another = match log {
-            Log::Person(user_id) => record.actor_type == "user" && record.actor_id != Some(user_id.uuid()),
-            Log::Org(_) | Log::Platform => false,
+            Scope::User(user_id) => record.actor_type == "user" && record.actor_id != Some(user_id.uuid()),
+            Scope::Org(_) | Scope::Platform => false,
         };
         let (object_id, object_name) = (record.object_id, record.object_name);
         Self {

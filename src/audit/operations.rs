@@ -1,6 +1,6 @@
 //! Reading the audit log.
 
-use super::model::{AuditFilterQuery, AuditRecordResponse, Log};
+use super::model::{AuditLogQuery, AuditRecordResponse, Scope};
 use super::store;
 use crate::error::Error;
 use crate::state::State;
@@ -10,7 +10,7 @@ use crate::values::{Cursors, Page};
 ///
 /// # Errors
 /// `invalid_cursor`; when the database fails.
-pub async fn list(state: &State, log: Log, query: &AuditFilterQuery) -> Result<Page<AuditRecordResponse>, Error> {
+pub async fn list(state: &State, log: Scope, query: &AuditLogQuery) -> Result<Page<AuditRecordResponse>, Error> {
     let (filter, limit) = (query.filter(), query.page.limit);
     let cursors = Cursors::new(&state.secret, format!("audit log {log:?}: {filter:?}"));
     let after = cursors.read(query.page.cursor.as_deref())?;

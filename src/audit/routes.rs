@@ -3,7 +3,7 @@
 use actix_web::{get, web};
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::model::{AuditFilterQuery, AuditRecordResponse, Log};
+use super::model::{AuditLogQuery, AuditRecordResponse, Scope};
 use super::operations;
 use crate::auth::{Caller, Session};
 use crate::error::Error;
@@ -21,7 +21,7 @@ pub fn router(routes: &mut ServiceConfig) {
 /// The newest first. The address and the request of what somebody else did are left out.
 #[utoipa::path(
     operation_id = "listActivity", tag = "Profile", security(("session" = [])),
-    params(AuditFilterQuery, PageQuery),
+    params(AuditLogQuery, PageQuery),
     responses((status = 200, description = "A page", body = Page<AuditRecordResponse>)),
 )]
 #[get("/me/activity")]
@@ -30,6 +30,6 @@ async fn list_activity(
     input: RequestInput,
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
-    let query: AuditFilterQuery = input.query()?;
-    ApiResponse::ok(&operations::list(&state, Log::Person(caller.user_id), &query).await?)
+    let query: AuditLogQuery = input.query()?;
+    ApiResponse::ok(&operations::list(&state, Scope::User(caller.user_id), &query).await?)
 }

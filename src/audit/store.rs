@@ -7,7 +7,7 @@ use ipnet::IpNet;
 use serde_json::Value;
 
 use super::Entry;
-use super::model::{Filter, Log, Record};
+use super::model::{Filter, Record, Scope};
 use crate::db::schema::audit_log;
 use crate::error::Error;
 use crate::values::ids::AuditId;
@@ -47,7 +47,7 @@ pub fn insert(tx: &mut Tx<'_>, entry: Entry) -> Result<(), Error> {
 /// The records of a log, newest first, after the one with the key `after`.
 pub fn list(
     tx: &mut Tx<'_>,
-    log: Log,
+    log: Scope,
     filter: &Filter,
     after: Option<(DateTime<Utc>, AuditId)>,
     limit: i64,
@@ -58,9 +58,9 @@ pub fn list(
         .select(Record::as_select())
         .into_boxed();
     match log {
-        Log::Org(org_id) => query = query.filter(audit_log::org_id.eq(org_id)),
-        Log::Person(user_id) => query = query.filter(audit_log::user_id.eq(user_id)),
-        Log::Platform => {}
+        Scope::Org(org_id) => query = query.filter(audit_log::org_id.eq(org_id)),
+        Scope::User(user_id) => query = query.filter(audit_log::user_id.eq(user_id)),
+        Scope::Platform => {}
     }
     if let Some(actor_id) = filter.actor_id {
         query = query.filter(audit_log::actor_id.eq(actor_id));

@@ -33,7 +33,7 @@ pub struct Principal {
     /// Their role on the platform, as it is now.
     pub role: PlatformRole,
     /// The organisation the credential acts in.
-    pub org: Option<ActiveOrg>,
+    pub active_org: Option<ActiveOrg>,
     /// Services they may not use there.
     pub disabled_services: Vec<String>,
     /// By what.
@@ -45,7 +45,7 @@ impl Principal {
     pub fn scope_context(&self) -> ScopeContext<'_> {
         ScopeContext {
             platform_role: self.role,
-            org: self.org.map_or(OrgContext::Personal, |org| OrgContext::Member {
+            org: self.active_org.map_or(OrgContext::Personal, |org| OrgContext::Member {
                 role: org.role,
                 disabled_services: &self.disabled_services,
             }),
@@ -56,7 +56,7 @@ impl Principal {
     pub fn bound_to(&self) -> Option<OrgId> {
         match self.credential {
             Credential::Session { .. } => None,
-            Credential::ApiKey { .. } => self.org.map(|acting| acting.org_id),
+            Credential::ApiKey { .. } => self.active_org.map(|acting| acting.org_id),
         }
     }
 

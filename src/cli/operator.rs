@@ -80,6 +80,6 @@ pub fn set_password(tx: &mut Tx<'_>, user: User, hash: &str) -> Result<(), Error
     }
     sessions::end_all(tx, user.id, EndReason::PasswordChanged)?;
     notifications::notify(tx, user.id, &Notice::PasswordChanged {}, None)?;
-    outbox::enqueue(tx, &user.email, user.locale(), &Message::PasswordReset { at: tx.now })?;
+    outbox::enqueue(tx, &user.email, user.locale, &Message::PasswordReset { at: tx.now })?;
     audit::record(tx, entry(tx.now, Action::PasswordSetByOperator, &user))
 }

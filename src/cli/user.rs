@@ -84,7 +84,7 @@ async fn list(state: &State) -> Result<(), Failure> {
             (None, Some(_)) => "active",
         };
         let username = user.username.as_deref().unwrap_or("-");
-        println!("{}\t{}\t{username}\t{}\t{status}", user.id, user.email, user.role());
+        println!("{}\t{}\t{username}\t{}\t{status}", user.id, user.email, user.role);
     }
     Ok(())
 }

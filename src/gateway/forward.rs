@@ -114,7 +114,7 @@ async fn forward_auth_envoy(caller: Caller<AnyCredential>, state: web::Data<Stat
 fn authorize(state: &State, caller: &Caller<AnyCredential>, query: &ForwardAuthQuery) -> Result<HttpResponse, Error> {
     if let Some(org_id) = &query.org {
         let acts_there = caller
-            .org
+            .active_org
             .is_some_and(|org| org.org_id.to_string().eq_ignore_ascii_case(org_id));
         if !acts_there {
             return Err(Error::new(Code::ForbiddenRole));
@@ -148,7 +148,7 @@ fn identity_headers(caller: &Caller<AnyCredential>) -> HttpResponse {
     if let Some(username) = &caller.username {
         set(&mut response, "x-keyward-username", username);
     }
-    if let Some(org) = caller.org {
+    if let Some(org) = caller.active_org {
         set(&mut response, "x-keyward-org", &org.org_id.to_string());
         set(&mut response, "x-keyward-org-role", org.role.as_str());
     }

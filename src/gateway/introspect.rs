@@ -126,8 +126,8 @@ async fn introspect_key(
         aud: state.config.audience.clone(),
         iat: key.created_at.timestamp(),
         exp: expires_at.map(|at| at.timestamp()),
-        org_id: owner.org.map(|org| org.org_id),
-        org_role: owner.org.map(|org| org.role),
+        org_id: owner.active_org.map(|org| org.org_id),
+        org_role: owner.active_org.map(|org| org.role),
     }))
 }
 
@@ -151,7 +151,7 @@ async fn introspect_access_token(
         aud: claims.aud.clone(),
         iat: claims.iat,
         exp: Some(claims.exp),
-        org_id: person.org.map(|org| org.org_id),
-        org_role: person.org.map(|org| org.role),
+        org_id: person.active_org.map(|org| org.org_id),
+        org_role: person.active_org.map(|org| org.role),
     }))
 }

@@ -4,7 +4,7 @@ use actix_web::{get, web};
 
 use super::org_member::OrgMember;
 use super::permissions::can;
-use crate::audit::{self, AuditFilterQuery, AuditRecordResponse, Log};
+use crate::audit::{self, AuditLogQuery, AuditRecordResponse, Scope};
 use crate::auth::{Caller, Session};
 use crate::error::Error;
 use crate::http::{ApiResponse, RequestInput};
@@ -17,7 +17,7 @@ use crate::values::{Page, PageQuery};
 /// Returns what was done in the organisation, newest first. Needs the role `admin` or `owner`.
 #[utoipa::path(
     operation_id = "listOrgAuditLog", tag = "Organisations", security(("session" = [])),
-    params(("org_id" = OrgId, Path, description = "Id of the organisation"), AuditFilterQuery, PageQuery),
+    params(("org_id" = OrgId, Path, description = "Id of the organisation"), AuditLogQuery, PageQuery),
     responses((status = 200, description = "A page of audit records", body = Page<AuditRecordResponse>)),
 )]
 #[get("/orgs/{org_id}/audit-log")]
@@ -27,6 +27,6 @@ pub async fn list_org_audit_log(
     input: RequestInput,
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
-    let query: AuditFilterQuery = input.query()?;
-    ApiResponse::ok(&audit::list(&state, Log::Org(membership.org_id), &query).await?)
+    let query: AuditLogQuery = input.query()?;
+    ApiResponse::ok(&audit::list(&state, Scope::Org(membership.org_id), &query).await?)
 }

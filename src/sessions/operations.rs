@@ -50,7 +50,7 @@ pub fn find_standing(tx: &mut Tx<'_>, claims: &Claims) -> Result<Option<Resolved
         name: found.username.clone().unwrap_or(found.email),
         username: found.username,
         role: PlatformRole::stored(&found.role),
-        org,
+        active_org: org,
         disabled_services,
         credential: Credential::Session {
             id: session.id,
@@ -229,7 +229,7 @@ fn grant(session: &Session, user: &User, org: Option<OrgSummary>, refresh_token_
     Grant {
         session_id: session.id,
         user_id: user.id,
-        role: user.role(),
+        role: user.role,
         authenticated_at: session.authenticated_at,
         ends_at: session.ends_at(),
         org,
@@ -397,7 +397,7 @@ pub fn list(tx: &mut Tx<'_>, user_id: UserId) -> Result<Vec<Session>, Error> {
 pub fn reauthenticate<P>(tx: &mut Tx<'_>, caller: &Caller<P>, id: SessionId) -> Result<Grant, Error> {
     let session = store::set_authenticated(tx, id)?.ok_or_else(|| Error::new(Code::InvalidToken))?;
     let user = users::find(tx, caller.user_id)?;
-    let org = summary(tx, caller.org.map(|acting| acting.org_id), caller.user_id)?;
+    let org = summary(tx, caller.active_org.map(|active| active.org_id), caller.user_id)?;
     audit::record(
         tx,
         Entry::by(caller, Action::SessionReauthenticated).object("session", id.uuid(), None),

@@ -144,8 +144,8 @@ pub struct User {
     pub username: Option<String>,
     /// What they like to be called.
     pub nickname: Option<String>,
-    role: String,
-    locale: String,
+    pub role: PlatformRole,
+    pub locale: Locale,
     /// IANA name.
     pub time_zone: String,
     /// Their picture.
@@ -165,16 +165,6 @@ pub struct User {
 }
 
 impl User {
-    /// Their role on the platform.
-    pub fn role(&self) -> PlatformRole {
-        PlatformRole::stored(&self.role)
-    }
-
-    /// The language to write to them in.
-    pub fn locale(&self) -> Locale {
-        Locale::stored(&self.locale)
-    }
-
     /// What others and the audit log call them.
     pub fn name(&self) -> &str {
         self.username.as_deref().unwrap_or(&self.email)
@@ -203,7 +193,7 @@ impl<'a> From<&'a User> for Recipient<'a> {
         Self {
             user_id: user.id,
             email: &user.email,
-            locale: user.locale(),
+            locale: user.locale,
         }
     }
 }

@@ -57,7 +57,7 @@ pub fn request(
         token_id,
         new_email: new_email.to_string(),
     };
-    outbox::enqueue(tx, &user.email, user.locale(), &message)?;
+    outbox::enqueue(tx, &user.email, user.locale, &message)?;
     let notice = Notice::EmailChangePending {
         new_email: new_email.to_string(),
         expires_at: change.expires_at,
@@ -97,7 +97,7 @@ fn mail_new_address(
     };
     // Nobody has shown yet that they want mail there.
     if limit.allows(tx, &change.new_email)? {
-        outbox::enqueue(tx, &change.new_email, user.locale(), &message)?;
+        outbox::enqueue(tx, &change.new_email, user.locale, &message)?;
     }
     Ok(())
 }
@@ -224,7 +224,7 @@ fn tell_changed(tx: &mut Tx<'_>, secret: &ServerSecret, user: &User, change: &Em
         old_email: old_email.clone(),
         new_email: new_email.clone(),
     };
-    outbox::enqueue(tx, &change.old_email, user.locale(), &message)?;
+    outbox::enqueue(tx, &change.old_email, user.locale, &message)?;
     notifications::notify(tx, user.id, &Notice::EmailChanged { old_email, new_email }, None)
 }
 

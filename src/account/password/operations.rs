@@ -66,7 +66,7 @@ pub fn forget(
     {
         let target = Target::User(user.id);
         let token_id = one_time_tokens::issue(tx, secret, Purpose::ResetPassword, target, RESET_LIFETIME)?;
-        outbox::enqueue(tx, &user.email, user.locale(), &Message::ResetPassword { token_id })?;
+        outbox::enqueue(tx, &user.email, user.locale, &Message::ResetPassword { token_id })?;
     }
     let entry = Entry::by_anybody(client, Action::PasswordResetRequested).user(user_id);
     audit::record(tx, entry.object("email", None, address.to_string()))

@@ -130,7 +130,7 @@ impl<'a> VerificationResponse<'a> {
 
     fn of_key(key: &'a ResolvedKey, code: VerificationCode) -> Self {
         let owner = &key.principal;
-        let org = owner.org.zip(key.org_slug.clone());
+        let org = owner.active_org.zip(key.org_slug.clone());
         Self {
             valid: code == VerificationCode::Valid,
             code,

@@ -90,7 +90,7 @@ impl KeyBySecret {
         };
         let scopes = catalog.effective(&key.scopes, &context);
         let membership_id = membership.as_ref().map(|membership| membership.id);
-        let org = key
+        let active_org = key
             .org_id
             .zip(membership.as_ref())
             .map(|(org_id, membership)| ActiveOrg {
@@ -102,7 +102,7 @@ impl KeyBySecret {
             name: owner.username.clone().unwrap_or(owner.email),
             username: owner.username,
             role: owner.role,
-            org,
+            active_org,
             disabled_services: membership
                 .map(|membership| membership.disabled_services)
                 .unwrap_or_default(),

@@ -117,7 +117,7 @@ pub fn create<P>(
         email: email.as_str(),
         role: *role,
         invited_by: caller.user_id,
-        locale: invited_user.as_ref().unwrap_or(&inviter).locale(),
+        locale: invited_user.as_ref().unwrap_or(&inviter).locale,
         expires_at: tx.now + Link::Invitation.lifetime(),
     };
     let id = store::insert(tx, &new)?.ok_or_else(|| Error::new(Code::AlreadyInvited))?;
