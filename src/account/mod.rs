@@ -1,21 +1,15 @@
-//! People: how an account comes to be, what a person says of themselves, how it ends.
+//! What people do with their own account: register, edit the profile, change e-mail address and password, export and delete
+//! their data.
 //!
-//! An account begins with a registration, which proves nothing yet: anybody can sign up with anybody's address. Each
-//! registration keeps its own password, and only the link mailed for it makes that password the account's; so who signs up
-//! with somebody else's address gains nothing. An account whose address is unproven can do nothing.
-//!
-//! What must never happen: that an answer tells whether an address has an account; that an address or a username belongs
-//! to two.
+//! Whether an e-mail address has an account is a secret. Every endpoint that takes an address from a caller who has not
+//! verified it responds in the same way, and after the same work, whether or not the address has an account.
 
-mod avatar;
 pub mod email;
-mod model;
-mod operations;
+mod mailed_links;
 pub mod password;
 pub mod personal_data;
-mod routes;
-mod store;
+pub mod profile;
+pub mod registration;
 
-pub use operations::{NewUser, create_user};
-pub use routes::{AcceptedResponse, MailedTokenRequest, router};
-pub use store::{delete_expired_registrations as sweep_registrations, delete_registrations, registered_hash};
+pub use mailed_links::{AcceptedResponse, MailedTokenRequest};
+pub use registration::{NewUser, create_user, delete_expired as sweep_registrations};

@@ -1,11 +1,11 @@
-//! Administration of the platform: people, announcements, the audit log of everything.
+//! Administration of the platform: users, announcements and the audit log of the platform.
 //!
-//! Who administrates the platform (`role: admin`) sees every account, and can disable it, end its sessions and make or
-//! unmake administrators; but never their own, so that nobody locks the last one out by mistake. They see no password, no
-//! key, no organisation from within.
+//! A platform administrator (role `admin`) can see every account, disable it, end its sessions and change its role. They
+//! cannot change their own account, so that the last administrator does not remove themselves by mistake. They have no
+//! access to passwords, API keys or the inside of organisations.
 //!
-//! What must never happen: that a disabled person goes on; that somebody who is no administrator any more still acts as
-//! one, even in a request that began before.
+//! What must never happen: that a disabled user continues to act; that a former administrator acts as one, even in a
+//! request that began before the change.
 
 mod model;
 mod operations;

@@ -6,21 +6,19 @@ use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::model::{AnnouncementBody, AnnouncementTitle, UserResponse, UserSearch, UserStatus};
-use super::operations::{self, Changes};
-use super::store::{self, Filter};
-use crate::audit::{self, AuditLogQuery, AuditRecordResponse, Scope};
+use super::model::{self, AnnouncementBody, AnnouncementTitle, Filter, UserResponse, UserSearch};
+use super::operations::{self, UserPatch};
+use crate::audit::{self, AuditLogQuery, AuditRecordResponse};
 use crate::auth::{Admin, Caller, PlatformRole};
 use crate::error::Error;
 use crate::http::{ApiResponse, Idempotent, Path, RequestInput};
 use crate::notifications::Announcement;
 use crate::request_type;
 use crate::state::State;
+use crate::users::{self, User, UserStatus};
 use crate::values::ids::{OrgId, UserId};
-use crate::values::{Cursors, Page, PageQuery, Precondition};
-use crate::values::{Fields, FromFields, IdRef, Patch, Timestamp};
+use crate::values::{Cursors, Fields, FromFields, IdRef, Page, PageQuery, Patch, Precondition, Timestamp};
 
-/// The routes of this slice.
 pub fn router(routes: &mut ServiceConfig) {
     routes
         .service(list_users)
@@ -31,16 +29,16 @@ pub fn router(routes: &mut ServiceConfig) {
         .service(create_announcement);
 }
 
-/// Which people are wanted.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 struct ListUsersQuery {
-    /// Part of the address, the username or the nickname, in any case.
+    /// Part of the e-mail address, the username or the nickname, in any case.
     #[param(required = false, nullable = false, value_type = String, min_length = 1, max_length = 254)]
     q: Option<UserSearch>,
-    /// Only these.
+    /// Status of the account.
     #[param(required = false, nullable = false, inline)]
     status: Option<UserStatus>,
+    // Documented by `PageQuery`, which every list has among its parameters.
     #[param(ignore)]
     page: PageQuery,
 }
@@ -58,36 +56,43 @@ impl FromFields for ListUsersQuery {
     }
 }
 
-/// List people
+/// List users
 ///
-/// The newest first.
+/// Returns all accounts that match the filters, newest first. Needs the platform role `admin`.
 #[utoipa::path(
     operation_id = "listUsers", tag = "Administration", security(("session" = [])), params(ListUsersQuery, PageQuery),
-    responses((status = 200, description = "A page", body = Page<UserResponse>)),
+    responses((status = 200, description = "A page of accounts", body = Page<UserResponse>)),
 )]
 #[get("/admin/users")]
 async fn list_users(caller: Caller<Admin>, input: RequestInput, state: web::Data<State>) -> Result<ApiResponse, Error> {
     let query: ListUsersQuery = input.query()?;
     let limit = query.page.limit;
     let filter = Filter {
-        q: query.q.map(UserSearch::into_string),
+        search: query.q.map(UserSearch::into_string),
         status: query.status,
     };
     let cursors = Cursors::new(&state.secret, format!("users: {filter:?}"));
     let after = cursors.read(query.page.cursor.as_deref())?;
-    let rows = state
+    let users = state
         .db
-        .read(caller.now(), move |tx| store::list(tx, &filter, after, limit + 1))
+        .read(caller.now(), move |tx| operations::list(tx, &filter, after, limit + 1))
         .await?;
-    let page = cursors.page(rows, limit, |row| (row.created_at, row.id))?;
+    let page = cursors.page(users, limit, |user| (user.created_at, user.id))?;
     ApiResponse::ok(&page.map(UserResponse::from))
 }
 
-/// Get a person
+fn respond(user: User) -> Result<ApiResponse, Error> {
+    let version = model::version(&user);
+    Ok(ApiResponse::ok(&UserResponse::from(user))?.etag(version))
+}
+
+/// Get a user
+///
+/// Needs the platform role `admin`.
 #[utoipa::path(
     operation_id = "getUser", tag = "Administration", security(("session" = [])),
-    params(("user_id" = UserId, Path, description = "The person")),
-    responses((status = 200, description = "The person", body = UserResponse)),
+    params(("user_id" = UserId, Path, description = "Id of the account")),
+    responses((status = 200, description = "The account", body = UserResponse)),
 )]
 #[get("/admin/users/{user_id}")]
 async fn get_user(
@@ -96,17 +101,16 @@ async fn get_user(
     input: RequestInput,
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
-    let user = state.db.read(caller.now(), move |tx| operations::find(tx, id)).await?;
+    let user = state.db.read(caller.now(), move |tx| users::find(tx, id)).await?;
     input.none().await?;
-    let version = user.version();
-    Ok(ApiResponse::ok(&UserResponse::from(user))?.etag(version))
+    respond(user)
 }
 
 request_type! {
-    /// What to change of a person.
+    /// The fields of an account to change. Absent fields keep their value.
     #[derive(ToSchema)]
     pub struct UpdateUserRequest {
-        /// Their role on the platform.
+        /// Role on the platform.
         #[schema(value_type = PlatformRole, required = false)]
         pub role: Patch<PlatformRole>,
         /// Whether the account is disabled.
@@ -115,17 +119,19 @@ request_type! {
     }
 }
 
-/// Disable a person, or change their role
+/// Update a user
 ///
-/// Disabling ends all sessions and suspends all API keys at once; enabling revives the keys. Nobody can change themselves.
+/// Changes the role of a user, or disables or enables the account. Disabling ends all sessions and suspends all API keys of
+/// the user at once; enabling makes the keys valid again. Needs the platform role `admin`; administrators can't change their
+/// own account.
 #[utoipa::path(
     operation_id = "updateUser", tag = "Administration", security(("session" = [])),
     params(
-        ("user_id" = UserId, Path, description = "The person"),
-        ("If-Match" = Option<String>, Header, description = "The `ETag` they were read with"),
+        ("user_id" = UserId, Path, description = "Id of the account"),
+        ("If-Match" = Option<String>, Header, description = "`ETag` of the account when it was read"),
     ),
     request_body = UpdateUserRequest,
-    responses((status = 200, description = "The person", body = UserResponse)),
+    responses((status = 200, description = "The updated account", body = UserResponse)),
 )]
 #[patch("/admin/users/{user_id}")]
 async fn update_user(
@@ -135,31 +141,35 @@ async fn update_user(
     input: RequestInput,
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
-    let looker = caller.clone();
+    let checked_caller = caller.clone();
     state
         .db
-        .read(caller.now(), move |tx| operations::find_other(tx, &looker, id))
+        .read(caller.now(), move |tx| {
+            operations::require_changeable(tx, &checked_caller, id)
+        })
         .await?;
     let request: UpdateUserRequest = input.merge_patch().await?;
-    let changes = Changes {
+    let patch = UserPatch {
         role: request.role.set(),
         disabled: request.disabled.set(),
     };
     let user = state
         .db
         .transaction(caller.now(), move |tx| {
-            operations::update(tx, &caller, id, &precondition, changes)
+            operations::update(tx, &caller, id, &precondition, patch)
         })
         .await?;
-    let version = user.version();
-    Ok(ApiResponse::ok(&UserResponse::from(user))?.etag(version))
+    respond(user)
 }
 
-/// End all sessions of a person
+/// End all sessions of a user
+///
+/// The access and refresh tokens of the user are refused from then on; API keys keep working. Needs the platform role
+/// `admin`.
 #[utoipa::path(
     operation_id = "revokeUserSessions", tag = "Administration", security(("session" = [])),
-    params(("user_id" = UserId, Path, description = "The person")),
-    responses((status = 204, description = "They have ended")),
+    params(("user_id" = UserId, Path, description = "Id of the account")),
+    responses((status = 204, description = "All sessions have ended")),
 )]
 #[post("/admin/users/{user_id}/revoke-sessions")]
 async fn revoke_user_sessions(
@@ -169,7 +179,7 @@ async fn revoke_user_sessions(
     input: RequestInput,
     state: web::Data<State>,
 ) -> Result<HttpResponse, Error> {
-    state.db.read(caller.now(), move |tx| operations::find(tx, id)).await?;
+    state.db.read(caller.now(), move |tx| users::find(tx, id)).await?;
     input.none().await?;
     idempotent
         .transaction(&state.db, caller.now(), move |tx| {
@@ -179,13 +189,13 @@ async fn revoke_user_sessions(
         .await
 }
 
-/// List what happened on the platform
+/// List the audit log of the platform
 ///
-/// The newest first.
+/// Returns all audit records, newest first. Needs the platform role `admin`.
 #[utoipa::path(
     operation_id = "listAuditLog", tag = "Administration", security(("session" = [])),
     params(AuditLogQuery, PageQuery),
-    responses((status = 200, description = "A page", body = Page<AuditRecordResponse>)),
+    responses((status = 200, description = "A page of audit records", body = Page<AuditRecordResponse>)),
 )]
 #[get("/admin/audit-log")]
 async fn list_audit_log(
@@ -194,47 +204,47 @@ async fn list_audit_log(
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
     let query: AuditLogQuery = input.query()?;
-    ApiResponse::ok(&audit::list(&state, Scope::Platform, &query).await?)
+    ApiResponse::ok(&audit::list(&state, audit::Scope::Platform, &query).await?)
 }
 
 request_type! {
-    /// What to tell, and whom.
+    /// The announcement to send.
     #[derive(ToSchema)]
     pub struct CreateAnnouncementRequest {
-        /// One line.
+        /// Title, one line.
         pub title: AnnouncementTitle,
-        /// The text.
+        /// Plain text, which may have several lines.
         pub body: AnnouncementBody,
-        /// Whose members are told; absent: everybody.
+        /// Organisation whose members receive the announcement; all users if absent.
         #[schema(value_type = Option<OrgId>)]
         pub org_id: Option<IdRef<OrgId>>,
     }
 }
 
-/// An announcement that was made.
+/// An announcement that was sent.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Announcement)]
 pub struct AnnouncementResponse {
-    /// One line.
+    /// Title, one line.
     pub title: String,
-    /// The text.
+    /// Plain text, which may have several lines.
     pub body: String,
-    /// Whose members were told; null: everybody.
+    /// Organisation whose members received the announcement; null: all users.
     pub org_id: Option<OrgId>,
-    /// How many people were told.
+    /// Number of recipients.
     pub recipients: usize,
-    /// When.
+    /// Time at which the announcement was sent.
     pub created_at: Timestamp,
 }
 
-/// Tell everybody, or all members of an organisation
+/// Send an announcement
 ///
-/// In the notification centre of everybody whose address is proven and who is not disabled, and by mail for those who want
-/// announcements by mail.
+/// Notifies all users, or all members of an organisation, whose e-mail address is verified and whose account is not
+/// disabled. Users who have not switched off mail for announcements also get it by mail. Needs the platform role `admin`.
 #[utoipa::path(
     operation_id = "createAnnouncement", tag = "Administration", security(("session" = [])),
     request_body = CreateAnnouncementRequest,
-    responses((status = 201, description = "They were told", body = AnnouncementResponse)),
+    responses((status = 201, description = "The announcement was sent", body = AnnouncementResponse)),
 )]
 #[post("/admin/announcements")]
 async fn create_announcement(
@@ -249,19 +259,18 @@ async fn create_announcement(
         body: request.body.into_string(),
         org_id: request.org_id.map(IdRef::id).transpose()?,
     };
-    let response = idempotent
+    idempotent
         .transaction(&state.db, caller.now(), move |tx| {
             let recipients = operations::announce(tx, &caller, &announcement)?;
             let Announcement { title, body, org_id } = announcement;
-            let made = AnnouncementResponse {
+            let response = AnnouncementResponse {
                 title,
                 body,
                 org_id,
                 recipients,
                 created_at: caller.now().into(),
             };
-            ApiResponse::json(StatusCode::CREATED, &made)
+            ApiResponse::json(StatusCode::CREATED, &response)
         })
-        .await?;
-    Ok(response)
+        .await
 }

@@ -1,15 +1,15 @@
-//! Queries on all people, which only administrators may ask.
+//! Queries that only administrators may run.
 
-use crate::db::Tx;
 use chrono::{DateTime, Utc};
 use diesel::dsl::exists;
 use diesel::prelude::*;
 use diesel::sql_types::{Nullable, Text};
 
-use super::model::{UserRow, UserStatus};
-use crate::auth::PlatformRole;
+use super::model::Filter;
+use crate::db::Tx;
 use crate::db::schema::{orgs, users};
 use crate::error::Error;
+use crate::users::{User, UserStatus};
 use crate::values::ids::{OrgId, UserId};
 
 #[diesel::declare_sql_function]
@@ -20,32 +20,24 @@ extern "SQL" {
     fn strpos(text: Text, part: Text) -> Integer;
 }
 
-/// Which people are wanted.
-#[derive(Clone, Debug)]
-pub struct Filter {
-    /// What their address, username or nickname contains.
-    pub q: Option<String>,
-    pub status: Option<UserStatus>,
-}
-
-/// All people, newest first, after the one with the key `after`.
+/// Accounts, newest first, that follow the one with the key `after`.
 pub fn list(
     tx: &mut Tx<'_>,
     filter: &Filter,
     after: Option<(DateTime<Utc>, UserId)>,
     limit: i64,
-) -> Result<Vec<UserRow>, Error> {
+) -> Result<Vec<User>, Error> {
     let mut query = users::table
         .order((users::created_at.desc(), users::id.desc()))
         .limit(limit)
-        .select(UserRow::as_select())
+        .select(User::as_select())
         .into_boxed();
-    if let Some(q) = &filter.q {
+    if let Some(search) = &filter.search {
         let text = keyward_user_search_text(users::email, users::username, users::nickname);
-        // The pieces find candidates by an index; whether the whole is in one of them is then looked at.
+        // The index on trigrams finds candidates, which contain all trigrams; `strpos` keeps those that contain the text.
         query = query
-            .filter(keyward_trigrams(text).contains(keyward_trigrams(lower(q.clone()))))
-            .filter(strpos(text, lower(q.clone())).gt(0));
+            .filter(keyward_trigrams(text).contains(keyward_trigrams(lower(search.clone()))))
+            .filter(strpos(text, lower(search.clone())).gt(0));
     }
     query = match filter.status {
         Some(UserStatus::Disabled) => query.filter(users::disabled_at.is_not_null()),
@@ -58,43 +50,12 @@ pub fn list(
         None => query,
     };
     if let Some((at, id)) = after {
-        // The first condition is implied by the second, but is the one that an index can start from.
+        // The second condition implies the first, but only the first is a range of the index.
         query = query
             .filter(users::created_at.le(at))
             .filter(users::created_at.lt(at).or(users::id.lt(id)));
     }
     Ok(query.load(tx.conn)?)
-}
-
-pub fn find(tx: &mut Tx<'_>, id: UserId) -> Result<Option<UserRow>, Error> {
-    Ok(users::table
-        .find(id)
-        .select(UserRow::as_select())
-        .first(tx.conn)
-        .optional()?)
-}
-
-/// Those of these people that there are, locked in the order of their ids: so that of two administrators who unmake each
-/// other one comes after the other.
-pub fn lock(tx: &mut Tx<'_>, ids: &[UserId]) -> Result<Vec<UserRow>, Error> {
-    Ok(users::table
-        .filter(users::id.eq_any(ids))
-        .order(users::id)
-        .select(UserRow::as_select())
-        .for_update()
-        .load(tx.conn)?)
-}
-
-pub fn set(
-    tx: &mut Tx<'_>,
-    id: UserId,
-    role: PlatformRole,
-    disabled_at: Option<DateTime<Utc>>,
-) -> Result<UserRow, Error> {
-    Ok(diesel::update(users::table.find(id))
-        .set((users::role.eq(role.as_str()), users::disabled_at.eq(disabled_at)))
-        .returning(UserRow::as_returning())
-        .get_result(tx.conn)?)
 }
 
 pub fn has_org(tx: &mut Tx<'_>, id: OrgId) -> Result<bool, Error> {

@@ -3,7 +3,7 @@
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::{capabilities, docs, health, pages};
-use crate::account::{self, email, password, personal_data};
+use crate::account::{email, password, personal_data, profile, registration};
 use crate::config::{Config, Feature};
 use crate::orgs::{self, admission, invitations, join_requests, members};
 use crate::{admin, api_keys, audit, gateway, http, images, notifications, sessions};
@@ -26,7 +26,8 @@ pub fn api(routes: &mut ServiceConfig, config: &Config) {
         api_keys::verification_router(routes);
     }
     gateway::router(routes);
-    account::router(routes, config);
+    profile::router(routes, config);
+    registration::router(routes);
     if config.offers(Feature::ApiKeys) {
         api_keys::router(routes);
     }

@@ -94,7 +94,7 @@ pub fn start(listener: TcpListener, state: State) -> std::io::Result<Running> {
     };
     state.db.follow_changes();
     let (db, secret) = (web::Data::new(state.db.clone()), web::Data::new(state.secret.clone()));
-    let centre = notifications::Centre::new(state.clone(), sessions::live_among).map_err(std::io::Error::other)?;
+    let centre = notifications::Centre::new(state.clone(), sessions::find_live).map_err(std::io::Error::other)?;
     let centre = web::Data::new(centre);
     let workers = match config.workers {
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),

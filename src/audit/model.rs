@@ -1,29 +1,57 @@
-//! Records, as stored and as shown.
+//! Audit records as they are stored and as the API shows them.
+
+use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use ipnet::IpNet;
 use serde::Serialize;
 use serde_json::Value;
-use utoipa::{IntoParams, ToSchema};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{IntoParams, PartialSchema, ToSchema};
 use uuid::Uuid;
 
-use crate::values::PageQuery;
+use super::action::Action;
 use crate::values::ids::{AuditId, OrgId, UserId};
-use crate::values::{Fields, FromFields, IdRef, Timestamp};
+use crate::values::{Fields, FromFields, IdRef, PageQuery, Timestamp, string_enum};
 
-/// Which of the records somebody may see.
+string_enum! {
+    /// The kind of an actor.
+    pub enum ActorType {
+        /// A caller who is not authenticated.
+        Anonymous "anonymous",
+        /// The service itself, or an operator on the command line.
+        System "system",
+        /// A user.
+        User "user",
+        /// An API key.
+        ApiKey "api_key",
+    }
+}
+
+string_enum! {
+    /// The result of an action.
+    pub enum Outcome {
+        /// The action was done.
+        Success "success",
+        /// The action was attempted and refused.
+        Failure "failure",
+    }
+}
+
+/// The part of the audit log that a caller may read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// What concerns an organisation.
+    /// Records about an organisation.
     Org(OrgId),
-    /// What concerns a person's own account.
+    /// Records about the account of a user.
     User(UserId),
-    /// Everything.
+    /// All records.
     Platform,
 }
 
-/// Which records of a log are wanted.
+/// The conditions that all listed records satisfy.
 #[derive(Clone, Debug)]
 pub struct Filter {
     pub actor_id: Option<Uuid>,
@@ -32,23 +60,22 @@ pub struct Filter {
     pub to: Option<DateTime<Utc>>,
 }
 
-/// Which records are wanted.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct AuditLogQuery {
-    /// Only acts of this person or API key.
+    /// Id of the user or API key that acted.
     #[param(required = false, nullable = false, value_type = String, format = Uuid)]
     pub actor_id: Option<IdRef<UserId>>,
-    /// Only this kind of act.
+    /// Name of the action, such as those listed in `AuditAction`. No record matches an unknown name.
     #[param(required = false, nullable = false, example = "session.created")]
     pub action: Option<String>,
-    /// Only what happened then or later.
+    /// Earliest time of the action.
     #[param(required = false, nullable = false, value_type = String, format = DateTime)]
     pub from: Option<Timestamp>,
-    /// Only what happened before.
+    /// Time before which the action happened.
     #[param(required = false, nullable = false, value_type = String, format = DateTime)]
     pub to: Option<Timestamp>,
-    /// Which page.
+    // Documented by `PageQuery`, which every list has among its parameters.
     #[param(ignore)]
     pub page: PageQuery,
 }
@@ -71,11 +98,11 @@ impl FromFields for AuditLogQuery {
 }
 
 impl AuditLogQuery {
-    /// What it asks for. An id that is none is that of nobody, like one that names nothing.
     pub fn filter(&self) -> Filter {
-        let id = |reference: IdRef<UserId>| reference.id().map_or(Uuid::nil(), UserId::uuid);
+        // A malformed id matches no record, like an unknown one.
+        let uuid = |reference: IdRef<UserId>| reference.id().map_or(Uuid::nil(), UserId::uuid);
         Filter {
-            actor_id: self.actor_id.map(id),
+            actor_id: self.actor_id.map(uuid),
             action: self.action.clone(),
             from: self.from.map(|at| at.0),
             to: self.to.map(|at| at.0),
@@ -83,50 +110,71 @@ impl AuditLogQuery {
     }
 }
 
-/// A record, as stored.
+/// A row of the table `audit_log`.
 #[derive(Clone, Debug, Queryable, Selectable)]
 #[diesel(table_name = crate::db::schema::audit_log, check_for_backend(diesel::pg::Pg))]
 pub struct Record {
     pub id: AuditId,
     pub at: DateTime<Utc>,
+    /// Text and not an [`Action`]: an old record may have an action that this version no longer has.
     action: String,
-    actor_type: String,
+    actor_type: ActorType,
     actor_id: Option<Uuid>,
     actor_name: Option<String>,
     object_type: Option<String>,
     object_id: Option<Uuid>,
     object_name: Option<String>,
-    result: String,
+    result: Outcome,
     ip: Option<IpNet>,
     request_id: Option<String>,
     details: Value,
 }
 
-/// Who acted.
+/// The schema of [`AuditRecordResponse::action`]: every [`Action`] with its description.
+pub struct AuditAction;
+
+impl PartialSchema for AuditAction {
+    fn schema() -> RefOr<Schema> {
+        let mut description = "Name of an action. Later versions of the service may add names:\n".to_owned();
+        for action in Action::ALL {
+            let _ = write!(description, "\n- `{action}`: {}", action.description());
+        }
+        ObjectBuilder::new()
+            .schema_type(Type::String)
+            .description(Some(description))
+            .enum_values(Some(Action::ALL.iter().map(|action| action.as_str())))
+            .examples([Action::SessionCreated.as_str()])
+            .into()
+    }
+}
+
+impl ToSchema for AuditAction {}
+
+/// The user, API key or system that acted.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = AuditActor)]
 pub struct ActorResponse {
-    /// `user`, `api_key`, `system` or `anonymous`.
+    /// `user`, `api_key`, `system` (the service itself or an operator) or `anonymous` (an unauthenticated caller).
     #[serde(rename = "type")]
-    #[schema(example = "user")]
-    pub kind: String,
-    /// The person or the API key.
+    #[schema(value_type = String, example = "user")]
+    pub kind: ActorType,
+    /// Id of the user or API key.
     pub id: Option<Uuid>,
-    /// What they were called then.
+    /// Name of the user or API key at the time of the action.
     pub name: Option<String>,
 }
 
-/// What was acted on.
+/// The object of an action.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = AuditObject)]
 pub struct ObjectResponse {
-    /// The kind of thing.
+    /// Kind of the object.
     #[serde(rename = "type")]
     #[schema(example = "session")]
     pub kind: String,
-    /// Which.
+    /// Id of the object.
     pub id: Option<Uuid>,
-    /// What it was called then.
+    /// Name of the object at the time of the action.
     pub name: Option<String>,
 }
 
@@ -134,35 +182,36 @@ pub struct ObjectResponse {
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = AuditRecord)]
 pub struct AuditRecordResponse {
-    /// The record.
+    /// Id of the record.
     pub id: AuditId,
-    /// What was done.
-    #[schema(example = "session.created")]
+    /// Name of the action.
+    #[schema(value_type = AuditAction)]
     pub action: String,
-    /// Who did it.
+    /// The user, API key or system that acted.
     pub actor: ActorResponse,
-    /// To what; null where the act has no object but the account itself.
+    /// The object of the action; null if it has none but the account.
     #[schema(nullable)]
     pub object: Option<ObjectResponse>,
     /// `success` or `failure`.
-    #[schema(example = "success")]
-    pub result: String,
-    /// From which address.
+    #[schema(value_type = String, example = "success")]
+    pub result: Outcome,
+    /// IP address of the client.
     pub ip: Option<String>,
-    /// In which request.
+    /// `X-Request-Id` of the request.
     pub request_id: Option<String>,
-    /// When.
+    /// Time of the action.
     pub at: Timestamp,
-    /// What else there is to say.
+    /// Further information, which depends on the action.
     #[schema(value_type = Object)]
     pub details: Value,
 }
 
 impl AuditRecordResponse {
-    /// As the readers of `log` see it: whose account it is need not know from where somebody else acted on it.
-    pub fn of(record: Record, log: Scope) -> Self {
-        let by_another = match log {
-            Scope::User(user_id) => record.actor_type == "user" && record.actor_id != Some(user_id.uuid()),
+    /// The record as a reader of `scope` sees it. The user of an account doesn't see the address and the request id of
+    /// other users who acted on it.
+    pub fn new(record: Record, scope: Scope) -> Self {
+        let is_by_another_user = match scope {
+            Scope::User(user_id) => record.actor_type == ActorType::User && record.actor_id != Some(user_id.uuid()),
             Scope::Org(_) | Scope::Platform => false,
         };
         let (object_id, object_name) = (record.object_id, record.object_name);
@@ -180,8 +229,11 @@ impl AuditRecordResponse {
                 name: object_name,
             }),
             result: record.result,
-            ip: record.ip.filter(|_| !by_another).map(|ip| ip.addr().to_string()),
-            request_id: record.request_id.filter(|_| !by_another),
+            ip: record
+                .ip
+                .filter(|_| !is_by_another_user)
+                .map(|ip| ip.addr().to_string()),
+            request_id: record.request_id.filter(|_| !is_by_another_user),
             at: record.at.into(),
             details: record.details,
         }

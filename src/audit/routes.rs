@@ -1,4 +1,4 @@
-//! `/me/activity`; the log of an organisation is in `orgs`, that of the platform in `admin`.
+//! `GET /me/activity`. `orgs` and `admin` serve the audit logs of organisations and of the platform.
 
 use actix_web::{get, web};
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -11,18 +11,18 @@ use crate::http::{ApiResponse, RequestInput};
 use crate::state::State;
 use crate::values::{Page, PageQuery};
 
-/// The routes of this slice.
 pub fn router(routes: &mut ServiceConfig) {
     routes.service(list_activity);
 }
 
-/// List what happened with one's account
+/// List the activity of the account
 ///
-/// The newest first. The address and the request of what somebody else did are left out.
+/// Returns the audit records about the caller's own account, newest first. Records of actions of other users are without
+/// their IP address and request id.
 #[utoipa::path(
     operation_id = "listActivity", tag = "Profile", security(("session" = [])),
     params(AuditLogQuery, PageQuery),
-    responses((status = 200, description = "A page", body = Page<AuditRecordResponse>)),
+    responses((status = 200, description = "A page of audit records", body = Page<AuditRecordResponse>)),
 )]
 #[get("/me/activity")]
 async fn list_activity(

@@ -1,41 +1,36 @@
-//! Every query on the audit log.
+//! Queries on the table `audit_log`.
 
-use crate::db::Tx;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use ipnet::IpNet;
 use serde_json::Value;
 
-use super::Entry;
+use super::entry::{Entry, Object};
 use super::model::{Filter, Record, Scope};
+use crate::db::Tx;
 use crate::db::schema::audit_log;
 use crate::error::Error;
 use crate::values::ids::AuditId;
 
 pub fn insert(tx: &mut Tx<'_>, entry: Entry) -> Result<(), Error> {
-    let (actor_type, actor_id, actor_name) = entry.actor;
-    let (object_type, object_id, object_name) = entry
-        .object
-        .map_or((None, None, None), |(kind, id, name)| (Some(kind), id, name));
+    let (object_type, object_id, object_name) = entry.object.map_or((None, None, None), |object| {
+        let Object { kind, id, name } = object;
+        (Some(kind), id, name)
+    });
     diesel::insert_into(audit_log::table)
         .values((
-            (
-                audit_log::id.eq(AuditId::new(entry.at)),
-                audit_log::at.eq(entry.at),
-                audit_log::action.eq(entry.action.as_str()),
-            ),
-            (
-                audit_log::actor_type.eq(actor_type),
-                audit_log::actor_id.eq(actor_id),
-                audit_log::actor_name.eq(actor_name),
-            ),
-            (
-                audit_log::object_type.eq(object_type),
-                audit_log::object_id.eq(object_id),
-                audit_log::object_name.eq(object_name),
-            ),
-            (audit_log::user_id.eq(entry.user_id), audit_log::org_id.eq(entry.org_id)),
-            audit_log::result.eq(if entry.failed { "failure" } else { "success" }),
+            audit_log::id.eq(AuditId::new(entry.at)),
+            audit_log::at.eq(entry.at),
+            audit_log::action.eq(entry.action),
+            audit_log::actor_type.eq(entry.actor.kind),
+            audit_log::actor_id.eq(entry.actor.id),
+            audit_log::actor_name.eq(entry.actor.name),
+            audit_log::object_type.eq(object_type),
+            audit_log::object_id.eq(object_id),
+            audit_log::object_name.eq(object_name),
+            audit_log::user_id.eq(entry.user_id),
+            audit_log::org_id.eq(entry.org_id),
+            audit_log::result.eq(entry.outcome),
             audit_log::ip.eq(entry.ip.map(IpNet::from)),
             audit_log::request_id.eq(entry.request_id),
             audit_log::details.eq(Value::Object(entry.details)),
@@ -44,10 +39,10 @@ pub fn insert(tx: &mut Tx<'_>, entry: Entry) -> Result<(), Error> {
     Ok(())
 }
 
-/// The records of a log, newest first, after the one with the key `after`.
+/// The records in `scope`, newest first, that follow the one with the key `after`.
 pub fn list(
     tx: &mut Tx<'_>,
-    log: Scope,
+    scope: Scope,
     filter: &Filter,
     after: Option<(DateTime<Utc>, AuditId)>,
     limit: i64,
@@ -57,7 +52,7 @@ pub fn list(
         .limit(limit)
         .select(Record::as_select())
         .into_boxed();
-    match log {
+    match scope {
         Scope::Org(org_id) => query = query.filter(audit_log::org_id.eq(org_id)),
         Scope::User(user_id) => query = query.filter(audit_log::user_id.eq(user_id)),
         Scope::Platform => {}
@@ -75,7 +70,7 @@ pub fn list(
         query = query.filter(audit_log::at.lt(to));
     }
     if let Some((at, id)) = after {
-        // The first condition is implied by the second, but is the one that an index can start from.
+        // The second condition implies the first, but only the first is a range of the index.
         query = query
             .filter(audit_log::at.le(at))
             .filter(audit_log::at.lt(at).or(audit_log::id.lt(id)));

@@ -1,6 +1,7 @@
 //! Access tokens: JWT (RFC 7519) of type `at+jwt` (RFC 9068), signed with Ed25519 (RFC 8037).
 //!
-//! A token says who and where, and until when; whether that still holds is for the session's row to say.
+//! A token is only valid together with the row of its session: a session that has ended or a lost membership invalidates it
+//! before it expires (see `sessions::authenticate`).
 
 use aws_lc_rs::encoding::{AsDer as _, Pkcs8V1Der};
 use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
@@ -12,47 +13,47 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use super::principal::ActiveOrg;
 use super::roles::{OrgRole, PlatformRole};
 use crate::error::Error;
 use crate::secret::TokenHash;
 use crate::values::ids::{OrgId, SessionId, UserId};
 
-/// By how much the clocks of machines may differ, in seconds.
+/// Tolerated difference between the clocks of two machines, in seconds.
 const LEEWAY_SECONDS: i64 = 5;
 
-/// The type of access tokens (RFC 9068 §2.1), so that no other JWT is taken for one.
-const TYPE: &str = "at+jwt";
+/// The `typ` header of access tokens (RFC 9068 §2.1), which tells them apart from other JWTs.
+const TOKEN_TYPE: &str = "at+jwt";
 
-/// What an access token says.
+/// The claims of an access token.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Claims {
-    /// Who issued it: the public URL.
+    /// Issuer: the public URL.
     pub iss: String,
-    /// For whom.
+    /// Audience.
     pub aud: String,
-    /// The person.
+    /// The user.
     pub sub: UserId,
-    /// Not good from this instant on, in seconds since 1970.
+    /// Expiry, in seconds since 1970.
     pub exp: i64,
-    /// When it was issued.
     pub iat: i64,
-    /// Not good before.
+    /// Not valid before.
     pub nbf: i64,
-    /// Its own id.
+    /// Id of the token.
     pub jti: Uuid,
     /// The session.
     pub sid: SessionId,
-    /// When the password was last shown.
+    /// When the user last entered the password in the session.
     pub auth_time: i64,
-    /// The person's role on the platform when it was issued.
+    /// The platform role of the user when the token was issued.
     pub role: PlatformRole,
-    /// Where the session acts by this token.
+    /// The organisation in which the token acts.
     pub org_id: Option<OrgId>,
-    /// The person's role there when it was issued.
+    /// The role of the user in that organisation when the token was issued.
     pub org_role: Option<OrgRole>,
 }
 
-/// Why a signing key cannot be used; says what is wrong with it, not what is in it.
+/// Why a signing key cannot be used. Contains nothing of the key.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct KeyError(&'static str);
@@ -63,7 +64,17 @@ struct Key {
     decoding: DecodingKey,
 }
 
-/// Issues and checks access tokens.
+/// The session, user and organisation that an access token is issued for.
+#[derive(Clone, Copy, Debug)]
+pub struct TokenSubject {
+    pub user_id: UserId,
+    pub session_id: SessionId,
+    pub authenticated_at: DateTime<Utc>,
+    pub role: PlatformRole,
+    pub active_org: Option<ActiveOrg>,
+}
+
+/// Issues and verifies access tokens.
 pub struct AccessTokens {
     signing: EncodingKey,
     header: Header,
@@ -75,10 +86,7 @@ pub struct AccessTokens {
 }
 
 impl AccessTokens {
-    /// With the keys in `pems` (PKCS #8, RFC 8410): the first signs, all verify.
-    ///
-    /// # Errors
-    /// There is no key, or one of them is not an Ed25519 private key.
+    /// Takes Ed25519 private keys in PEM (PKCS #8, RFC 8410): the first signs, all verify.
     pub fn new(pems: &[String], issuer: &str, audience: &str, lifetime_seconds: u32) -> Result<Self, KeyError> {
         let mut signing = None;
         let mut keys = Vec::with_capacity(pems.len());
@@ -91,19 +99,19 @@ impl AccessTokens {
             let kid = thumbprint(&public);
             if signing.is_none() {
                 let mut header = Header::new(Algorithm::EdDSA);
-                header.typ = Some(TYPE.to_owned());
+                header.typ = Some(TOKEN_TYPE.to_owned());
                 header.kid = Some(kid.clone());
                 let encoding = EncodingKey::from_ed_pem(pem.as_bytes()).map_err(|_| KeyError("not an Ed25519 key"))?;
                 signing = Some((encoding, header));
             }
             keys.push(Key { kid, public, decoding });
         }
-        let (signing, header) = signing.ok_or(KeyError("there is no signing key"))?;
+        let (signing, header) = signing.ok_or(KeyError("no signing key is configured"))?;
         let mut validation = Validation::new(Algorithm::EdDSA);
         validation.set_issuer(&[issuer]);
         validation.set_audience(&[audience]);
         validation.set_required_spec_claims(&["exp", "nbf", "iss", "aud", "sub"]);
-        // The times are compared below, with the instant of the request.
+        // `is_current` compares the times with the instant of the request instead of the system clock.
         validation.validate_exp = false;
         validation.validate_nbf = false;
         let [issuer, audience] = [issuer, audience].map(ToOwned::to_owned);
@@ -118,51 +126,37 @@ impl AccessTokens {
         })
     }
 
-    /// How long a token lives, in seconds.
     pub const fn lifetime_seconds(&self) -> i64 {
         self.lifetime_seconds
     }
 
-    /// Whom tokens are from.
     pub fn issuer(&self) -> &str {
         &self.issuer
     }
 
-    /// Issues a token for a session.
-    ///
-    /// # Errors
-    /// When signing fails, which a key that was read once does not.
-    pub fn issue(
-        &self,
-        now: DateTime<Utc>,
-        session: (UserId, SessionId),
-        authenticated_at: DateTime<Utc>,
-        role: PlatformRole,
-        org: Option<(OrgId, OrgRole)>,
-    ) -> Result<String, Error> {
-        let (org_id, org_role) = org.unzip();
+    pub fn issue(&self, now: DateTime<Utc>, subject: &TokenSubject) -> Result<String, Error> {
         let issued_at = now.timestamp();
         let claims = Claims {
             iss: self.issuer.clone(),
             aud: self.audience.clone(),
-            sub: session.0,
+            sub: subject.user_id,
             exp: issued_at + self.lifetime_seconds,
             iat: issued_at,
             nbf: issued_at,
             jti: Uuid::new_v4(),
-            sid: session.1,
-            auth_time: authenticated_at.timestamp(),
-            role,
-            org_id,
-            org_role,
+            sid: subject.session_id,
+            auth_time: subject.authenticated_at.timestamp(),
+            role: subject.role,
+            org_id: subject.active_org.map(|org| org.org_id),
+            org_role: subject.active_org.map(|org| org.role),
         };
         jsonwebtoken::encode(&self.header, &claims, &self.signing).map_err(Error::internal)
     }
 
-    /// What a token says, if it is one of ours and in its time.
+    /// The claims of a token, if one of the keys signed it and it is valid at `now`.
     pub fn verify(&self, now: DateTime<Utc>, token: &str) -> Option<Claims> {
         let header = jsonwebtoken::decode_header(token).ok()?;
-        if header.typ.as_deref() != Some(TYPE) {
+        if header.typ.as_deref() != Some(TOKEN_TYPE) {
             return None;
         }
         let kid = header.kid?;
@@ -170,34 +164,31 @@ impl AccessTokens {
         let claims = jsonwebtoken::decode::<Claims>(token, &key.decoding, &self.validation)
             .ok()?
             .claims;
-        self.are_timely(now, &claims).then_some(claims)
+        self.is_current(now, &claims).then_some(claims)
     }
 
-    /// Whether a token with these claims is in its time.
-    pub fn are_timely(&self, now: DateTime<Utc>, claims: &Claims) -> bool {
+    /// Whether `now` is between `nbf` and `exp`.
+    pub fn is_current(&self, now: DateTime<Utc>, claims: &Claims) -> bool {
         let now = now.timestamp();
         claims.nbf <= now + LEEWAY_SECONDS && now < claims.exp + LEEWAY_SECONDS
     }
 
-    /// The public keys (RFC 7517), for those who check signatures themselves.
+    /// The public keys as a JWK set (RFC 7517).
     pub fn jwks(&self) -> Value {
         let key = |key: &Key| json!({"kty": "OKP", "crv": "Ed25519", "use": "sig", "alg": "EdDSA", "kid": key.kid, "x": key.public});
         json!({"keys": self.keys.iter().map(key).collect::<Vec<_>>()})
     }
 }
 
-/// The key's name: its thumbprint (RFC 7638 §3, RFC 8037 §2).
+/// The `kid` of a key: its JWK thumbprint (RFC 7638 §3, RFC 8037 §2).
 fn thumbprint(public: &str) -> String {
-    let members = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{public}"}}"#);
-    URL_SAFE_NO_PAD.encode(TokenHash::of(members.as_bytes()).as_bytes())
+    let json = format!(r#"{{"crv":"Ed25519","kty":"OKP","x":"{public}"}}"#);
+    URL_SAFE_NO_PAD.encode(TokenHash::of(json.as_bytes()).as_bytes())
 }
 
-/// A new signing key, as PEM.
-///
-/// # Errors
-/// When the system has no randomness to give.
+/// A new signing key, in PEM.
 pub fn generate_signing_key() -> Result<String, KeyError> {
-    let failed = |_| KeyError("no key can be generated");
+    let failed = |_| KeyError("cannot generate a key: the operating system provides no random bytes");
     let pair = Ed25519KeyPair::generate().map_err(failed)?;
     let der: Pkcs8V1Der<'_> = pair.as_der().map_err(failed)?;
     Ok(pem::encode(&pem::Pem::new("PRIVATE KEY", der.as_ref())))
@@ -217,16 +208,19 @@ mod tests {
         tokens
             .issue(
                 now,
-                (UserId::new(now), SessionId::new(now)),
-                now,
-                PlatformRole::User,
-                None,
+                &TokenSubject {
+                    user_id: UserId::new(now),
+                    session_id: SessionId::new(now),
+                    authenticated_at: now,
+                    role: PlatformRole::User,
+                    active_org: None,
+                },
             )
             .unwrap()
     }
 
     #[test]
-    fn a_token_is_good_in_its_time_and_nowhere_else() {
+    fn a_token_is_valid_for_its_lifetime_issuer_audience_and_key_only() {
         let now = crate::clock::Clock::system().now();
         let pem = generate_signing_key().unwrap();
         let ours = tokens(std::slice::from_ref(&pem));
@@ -251,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn during_a_rotation_tokens_of_both_keys_are_good() {
+    fn during_a_key_rotation_tokens_of_both_keys_are_valid() {
         let now = crate::clock::Clock::system().now();
         let [old, new] = [(); 2].map(|()| generate_signing_key().unwrap());
         let token = issue(&tokens(std::slice::from_ref(&old)), now);

@@ -1,4 +1,4 @@
-//! The guard of a handler: its first argument.
+//! [`Caller`], the extractor that authorizes a request.
 
 use std::future::{Ready, ready};
 use std::marker::PhantomData;
@@ -17,13 +17,14 @@ use crate::http::{MAX_AUTH_AGE_SECONDS, wrong_method};
 use crate::values::Client;
 use crate::values::ids::SessionId;
 
-/// Somebody who has the permission `P`. There is no other way to get one than from a request whose credential has it; so a
-/// handler that takes a `Caller<P>` cannot forget to ask. It is ready at once, and must be a handler's first argument:
-/// then it refuses before anything else of the request is looked at.
+/// An authenticated principal that has the permission `P`. It can only be extracted from a request whose credential has the
+/// permission, so a handler that takes a `Caller<P>` cannot forget the check.
+///
+/// It must be the first argument of a handler. Actix polls the extractors of a handler in order; this one is ready at once,
+/// so a missing permission is reported before any error in the rest of the request.
 #[derive(Clone, Debug)]
 pub struct Caller<P> {
-    authenticated: Arc<Principal>,
-    /// Where the request comes from, and when.
+    principal: Arc<Principal>,
     pub client: Client,
     permission: PhantomData<P>,
 }
@@ -32,50 +33,50 @@ impl<P> Deref for Caller<P> {
     type Target = Principal;
 
     fn deref(&self) -> &Principal {
-        &self.authenticated
+        &self.principal
     }
 }
 
 impl<P> Caller<P> {
-    /// The instant of the request.
+    /// The instant at which the request arrived.
     pub const fn now(&self) -> DateTime<Utc> {
         self.client.now
     }
 }
 
-/// The two permissions that only sessions can have.
+/// The permissions that only sessions can have.
 pub trait OfSession: Permission {}
 impl OfSession for Session {}
 impl OfSession for Admin {}
 
 impl<P: OfSession> Caller<P> {
     fn session(&self) -> Result<(SessionId, DateTime<Utc>), Error> {
-        match self.authenticated.credential {
+        match self.principal.credential {
             Credential::Session { id, authenticated_at } => Ok((id, authenticated_at)),
             Credential::ApiKey { .. } => Err(Error::new(Code::SessionRequired)),
         }
     }
 
-    /// The session that calls.
+    /// The session of the request.
     ///
     /// # Errors
-    /// `session_required`, which the guard has ruled out already.
+    /// `session_required`. The extractor has checked this, so it does not occur.
     pub fn session_id(&self) -> Result<SessionId, Error> {
         self.session().map(|(id, _)| id)
     }
 
-    /// Whether the password was shown in the last ten minutes.
+    /// Whether the user entered the password in this session during the last ten minutes.
     pub fn is_fresh(&self) -> bool {
         self.session()
             .is_ok_and(|(_, at)| self.now() - at <= TimeDelta::seconds(MAX_AUTH_AGE_SECONDS))
     }
 }
 
-fn permit<P: Permission>(authenticated: &Principal) -> Result<(), Error> {
-    match (&authenticated.credential, P::KIND) {
+fn require<P: Permission>(principal: &Principal) -> Result<(), Error> {
+    match (&principal.credential, P::KIND) {
         (Credential::ApiKey { .. }, Kind::Session) => Err(Error::new(Code::SessionRequired)),
         (Credential::Session { .. }, Kind::ApiKey) => Err(Error::new(Code::ApiKeyRequired)),
-        (Credential::Session { .. }, _) if P::ADMIN && authenticated.role != PlatformRole::Admin => {
+        (Credential::Session { .. }, _) if P::ADMIN && principal.role != PlatformRole::Admin => {
             Err(Error::new(Code::ForbiddenRole))
         }
         (Credential::Session { .. }, _) => Ok(()),
@@ -93,8 +94,8 @@ impl<P: Permission> FromRequest for Caller<P> {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let extensions = request.extensions();
         let caller = match (extensions.get::<Identity>(), extensions.get::<Client>()) {
-            (Some(Identity::Authenticated(authenticated)), Some(client)) => permit::<P>(authenticated).map(|()| Self {
-                authenticated: Arc::clone(authenticated),
+            (Some(Identity::Authenticated(principal)), Some(client)) => require::<P>(principal).map(|()| Self {
+                principal: Arc::clone(principal),
                 client: client.clone(),
                 permission: PhantomData,
             }),
@@ -108,7 +109,7 @@ impl<P: Permission> FromRequest for Caller<P> {
             }
             _ => Err(Error::new(Code::AuthenticationRequired)),
         };
-        // Whether there is such a method comes before who asks.
+        // A method that the path does not have is reported before a missing credential.
         ready(caller.map_err(|error| wrong_method(request).unwrap_or(error)))
     }
 }

@@ -1,7 +1,8 @@
-//! Who calls, and what they may do: identities, permissions, access tokens, passwords.
+//! Authentication and authorization: principals, permissions, access tokens, passwords.
 //!
-//! `app::authenticate` turns a credential into an [`Identity`] and puts it into the request; a handler's first argument,
-//! a [`Caller`], is the proof that this identity has the permission it names. This module knows no slice.
+//! `app::authenticate` resolves the credential of a request to an [`Identity`] and stores it in the request. A handler takes
+//! a [`Caller`] as its first argument; it can only be extracted from an identity that has the permission it names. This
+//! module knows no slice.
 
 mod access_token;
 mod caller;
@@ -12,7 +13,7 @@ mod principal;
 mod roles;
 mod scopes;
 
-pub use access_token::{AccessTokens, Claims, KeyError, generate_signing_key};
+pub use access_token::{AccessTokens, Claims, KeyError, TokenSubject, generate_signing_key};
 pub use caller::{Caller, OfSession};
 pub use key_usage::{DayCount, KeyUsage, LastUse, PendingUsage};
 pub use password::{Password, PasswordHasher, PasswordPolicy, Throttle, ThrottleKey, sweep_password_attempts};

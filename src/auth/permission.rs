@@ -1,23 +1,20 @@
-//! The permission table: what a handler can demand of its caller, by name.
+//! The permissions that a handler can require of its caller.
 
-/// Which kinds of credential a permission can be had with.
+/// The kinds of credential that can have a permission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// Sessions only.
     Session,
-    /// Sessions, and API keys with the scope.
+    /// A session, or an API key with the scope of the permission.
     Either,
-    /// API keys only.
     ApiKey,
 }
 
-/// Something a caller may be allowed to do.
+/// The type argument of a [`Caller`](super::Caller).
 pub trait Permission: 'static {
-    /// With what.
     const KIND: Kind;
-    /// The scope an API key needs.
+    /// The scope that an API key needs.
     const SCOPE: Option<&'static str> = None;
-    /// Whether it takes a platform administrator.
+    /// Whether the user must be a platform administrator.
     const ADMIN: bool = false;
 }
 
@@ -36,28 +33,28 @@ macro_rules! permissions {
 }
 
 permissions! {
-    /// Whatever only a person in a session may do.
+    /// Any session.
     Session: Session;
-    /// Administration of the platform.
+    /// A session of a platform administrator.
     Admin: Session, admin true;
-    /// What any API key may do with itself.
+    /// Any API key, whatever its scopes.
     AnyApiKey: ApiKey;
-    /// What anybody may do who is somebody.
+    /// Any session or API key.
     AnyCredential: Either;
-    /// See one's own profile.
+    /// Read the own profile.
     MeRead: Either, scope "me:read";
-    /// Change one's own profile.
+    /// Change the own profile.
     MeWrite: Either, scope "me:write";
-    /// See one's own API keys.
+    /// List the own API keys.
     KeysRead: Either, scope "keys:read";
-    /// See one's organisations.
+    /// List the own organisations.
     OrgsRead: Either, scope "orgs:read";
-    /// See the members of one's organisations.
+    /// List the members of the own organisations.
     MembersRead: Either, scope "members:read";
-    /// See one's notifications.
+    /// Read the own notifications.
     NotificationsRead: Either, scope "notifications:read";
-    /// Ask whether an API key is good.
+    /// Verify API keys of others.
     KeysVerify: ApiKey, scope "keys:verify";
-    /// Ask about any credential (RFC 7662).
+    /// Introspect credentials of others (RFC 7662).
     TokensIntrospect: ApiKey, scope "tokens:introspect";
 }

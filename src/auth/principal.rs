@@ -1,4 +1,4 @@
-//! Who a request comes from.
+//! The identity of a request: the person it acts for, and the credential it came with.
 
 use std::sync::Arc;
 
@@ -9,34 +9,30 @@ use super::scopes::{OrgContext, ScopeContext};
 use crate::error::Code;
 use crate::values::ids::{ApiKeyId, OrgId, SessionId, UserId};
 
-/// What a request's credential turned out to be. Whether that matters is for the handler's [`Caller`](super::Caller) to
-/// say: a public endpoint looks at none of it.
+/// What the credential of a request resolved to. Only a [`Caller`](super::Caller) turns it into an error response: a public
+/// endpoint ignores it.
 #[derive(Clone, Debug)]
 pub enum Identity {
-    /// No credential came with it.
+    /// The request has no credential.
     Anonymous,
-    /// The credential is not good, or could not be checked.
+    /// The credential is not valid or could not be checked: error code and detail.
     Refused(Code, &'static str),
-    /// The credential is good.
     Authenticated(Arc<Principal>),
 }
 
-/// A person, by a session or by an API key.
+/// The person a request acts for.
 #[derive(Clone, Debug)]
 pub struct Principal {
-    /// The person.
     pub user_id: UserId,
-    /// What the audit log calls them: the username, or the address of one who has none yet.
+    /// The name in audit records: the username, or the e-mail address as long as there is none.
     pub name: String,
-    /// The username, if they have one.
     pub username: Option<String>,
-    /// Their role on the platform, as it is now.
+    /// The current role, not the one in the access token.
     pub role: PlatformRole,
     /// The organisation the credential acts in.
     pub active_org: Option<ActiveOrg>,
-    /// Services they may not use there.
+    /// Services that are disabled for the person in that organisation.
     pub disabled_services: Vec<String>,
-    /// By what.
     pub credential: Credential,
 }
 
@@ -52,46 +48,40 @@ impl Principal {
         }
     }
 
-    /// The one organisation that the person is shown, where the credential is a key that is bound to it.
+    /// The organisation that the credential is bound to, if it is an API key of an organisation. Such a key sees no other
+    /// organisation.
     pub fn bound_to(&self) -> Option<OrgId> {
         match self.credential {
             Credential::Session { .. } => None,
-            Credential::ApiKey { .. } => self.active_org.map(|acting| acting.org_id),
+            Credential::ApiKey { .. } => self.active_org.map(|org| org.org_id),
         }
     }
 
-    /// Whether the credential is bound to another organisation than this one, which it is not shown.
+    /// Whether the credential is bound to an organisation other than this one.
     pub fn is_bound_elsewhere(&self, org_id: OrgId) -> bool {
         self.bound_to().is_some_and(|bound| bound != org_id)
     }
 }
 
-/// Where a credential acts, and as what; read from the membership, not from the credential.
+/// The organisation a credential acts in. The role is the one of the membership, not of the access token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ActiveOrg {
-    /// The organisation.
     pub org_id: OrgId,
-    /// The person's role there, as it is now.
     pub role: OrgRole,
 }
 
-/// The two kinds of credential.
 #[derive(Clone, Debug)]
 pub enum Credential {
-    /// A session's access token.
+    /// The access token of a session.
     Session {
-        /// The session.
         id: SessionId,
-        /// When the password was last shown.
+        /// When the user last entered the password in this session.
         authenticated_at: DateTime<Utc>,
     },
-    /// An API key.
     ApiKey {
-        /// The key.
         id: ApiKeyId,
-        /// Its name.
         name: String,
-        /// What it may do now: its scopes, less what its owner may not do.
+        /// The granted scopes that the owner may use at present.
         scopes: Vec<String>,
     },
 }

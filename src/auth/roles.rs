@@ -1,25 +1,25 @@
-//! Roles: on the platform, and in an organisation.
+//! Roles on the platform and in an organisation.
 
 use crate::values::string_enum;
 
 string_enum! {
-    /// A person's role on the platform.
+    /// The role of a user on the platform.
     pub enum PlatformRole {
-        /// Everybody.
+        /// The role of a new account.
         User "user",
-        /// Who administrates the platform.
+        /// Administrates the platform.
         Admin "admin",
     }
 }
 
 string_enum! {
-    /// A member's role in an organisation; a greater one may all that a lesser one may.
+    /// The role of a member in an organisation. A higher role may do all that a lower one may.
     pub enum OrgRole {
-        /// Works there.
+        /// May use the organisation.
         Member "member",
-        /// Runs it day by day: members, invitations, requests, keys.
+        /// Manages members, invitations, requests to join and API keys.
         Admin "admin",
-        /// Owns it; there is always at least one.
+        /// May do everything. An organisation always has at least one owner.
         Owner "owner",
     }
 }

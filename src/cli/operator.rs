@@ -1,85 +1,66 @@
-//! What an operator does to accounts on the command line: the last resort when nobody can log in.
-
-use crate::db::Tx;
-use chrono::{DateTime, Utc};
+//! Changes of accounts by an operator. They need no login, so that they also work when no administrator can log in.
 
 use crate::audit::{self, Action, Entry};
 use crate::auth::PlatformRole;
+use crate::db::Tx;
 use crate::error::{Code, Error};
 use crate::notifications::email::{Message, outbox};
 use crate::notifications::{self, Notice};
 use crate::sessions::{self, EndReason};
 use crate::users::{self, User};
 
-fn entry(now: DateTime<Utc>, action: Action, user: &User) -> Entry {
-    Entry::by_system(now, action)
+fn entry(tx: &Tx<'_>, action: Action, user: &User) -> Entry {
+    Entry::by_system(tx.now, action)
         .object("user", user.id.uuid(), user.name().to_owned())
         .user(user.id)
 }
 
-/// The account of an address or username.
+/// The account with this e-mail address or username.
 ///
 /// # Errors
 /// `not_found`.
 pub fn find(tx: &mut Tx<'_>, login: &str) -> Result<User, Error> {
     let found = users::find_by_login(tx, &login.to_lowercase())?;
-    found.ok_or_else(|| Error::with_detail(Code::NotFound, format!("{login}: there is no such account")))
+    found.ok_or_else(|| Error::with_detail(Code::NotFound, format!("{login}: no account has this login")))
 }
 
-/// Every account, newest first.
+/// The same account, locked until the end of the transaction.
 ///
 /// # Errors
-/// When the database fails.
-pub fn list(tx: &mut Tx<'_>) -> Result<Vec<User>, Error> {
-    users::list(tx)
+/// `not_found`.
+pub fn lock(tx: &mut Tx<'_>, login: &str) -> Result<User, Error> {
+    let user = find(tx, login)?;
+    users::lock(tx, user.id)
 }
 
-/// Gives somebody a role on the platform.
-///
-/// # Errors
-/// When the database fails.
 pub fn set_role(tx: &mut Tx<'_>, user: User, role: PlatformRole) -> Result<(), Error> {
-    users::set_role(tx, user.id, role)?;
-    audit::record(
-        tx,
-        entry(tx.now, Action::UserRoleChanged, &user).detail("role", role.as_str()),
-    )
+    users::set_access(tx, user.id, role, user.disabled_at)?;
+    let entry = entry(tx, Action::UserRoleChanged, &user);
+    audit::record(tx, entry.detail("role", role.as_str()))
 }
 
-/// Disables somebody, or enables them again.
-///
-/// # Errors
-/// When the database fails.
-pub fn set_disabled(tx: &mut Tx<'_>, user: User, disabled: bool) -> Result<(), Error> {
-    users::set_disabled(tx, user.id, disabled)?;
-    if disabled {
-        sessions::end_all(tx, user.id, EndReason::Disabled)?;
-    }
-    audit::record(
-        tx,
-        entry(
-            tx.now,
-            if disabled {
-                Action::UserDisabled
-            } else {
-                Action::UserEnabled
-            },
-            &user,
-        ),
-    )
+/// Disables an account and ends its sessions.
+pub fn disable(tx: &mut Tx<'_>, user: User) -> Result<(), Error> {
+    users::set_access(tx, user.id, user.role, Some(tx.now))?;
+    sessions::end_all(tx, user.id, EndReason::Disabled)?;
+    let entry = entry(tx, Action::UserDisabled, &user);
+    audit::record(tx, entry)
 }
 
-/// Gives somebody a password. Their sessions end, and they are told.
-///
-/// # Errors
-/// When the database fails.
+pub fn enable(tx: &mut Tx<'_>, user: User) -> Result<(), Error> {
+    users::set_access(tx, user.id, user.role, None)?;
+    let entry = entry(tx, Action::UserEnabled, &user);
+    audit::record(tx, entry)
+}
+
+/// Sets a password, ends all sessions of the user and notifies them.
 pub fn set_password(tx: &mut Tx<'_>, user: User, hash: &str) -> Result<(), Error> {
-    let user = users::lock(tx, user.id)?;
     if !users::set_password(tx, user.id, user.password_hash.as_deref(), hash)? {
         return Err(Error::new(Code::InvalidState));
     }
     sessions::end_all(tx, user.id, EndReason::PasswordChanged)?;
     notifications::notify(tx, user.id, &Notice::PasswordChanged {}, None)?;
     outbox::enqueue(tx, &user.email, user.locale, &Message::PasswordReset { at: tx.now })?;
-    audit::record(tx, entry(tx.now, Action::PasswordSetByOperator, &user))
+    let entry = entry(tx, Action::PasswordSetByOperator, &user);
+    audit::record(tx, entry)
 }

@@ -1,4 +1,4 @@
-//! `keyward user`: accounts, on the operator's word.
+//! `keyward user`: the commands with which an operator manages accounts.
 
 use std::io::{IsTerminal as _, Read as _};
 
@@ -9,12 +9,12 @@ use crate::config::{CreateUserArgs, SetPasswordArgs, UserCommand};
 use crate::db::Tx;
 use crate::error::{Error, Invalid};
 use crate::state::State;
-use crate::users::{self, Username};
+use crate::users::{self, User, Username};
 use crate::values::EmailAddress;
 
 use super::{Failure, Place, one_line, with_source};
 
-/// Runs one of the commands, on a database that is brought up to date first.
+/// Runs one of the commands. The database is migrated first.
 pub fn run(place: &Place, command: UserCommand) -> Result<(), Failure> {
     place.migrate()?;
     let state = place.state(place.material()?)?;
@@ -25,17 +25,17 @@ pub fn run(place: &Place, command: UserCommand) -> Result<(), Failure> {
             UserCommand::SetPassword(args) => set_password(&state, args).await,
             UserCommand::SetRole { login, role } => {
                 let role = PlatformRole::of_word(&role).unwrap_or(PlatformRole::User);
-                act(&state, &login, move |tx, user| operator::set_role(tx, user, role)).await?;
-                println!("{login} is {role} now.");
+                change(&state, &login, move |tx, user| operator::set_role(tx, user, role)).await?;
+                println!("{login} now has the role {role}.");
                 Ok(())
             }
             UserCommand::Disable { login } => {
-                act(&state, &login, |tx, user| operator::set_disabled(tx, user, true)).await?;
-                println!("{login} is disabled; their sessions have ended, their API keys are suspended.");
+                change(&state, &login, operator::disable).await?;
+                println!("{login} is disabled. All sessions have ended, and all API keys are suspended.");
                 Ok(())
             }
             UserCommand::Enable { login } => {
-                act(&state, &login, |tx, user| operator::set_disabled(tx, user, false)).await?;
+                change(&state, &login, operator::enable).await?;
                 println!("{login} is enabled.");
                 Ok(())
             }
@@ -43,7 +43,8 @@ pub fn run(place: &Place, command: UserCommand) -> Result<(), Failure> {
     })
 }
 
-fn said(error: Error) -> Failure {
+/// The line that the operator reads: the detail of an error, or its cause if the database failed.
+fn failure(error: Error) -> Failure {
     if error.code().status() >= 500 {
         with_source(error)
     } else {
@@ -52,12 +53,12 @@ fn said(error: Error) -> Failure {
 }
 
 async fn create(state: &State, args: CreateUserArgs) -> Result<(), Failure> {
-    let wrong = |what: &'static str| move |invalid: Invalid| format!("{what}: {}", invalid.detail);
-    let email = EmailAddress::try_from(args.email).map_err(wrong("--email"))?;
-    let username = Username::try_from(args.username).map_err(wrong("--username"))?;
+    let invalid = |option: &'static str| move |invalid: Invalid| format!("{option}: {}", invalid.detail);
+    let email = EmailAddress::try_from(args.email).map_err(invalid("--email"))?;
+    let username = Username::try_from(args.username).map_err(invalid("--username"))?;
     let password = read_password(state, args.password_stdin, &[email.as_str(), username.as_str()])?;
     let role = PlatformRole::of_word(&args.role).unwrap_or(PlatformRole::User);
-    let password_hash = state.hasher.hash(password).await.map_err(said)?;
+    let password_hash = state.hasher.hash(password).await.map_err(failure)?;
     let new = NewUser {
         email,
         username,
@@ -65,26 +66,26 @@ async fn create(state: &State, args: CreateUserArgs) -> Result<(), Failure> {
         verified: args.verified,
         password_hash,
     };
-    let (secret, name) = (state.secret.clone(), new.username.to_string());
+    let (secret, username) = (state.secret.clone(), new.username.to_string());
     let id = state
         .db
         .transaction(state.clock.now(), move |tx| account::create_user(tx, &secret, &new))
         .await
-        .map_err(said)?;
-    println!("Created {name} ({id}).");
+        .map_err(failure)?;
+    println!("Created the account {username} ({id}).");
     Ok(())
 }
 
 async fn list(state: &State) -> Result<(), Failure> {
-    let users = state.db.read(state.clock.now(), operator::list).await.map_err(said)?;
+    let users = state
+        .db
+        .read(state.clock.now(), users::list_all)
+        .await
+        .map_err(failure)?;
     for user in users {
-        let status = match (user.disabled_at, user.email_verified_at) {
-            (Some(_), _) => "disabled",
-            (None, None) => "unverified",
-            (None, Some(_)) => "active",
-        };
         let username = user.username.as_deref().unwrap_or("-");
-        println!("{}\t{}\t{username}\t{}\t{status}", user.id, user.email, user.role);
+        let (role, status) = (user.role, user.status());
+        println!("{}\t{}\t{username}\t{role}\t{status}", user.id, user.email);
     }
     Ok(())
 }
@@ -95,46 +96,47 @@ async fn set_password(state: &State, args: SetPasswordArgs) -> Result<(), Failur
         .db
         .read(state.clock.now(), move |tx| operator::find(tx, &login))
         .await
-        .map_err(said)?;
+        .map_err(failure)?;
     let password = read_password(state, args.password_stdin, &user.personal_words())?;
-    let hash = state.hasher.hash(password).await.map_err(said)?;
-    let set = move |tx: &mut Tx<'_>, user| operator::set_password(tx, user, &hash);
-    act(state, &args.login, set).await?;
-    println!("The password of {} is set; their sessions have ended.", args.login);
+    let hash = state.hasher.hash(password).await.map_err(failure)?;
+    let set_password = move |tx: &mut Tx<'_>, user: User| operator::set_password(tx, user, &hash);
+    change(state, &args.login, set_password).await?;
+    println!("The password of {} is set. All sessions have ended.", args.login);
     Ok(())
 }
 
-async fn act(
+/// Runs a change of one account in a transaction.
+async fn change(
     state: &State,
     login: &str,
-    act: impl FnOnce(&mut Tx<'_>, users::User) -> Result<(), Error> + Send + 'static,
+    change: impl FnOnce(&mut Tx<'_>, User) -> Result<(), Error> + Send + 'static,
 ) -> Result<(), Failure> {
     let login = login.to_owned();
     state
         .db
         .transaction(state.clock.now(), move |tx| {
-            let user = operator::find(tx, &login)?;
-            act(tx, user)
+            let user = operator::lock(tx, &login)?;
+            change(tx, user)
         })
         .await
-        .map_err(said)
+        .map_err(failure)
 }
 
-/// From the terminal, twice, or from standard input; one the policy takes.
-fn read_password(state: &State, from_stdin: bool, personal: &[&str]) -> Result<Password, Failure> {
+/// Reads a password from the terminal, twice, or from standard input, and checks it against the policy.
+fn read_password(state: &State, from_stdin: bool, personal_words: &[&str]) -> Result<Password, Failure> {
     let text = if from_stdin || !std::io::stdin().is_terminal() {
         let mut text = String::new();
         std::io::stdin().read_to_string(&mut text).map_err(one_line)?;
         text.trim_end_matches(['\r', '\n']).to_owned()
     } else {
         let text = rpassword::prompt_password("Password: ").map_err(one_line)?;
-        if text != rpassword::prompt_password("Again: ").map_err(one_line)? {
-            return Err("the passwords differ".to_owned());
+        if text != rpassword::prompt_password("Password again: ").map_err(one_line)? {
+            return Err("the two passwords differ".to_owned());
         }
         text
     };
     let password = Password::try_from(text).map_err(|invalid| format!("password: {}", invalid.detail))?;
-    match state.policy.judge(&password, personal).1.first() {
+    match state.policy.assess(&password, personal_words).problems.first() {
         Some(problem) => Err(format!("password: {}", problem.detail)),
         None => Ok(password),
     }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
-use super::operations;
-use crate::auth::Claims;
-use crate::credential_cache::{CachedToken, TokenLookup};
+use super::store::{self, SessionRow};
+use crate::auth::{ActiveOrg, Claims, Credential, Principal};
+use crate::credential_cache::{CachedToken, ResolvedSession, TokenLookup};
+use crate::db::Tx;
 use crate::error::Error;
 use crate::secret::TokenHash;
 use crate::state::State;
@@ -33,16 +34,66 @@ pub async fn look_up(state: &State, now: DateTime<Utc>, token: &str) -> Result<O
 
 async fn read(state: &State, hash: TokenHash, claims: Claims) -> Result<Option<Arc<CachedToken>>, Error> {
     let read_version = state.credential_cache.read_version();
-    let claims_to_find = claims.clone();
-    let found = state
+    let claims_to_resolve = claims.clone();
+    let session = state
         .db
-        .read(state.clock.now(), move |tx| {
-            operations::find_standing(tx, &claims_to_find)
-        })
+        .read(state.clock.now(), move |tx| resolve(tx, &claims_to_resolve))
         .await?;
-    Ok(found.map(|session| state.credential_cache.insert_token(hash, read_version, claims, session)))
+    Ok(session.map(|session| state.credential_cache.insert_token(hash, read_version, claims, session)))
 }
 
 fn is_live(state: &State, now: DateTime<Utc>, token: &CachedToken) -> bool {
-    state.tokens.are_timely(now, &token.claims) && now < token.session.ends_at
+    state.tokens.is_current(now, &token.claims) && now < token.session.ends_at
+}
+
+/// The session of a token. `None` if it was ended, the user is disabled, or the user is no longer a member of the
+/// organisation for which the token was issued. A session that has expired is returned: the result is cached, so each use
+/// compares `ends_at` with its own time.
+fn resolve(tx: &mut Tx<'_>, claims: &Claims) -> Result<Option<ResolvedSession>, Error> {
+    let Some(row) = store::find_with_principal(tx, claims.sid, claims.org_id)? else {
+        return Ok(None);
+    };
+    let SessionRow {
+        session, membership, ..
+    } = &row;
+    let is_valid = session.ended_at.is_none() && row.disabled_at.is_none() && session.user_id == claims.sub;
+    if !is_valid || (claims.org_id.is_some() && membership.is_none()) {
+        return Ok(None);
+    }
+    let (id, ends_at) = (session.id, session.ends_at());
+    let membership_id = membership.as_ref().map(|membership| membership.id);
+    Ok(Some(ResolvedSession {
+        id,
+        principal: Arc::new(principal(row)),
+        membership_id,
+        ends_at,
+    }))
+}
+
+fn principal(row: SessionRow) -> Principal {
+    let SessionRow {
+        session,
+        role,
+        username,
+        email,
+        membership,
+        ..
+    } = row;
+    Principal {
+        user_id: session.user_id,
+        name: username.clone().unwrap_or(email),
+        username,
+        role,
+        active_org: membership.as_ref().map(|membership| ActiveOrg {
+            org_id: membership.org_id,
+            role: membership.role,
+        }),
+        disabled_services: membership
+            .map(|membership| membership.disabled_services)
+            .unwrap_or_default(),
+        credential: Credential::Session {
+            id: session.id,
+            authenticated_at: session.authenticated_at,
+        },
+    }
 }

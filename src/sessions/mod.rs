@@ -1,14 +1,23 @@
-//! Sessions: a log-in of a person, from its start to its end.
+//! Sessions: logins and the tokens that are issued for them.
 //!
-//! A session begins with a password and lives by refresh tokens, each good once: 30 days unused end it, and 90 days in any
-//! case. Access tokens last minutes and say which session they are of; the session's row decides whether they still count.
-//! Refresh tokens form a chain. One that is presented again after its successor was used means that two parties hold the
-//! chain, so the session ends; but whoever merely lost the answer and asks again at once is given the same successor.
+//! A login starts a session and returns an access token and a refresh token. An access token is valid for minutes and names
+//! its session; every request checks the session's row, so that a session that has ended, a disabled user or a lost
+//! membership is refused at once (`authenticate`). A session ends after 30 days without a refresh, and after 90 days in any
+//! case.
 //!
-//! What must never happen: that an ended session, a disabled person or a lost membership is good for anything on the next
-//! request; that two refreshes of one token yield two chains.
+//! **Refresh token rotation** (RFC 9700, section 4.14.2). Every refresh exchanges the refresh token for a successor, so that
+//! the refresh tokens of a session form a chain and only the newest one is valid. **Reuse detection**: a token that is
+//! presented again after it was exchanged was copied, and it is unknown whether the user or an attacker has the newest one.
+//! So the session ends and the user is notified. The exception is a client that did not receive the response to a refresh
+//! and repeats it at once, or two tabs that refresh at the same time: for ten seconds, and as long as the successor was not
+//! used, the same successor is returned again. It need not be stored for that, because every refresh token is derived from
+//! the id of its row.
+//!
+//! What must never happen: that an ended session, a disabled user or a lost membership is accepted by a later request; that
+//! two refreshes with the same token return different successors.
 
 mod authenticate;
+mod cookie;
 mod model;
 mod operations;
 mod routes;
@@ -16,6 +25,6 @@ mod store;
 
 pub use authenticate::look_up;
 pub use model::{EndReason, Grant, TokensResponse};
-pub use operations::{end_all, end_others, live_among, switch_org};
+pub use operations::{end_all, end_others, find_live, switch_org};
 pub use routes::router;
 pub use store::clear_org;

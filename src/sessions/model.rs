@@ -1,4 +1,4 @@
-//! What a session is, and how long it lasts.
+//! A session, and the tokens that are issued for it.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
@@ -6,21 +6,21 @@ use ipnet::IpNet;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::auth::{AccessTokens, PlatformRole};
+use crate::auth::{AccessTokens, ActiveOrg, PlatformRole, TokenSubject};
 use crate::error::Error;
 use crate::orgs::membership::OrgSummary;
 use crate::secret::{Purpose, ServerSecret, Token};
-use crate::values::Timestamp;
 use crate::values::ids::{OrgId, RefreshTokenId, SessionId, UserId};
+use crate::values::{Timestamp, string_enum};
 
-/// A session ends when it was not refreshed for this long,
+/// How long a session lives without a refresh.
 pub const IDLE_LIFETIME: TimeDelta = TimeDelta::days(30);
-/// and when it is this old.
-pub const LIFETIME: TimeDelta = TimeDelta::days(90);
-/// Who asks again with the same refresh token within this time has lost the answer, not the token.
+/// How long a session lives at most.
+pub const MAX_LIFETIME: TimeDelta = TimeDelta::days(90);
+/// How long a client may repeat a refresh whose response it did not receive.
 pub const RETRY_WINDOW: TimeDelta = TimeDelta::seconds(10);
 
-/// A session, as stored.
+/// A row of the table `sessions`.
 #[derive(Clone, Debug, Queryable, Selectable)]
 #[diesel(table_name = crate::db::schema::sessions, check_for_backend(diesel::pg::Pg))]
 pub struct Session {
@@ -37,117 +37,108 @@ pub struct Session {
 }
 
 impl Session {
-    /// When it ends, if nothing happens.
+    /// When the session expires, unless it is refreshed.
     pub fn ends_at(&self) -> DateTime<Utc> {
         self.expires_at.min(self.last_used_at + IDLE_LIFETIME)
     }
 
-    /// Whether it is good still.
     pub fn is_live(&self, now: DateTime<Utc>) -> bool {
         self.ended_at.is_none() && now < self.ends_at()
     }
 }
 
-/// Why a session ended, for the log.
-#[expect(missing_docs, reason = "the names say it")]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum EndReason {
-    LoggedOut,
-    EndedByUser,
-    EndedByAdmin,
-    TokenReused,
-    PasswordChanged,
-    EmailReverted,
-    Disabled,
-}
-
-impl EndReason {
-    /// The word in the database.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::LoggedOut => "logged_out",
-            Self::EndedByUser => "ended_by_user",
-            Self::EndedByAdmin => "ended_by_admin",
-            Self::TokenReused => "token_reused",
-            Self::PasswordChanged => "password_changed",
-            Self::EmailReverted => "email_reverted",
-            Self::Disabled => "disabled",
-        }
+string_enum! {
+    /// Why a session was ended before it expired.
+    pub enum EndReason {
+        /// The user logged out.
+        LoggedOut "logged_out",
+        /// The user ended the session from another one.
+        EndedByUser "ended_by_user",
+        /// A platform administrator ended all sessions of the user.
+        EndedByAdmin "ended_by_admin",
+        /// An exchanged refresh token was presented again.
+        TokenReused "token_reused",
+        /// The password was changed or reset.
+        PasswordChanged "password_changed",
+        /// A change of e-mail address was reverted.
+        EmailReverted "email_reverted",
+        /// The account was disabled.
+        Disabled "disabled",
     }
 }
 
-/// What a login, a refresh, a switch or a re-authentication gives: enough to make tokens of.
+/// What tokens are issued for, after a login, a refresh, a re-authentication or a switch of the organisation.
 #[derive(Clone, Debug)]
 pub struct Grant {
-    /// The session.
     pub session_id: SessionId,
-    /// Whose it is.
     pub user_id: UserId,
-    /// Their role on the platform.
     pub role: PlatformRole,
-    /// When the password was last shown.
+    /// When the user last entered the password in the session.
     pub authenticated_at: DateTime<Utc>,
-    /// When the session ends, if it is not refreshed before.
+    /// When the session expires, unless it is refreshed.
     pub ends_at: DateTime<Utc>,
-    /// Where it acts.
-    pub org: Option<OrgSummary>,
-    /// Whether the first-login set-up is done.
+    pub active_org: Option<OrgSummary>,
+    /// Whether username and nickname are set.
     pub profile_complete: bool,
-    /// The refresh token to derive; none where the present one stays.
+    /// The refresh token to issue. `None`: the client keeps the one it has.
     pub refresh_token_id: Option<RefreshTokenId>,
 }
 
 impl Grant {
-    /// The refresh token, if there is a new one.
     pub fn refresh_token(&self, secret: &ServerSecret) -> Option<Token> {
         self.refresh_token_id
             .map(|id| secret.token(Purpose::Refresh, id.uuid()))
     }
 
-    /// The answer, refresh token included.
-    ///
-    /// # Errors
-    /// When signing fails.
+    /// Issues the tokens.
     pub fn tokens(
         &self,
         now: DateTime<Utc>,
         tokens: &AccessTokens,
         secret: &ServerSecret,
     ) -> Result<TokensResponse, Error> {
-        let org = self.org.as_ref().map(|org| (org.id, org.role));
-        let session = (self.user_id, self.session_id);
+        let subject = TokenSubject {
+            user_id: self.user_id,
+            session_id: self.session_id,
+            authenticated_at: self.authenticated_at,
+            role: self.role,
+            active_org: self.active_org.as_ref().map(|org| ActiveOrg {
+                org_id: org.id,
+                role: org.role,
+            }),
+        };
         Ok(TokensResponse {
-            access_token: tokens.issue(now, session, self.authenticated_at, self.role, org)?,
+            access_token: tokens.issue(now, &subject)?,
             token_type: "Bearer",
             expires_in: tokens.lifetime_seconds(),
             refresh_token: self.refresh_token(secret).map(|token| token.expose().to_owned()),
             refresh_token_expires_at: self.ends_at.into(),
             session_id: self.session_id,
             profile_complete: self.profile_complete,
-            org: self.org.clone(),
+            org: self.active_org.clone(),
         })
     }
 }
 
-/// A session's tokens.
+/// The tokens of a session.
 #[derive(Clone, Serialize, ToSchema)]
 #[schema(as = Tokens)]
 pub struct TokensResponse {
-    /// Goes into `Authorization: Bearer`.
+    /// Access token, for `Authorization: Bearer`.
     pub access_token: String,
     /// Always `Bearer`.
     #[schema(example = "Bearer")]
     pub token_type: &'static str,
-    /// How long the access token is good, in seconds.
+    /// Lifetime of the access token, in seconds.
     pub expires_in: i64,
-    /// For `POST /auth/refresh`, once; null when it travels in a cookie, or when the present one stays good.
+    /// Refresh token, for one `POST /auth/refresh`. Null if it is in a cookie, or if the client keeps the one it has.
     pub refresh_token: Option<String>,
-    /// When the session ends, if it is not refreshed before.
+    /// Time at which the session expires, unless it is refreshed.
     pub refresh_token_expires_at: Timestamp,
-    /// The session.
+    /// Id of the session.
     pub session_id: SessionId,
-    /// Whether username and nickname are set; if not, a frontend opens the profile page.
+    /// Whether username and nickname are set. If not, a frontend shows the profile page.
     pub profile_complete: bool,
-    /// Where the session acts.
+    /// Organisation in which the session acts.
     pub org: Option<OrgSummary>,
 }

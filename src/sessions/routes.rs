@@ -1,31 +1,23 @@
 //! `/auth/login`, `/auth/refresh`, `/auth/logout`, `/auth/reauthenticate`, `/auth/sessions`.
 
-use actix_web::cookie::time::Duration as CookieDuration;
-use actix_web::cookie::{Cookie, SameSite};
-use actix_web::http::header::HeaderMap;
-use actix_web::{HttpRequest, HttpResponse, delete, get, post, web};
+use actix_web::{FromRequest as _, HttpRequest, HttpResponse, delete, get, post, web};
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
+use super::cookie::{self, Delivery};
 use super::model::{EndReason, Grant, Session as SessionRow, TokensResponse};
 use super::operations::{self, Login, Refreshed};
 use crate::auth::{Caller, Password, Session};
 use crate::error::{Code, Error};
 use crate::http::{ApiResponse, Path, RequestInput};
 use crate::request_type;
-use crate::secret::Token;
 use crate::state::State;
 use crate::users;
-use crate::values::Client;
-use crate::values::EmailAddress;
 use crate::values::ids::{OrgId, SessionId};
-use crate::values::{IdRef, Timestamp, string_enum};
+use crate::values::{Client, IdRef, Timestamp, string_enum};
 
-/// The name of the refresh cookie; the prefix makes browsers insist on `Secure` (RFC 6265bis §4.1.3.1).
-const COOKIE: &str = "__Secure-keyward_refresh";
-
-/// The routes of this slice.
 pub fn router(routes: &mut ServiceConfig) {
     routes
         .service(log_in)
@@ -38,133 +30,77 @@ pub fn router(routes: &mut ServiceConfig) {
 }
 
 string_enum! {
-    /// How the refresh token reaches the client.
+    /// How the refresh token is returned: `body`, or `cookie` for an HttpOnly cookie of a browser.
     pub enum TokenDelivery {
-        /// In the body.
+        /// In the body of the response.
         Body "body",
-        /// In an HttpOnly cookie, for browsers.
+        /// In an HttpOnly cookie.
         Cookie "cookie",
     }
 }
 
 request_type! {
-    /// Who logs in.
+    /// The credentials of a login.
     #[derive(ToSchema)]
     pub struct LogInRequest {
         /// E-mail address or username.
         pub login: String,
-        /// The password.
+        /// Password.
         pub password: Password,
-        /// Where the session acts; absent: where the person last was.
+        /// Organisation in which the session acts; if absent, the one in which the user last acted.
         #[schema(value_type = Option<OrgId>, nullable = false)]
         pub org_id: Option<IdRef<OrgId>>,
-        /// How the refresh token is handed over; absent: in the body.
+        /// How the refresh token is returned; `body` if absent.
         #[schema(nullable = false)]
         pub token_delivery: Option<TokenDelivery>,
     }
 }
 
-/// One spelling for every way to write a login.
-fn canonical(login: String) -> String {
-    if login.contains('@') {
-        EmailAddress::try_from(login.clone()).map_or_else(|_| login.to_lowercase(), EmailAddress::into_string)
-    } else {
-        login.to_lowercase()
-    }
-}
-
 /// Log in
 ///
-/// By e-mail address or username. Too many wrong passwords for one account from one address are answered 429 for a while,
-/// even when the password is right.
+/// Starts a session. After too many failed attempts on an account from one IP address the response is 429 for a while, even
+/// for the correct password. A user agent that the user did not use during the last 90 days is reported to them.
 #[utoipa::path(
     operation_id = "logIn", tag = "Sessions", request_body = LogInRequest,
-    responses((status = 200, description = "A session", body = TokensResponse)),
+    responses((status = 200, description = "The tokens of the new session", body = TokensResponse)),
 )]
 #[post("/auth/login")]
 async fn log_in(client: Client, input: RequestInput, state: web::Data<State>) -> Result<HttpResponse, Error> {
     let request: LogInRequest = input.json().await?;
     let now = client.now;
-    let org_id = request.org_id.map(|org| org.id().ok());
+    let delivery = match request.token_delivery {
+        Some(TokenDelivery::Cookie) => Delivery::Cookie,
+        Some(TokenDelivery::Body) | None => Delivery::Body,
+    };
     let login = Login {
-        login: canonical(request.login),
+        login: request.login,
         password: request.password,
-        org_id,
+        org_id: request.org_id,
     };
     let grant = operations::log_in(&state, client, login).await?;
-    respond(
-        &state,
-        now,
-        &grant,
-        request.token_delivery == Some(TokenDelivery::Cookie),
-    )
+    respond(&state, now, &grant, delivery)
 }
 
-/// Tokens, with the refresh token in the body or in the cookie.
-fn respond(
-    state: &State,
-    now: chrono::DateTime<chrono::Utc>,
-    grant: &Grant,
-    by_cookie: bool,
-) -> Result<HttpResponse, Error> {
+/// The tokens, with the refresh token in the body or in the cookie.
+fn respond(state: &State, now: DateTime<Utc>, grant: &Grant, delivery: Delivery) -> Result<HttpResponse, Error> {
     let mut tokens = grant.tokens(now, &state.tokens, &state.secret)?;
     let mut response = HttpResponse::Ok();
-    if by_cookie && let Some(token) = tokens.refresh_token.take() {
-        let max_age = CookieDuration::seconds((grant.ends_at - now).num_seconds());
-        response.cookie(cookie(state, token, max_age));
+    if delivery == Delivery::Cookie
+        && let Some(token) = tokens.refresh_token.take()
+    {
+        response.cookie(cookie::refresh_cookie(state, token, grant.ends_at - now));
     }
     Ok(response.json(tokens))
 }
 
-fn cookie(state: &State, value: String, max_age: CookieDuration) -> Cookie<'static> {
-    let base = state.config.cookie_path();
-    Cookie::build(COOKIE, value)
-        .path(format!("{base}/auth"))
-        .http_only(true)
-        .secure(true)
-        .same_site(SameSite::Strict)
-        .max_age(max_age)
-        .finish()
-}
-
-/// The refresh token of a request: the body's, or else the cookie's, which only pages of ours may send.
-fn presented(request: &HttpRequest, state: &State, in_body: Option<String>) -> Result<Option<(Token, bool)>, Error> {
-    if let Some(token) = in_body {
-        return Ok(Some((Token::presented(token), false)));
-    }
-    let Some(cookie) = request.cookie(COOKIE) else {
-        return Ok(None);
-    };
-    refuse_cross_site(request.headers(), state)?;
-    Ok(Some((Token::presented(cookie.value()), true)))
-}
-
-/// Browsers say where a request comes from (Fetch Metadata, and RFC 6454 §7).
-fn refuse_cross_site(headers: &HeaderMap, state: &State) -> Result<(), Error> {
-    let text = |name: &str| headers.get(name).map(|value| value.to_str().unwrap_or("null"));
-    let allowed = |origin: &str| {
-        origin == state.config.public_url().origin()
-            || origin == state.config.app_url().origin()
-            || state.config.cors_origins.iter().any(|listed| listed == origin)
-    };
-    let origin = text("origin");
-    let foreign = origin.is_some_and(|origin| !allowed(origin));
-    let cross_site = text("sec-fetch-site") == Some("cross-site") && !origin.is_some_and(allowed);
-    if foreign || cross_site {
-        Err(Error::new(Code::CrossSiteRequest))
-    } else {
-        Ok(())
-    }
-}
-
 request_type! {
-    /// Which session to refresh.
+    /// The session to refresh.
     #[derive(ToSchema)]
     pub struct RefreshSessionRequest {
-        /// The refresh token; absent: the one in the cookie.
+        /// Refresh token; if absent, the one in the cookie.
         #[schema(nullable = false)]
         pub refresh_token: Option<String>,
-        /// Where the session acts from now on; absent: where it did.
+        /// Organisation in which the session acts from now on; if absent, the present one.
         #[schema(value_type = Option<OrgId>, nullable = false)]
         pub org_id: Option<IdRef<OrgId>>,
     }
@@ -172,11 +108,11 @@ request_type! {
 
 /// Refresh a session
 ///
-/// Each refresh token is good once. Presenting one again ends the session, except that a retry within ten seconds gets the
-/// same successor again.
+/// Exchanges the refresh token for a new access token and a new refresh token. Presenting an exchanged refresh token again
+/// ends the session and notifies the user, except that a retry within ten seconds returns the same refresh token again.
 #[utoipa::path(
     operation_id = "refreshSession", tag = "Sessions", request_body = RefreshSessionRequest,
-    responses((status = 200, description = "The session's next tokens", body = TokensResponse)),
+    responses((status = 200, description = "The new tokens of the session", body = TokensResponse)),
 )]
 #[post("/auth/refresh")]
 async fn refresh_session(
@@ -186,25 +122,26 @@ async fn refresh_session(
     state: web::Data<State>,
 ) -> Result<HttpResponse, Error> {
     let body: RefreshSessionRequest = input.optional_json().await?;
-    let (token, by_cookie) =
-        presented(&request, &state, body.refresh_token)?.ok_or_else(|| Error::new(Code::InvalidToken))?;
-    let org_id = body.org_id.map(|org| org.id().ok());
+    let presented =
+        cookie::presented_token(&request, &state, body.refresh_token)?.ok_or_else(|| Error::new(Code::InvalidToken))?;
     let (secret, now) = (state.secret.clone(), client.now);
     let refreshed = state
         .db
-        .transaction(now, move |tx| operations::refresh(tx, &secret, &client, &token, org_id))
+        .transaction(now, move |tx| {
+            operations::refresh(tx, &secret, &client, &presented.token, body.org_id)
+        })
         .await?;
     match refreshed {
-        Refreshed::Granted(grant) => respond(&state, now, &grant, by_cookie),
+        Refreshed::Granted(grant) => respond(&state, now, &grant, presented.delivery),
         Refreshed::Reused => Err(Error::new(Code::InvalidToken)),
     }
 }
 
 request_type! {
-    /// Which session to end.
+    /// The session to end.
     #[derive(ToSchema)]
     pub struct LogOutRequest {
-        /// Its refresh token; absent: the one in the cookie, or the session of the access token.
+        /// Refresh token of the session; if absent, the session of the access token or of the cookie ends.
         #[schema(nullable = false)]
         pub refresh_token: Option<String>,
     }
@@ -212,7 +149,8 @@ request_type! {
 
 /// Log out
 ///
-/// Ends the session of the refresh token (in the body or the cookie), or else that of the access token.
+/// Ends the session of the refresh token in the body, or else the session of the access token, or else that of the cookie.
+/// The cookie is deleted.
 #[utoipa::path(
     operation_id = "logOut", tag = "Sessions", security((), ("session" = [])), request_body = LogOutRequest,
     responses((status = 204, description = "The session has ended")),
@@ -224,9 +162,9 @@ async fn log_out(
     input: RequestInput,
     state: web::Data<State>,
 ) -> Result<HttpResponse, Error> {
-    let caller = <Caller<Session> as actix_web::FromRequest>::extract(&request).await;
+    let caller = Caller::<Session>::extract(&request).await;
     let body: LogOutRequest = input.optional_json().await?;
-    // What is said outright counts first; a cookie may be left over from another time.
+    // The access token wins over the cookie, which may belong to an earlier session.
     match (body.refresh_token, caller) {
         (None, Ok(caller)) => {
             let id = caller.session_id()?;
@@ -238,37 +176,40 @@ async fn log_out(
                 .await?;
         }
         (in_body, caller) => {
-            let Some((token, _)) = presented(&request, &state, in_body)? else {
+            let Some(presented) = cookie::presented_token(&request, &state, in_body)? else {
                 return Err(caller.err().unwrap_or_else(|| Error::new(Code::AuthenticationRequired)));
             };
             state
                 .db
-                .transaction(client.now, move |tx| operations::log_out_with(tx, &client, &token))
+                .transaction(client.now, move |tx| {
+                    operations::end_by_refresh_token(tx, &client, &presented.token)
+                })
                 .await?;
         }
     }
     let mut response = HttpResponse::NoContent();
-    if request.cookie(COOKIE).is_some() {
-        response.cookie(cookie(&state, String::new(), CookieDuration::ZERO));
+    if cookie::is_present(&request) {
+        response.cookie(cookie::removal_cookie(&state));
     }
     Ok(response.finish())
 }
 
 request_type! {
-    /// The password, once more.
+    /// The current password.
     #[derive(ToSchema)]
     pub struct ReauthenticateRequest {
-        /// The present password.
+        /// Current password.
         pub current_password: Password,
     }
 }
 
-/// Show the password again
+/// Confirm the password again
 ///
-/// For ten minutes the session may then do what asks for a fresh password. The refresh token stays.
+/// Updates the `auth_time` of the session. For ten minutes the session can then call the endpoints that need a recent
+/// authentication. The refresh token remains valid.
 #[utoipa::path(
     operation_id = "reauthenticate", tag = "Sessions", security(("session" = [])), request_body = ReauthenticateRequest,
-    responses((status = 200, description = "The session, with a fresh `auth_time`", body = TokensResponse)),
+    responses((status = 200, description = "A new access token of the session", body = TokensResponse)),
 )]
 #[post("/auth/reauthenticate")]
 async fn reauthenticate(
@@ -286,39 +227,55 @@ async fn reauthenticate(
     ApiResponse::ok(&grant.tokens(now, &state.tokens, &state.secret)?)
 }
 
-/// A log-in that is good still.
+/// A live session.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Session)]
 pub struct SessionResponse {
-    /// The session.
+    /// Id of the session.
     pub id: SessionId,
-    /// Whether it is the one that asks.
+    /// Whether the request was made in this session.
     pub current: bool,
-    /// What the client called itself.
+    /// `User-Agent` header of the login.
     pub user_agent: Option<String>,
-    /// Where it logged in from.
+    /// IP address of the login.
     pub ip: String,
-    /// When it logged in.
+    /// Time of the login.
     pub created_at: Timestamp,
-    /// When it was last refreshed.
+    /// Time of the login or of the last refresh.
     pub last_used_at: Timestamp,
-    /// When it ends, if it is not refreshed before.
+    /// Time at which the session expires, unless it is refreshed.
     pub expires_at: Timestamp,
 }
 
-/// All of a person's sessions.
+impl SessionResponse {
+    fn new(session: SessionRow, current_id: SessionId) -> Self {
+        Self {
+            id: session.id,
+            current: session.id == current_id,
+            expires_at: session.ends_at().into(),
+            user_agent: session.user_agent,
+            ip: session.ip.addr().to_string(),
+            created_at: session.created_at.into(),
+            last_used_at: session.last_used_at.into(),
+        }
+    }
+}
+
+/// The live sessions of a user.
 #[derive(Serialize, ToSchema)]
 pub struct SessionListResponse {
-    /// The last used first.
+    /// Sessions, the last used first.
     pub data: Vec<SessionResponse>,
-    /// Always null: there are never more.
+    /// Always null: the list is not paginated.
     pub next_cursor: Option<String>,
 }
 
-/// List one's sessions
+/// List sessions
+///
+/// Returns the live sessions of the caller, the last used first.
 #[utoipa::path(
     operation_id = "listSessions", tag = "Sessions", security(("session" = [])),
-    responses((status = 200, description = "The sessions that are good still", body = SessionListResponse)),
+    responses((status = 200, description = "The live sessions", body = SessionListResponse)),
 )]
 #[get("/auth/sessions")]
 async fn list_sessions(
@@ -327,28 +284,24 @@ async fn list_sessions(
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
     input.none().await?;
-    let (now, user_id, current) = (caller.now(), caller.user_id, caller.session_id()?);
+    let (now, user_id, current_id) = (caller.now(), caller.user_id, caller.session_id()?);
     let sessions = state.db.read(now, move |tx| operations::list(tx, user_id)).await?;
-    let shown = |session: SessionRow| SessionResponse {
-        id: session.id,
-        current: session.id == current,
-        expires_at: session.ends_at().into(),
-        user_agent: session.user_agent,
-        ip: session.ip.addr().to_string(),
-        created_at: session.created_at.into(),
-        last_used_at: session.last_used_at.into(),
-    };
     ApiResponse::ok(&SessionListResponse {
-        data: sessions.into_iter().map(shown).collect(),
+        data: sessions
+            .into_iter()
+            .map(|session| SessionResponse::new(session, current_id))
+            .collect(),
         next_cursor: None,
     })
 }
 
 /// End a session
+///
+/// Ends a session of the caller. Its access and refresh tokens are refused from then on.
 #[utoipa::path(
     operation_id = "deleteSession", tag = "Sessions", security(("session" = [])),
-    params(("session_id" = SessionId, Path, description = "The session")),
-    responses((status = 204, description = "It has ended")),
+    params(("session_id" = SessionId, Path, description = "Id of the session")),
+    responses((status = 204, description = "The session has ended")),
 )]
 #[delete("/auth/sessions/{session_id}")]
 async fn delete_session(
@@ -368,9 +321,11 @@ async fn delete_session(
 }
 
 /// End all other sessions
+///
+/// Ends every session of the caller except the one of the request.
 #[utoipa::path(
     operation_id = "deleteOtherSessions", tag = "Sessions", security(("session" = [])),
-    responses((status = 204, description = "All but the one that asks have ended")),
+    responses((status = 204, description = "The other sessions have ended")),
 )]
 #[delete("/auth/sessions")]
 async fn delete_other_sessions(

@@ -1,14 +1,15 @@
-//! Every query on sessions and refresh tokens.
+//! Queries on the tables `sessions` and `refresh_tokens`.
 
 use std::net::IpAddr;
 
-use crate::db::Tx;
 use chrono::{DateTime, Utc};
 use diesel::dsl::exists;
 use diesel::prelude::*;
 use ipnet::IpNet;
 
-use super::model::{EndReason, LIFETIME, Session};
+use super::model::{EndReason, MAX_LIFETIME, Session};
+use crate::auth::{OrgRole, PlatformRole};
+use crate::db::Tx;
 use crate::db::schema::{memberships, refresh_tokens, sessions, users};
 use crate::error::Error;
 use crate::secret::{Purpose, ServerSecret, TokenHash};
@@ -32,13 +33,14 @@ pub fn insert(tx: &mut Tx<'_>, new: &NewSession<'_>) -> Result<Session, Error> {
             sessions::created_at.eq(tx.now),
             sessions::authenticated_at.eq(tx.now),
             sessions::last_used_at.eq(tx.now),
-            sessions::expires_at.eq(tx.now + LIFETIME),
+            sessions::expires_at.eq(tx.now + MAX_LIFETIME),
         ))
         .returning(Session::as_returning())
         .get_result(tx.conn)?)
 }
 
-/// Adds a refresh token to a session's chain; the one before must be used first.
+/// Inserts the refresh token of the row `id`. The previous token of the session must be marked as exchanged before: a
+/// unique index allows one current token per session.
 pub fn insert_refresh_token(
     tx: &mut Tx<'_>,
     secret: &ServerSecret,
@@ -57,7 +59,6 @@ pub fn insert_refresh_token(
     Ok(())
 }
 
-/// A refresh token's place in its chain.
 #[derive(Queryable)]
 pub struct RefreshToken {
     pub id: RefreshTokenId,
@@ -65,7 +66,8 @@ pub struct RefreshToken {
     pub successor_id: Option<RefreshTokenId>,
 }
 
-/// The session of a refresh token, locked, and then the token: so that of two refreshes one comes after the other.
+/// Locks the session of a refresh token, and reads the token after that, so that of two parallel refreshes the second sees
+/// what the first one did.
 pub fn lock_by_refresh_token(tx: &mut Tx<'_>, hash: &TokenHash) -> Result<Option<(Session, RefreshToken)>, Error> {
     let by_hash = refresh_tokens::table.filter(refresh_tokens::token_hash.eq(hash.as_bytes().as_slice()));
     let session_id: Option<SessionId> = by_hash.select(refresh_tokens::session_id).first(tx.conn).optional()?;
@@ -84,7 +86,7 @@ pub fn lock_by_refresh_token(tx: &mut Tx<'_>, hash: &TokenHash) -> Result<Option
     Ok(token.map(|token| (session, token)))
 }
 
-pub fn lock(tx: &mut Tx<'_>, id: SessionId) -> Result<Option<Session>, Error> {
+fn lock(tx: &mut Tx<'_>, id: SessionId) -> Result<Option<Session>, Error> {
     Ok(sessions::table
         .find(id)
         .select(Session::as_select())
@@ -93,7 +95,8 @@ pub fn lock(tx: &mut Tx<'_>, id: SessionId) -> Result<Option<Session>, Error> {
         .optional()?)
 }
 
-pub fn use_refresh_token(tx: &mut Tx<'_>, id: RefreshTokenId, successor_id: RefreshTokenId) -> Result<(), Error> {
+/// Marks a refresh token as exchanged for its successor.
+pub fn mark_exchanged(tx: &mut Tx<'_>, id: RefreshTokenId, successor_id: RefreshTokenId) -> Result<(), Error> {
     diesel::update(refresh_tokens::table.find(id))
         .set((
             refresh_tokens::used_at.eq(tx.now),
@@ -103,18 +106,21 @@ pub fn use_refresh_token(tx: &mut Tx<'_>, id: RefreshTokenId, successor_id: Refr
     Ok(())
 }
 
-pub fn is_unused(tx: &mut Tx<'_>, id: RefreshTokenId) -> Result<bool, Error> {
-    let unused = refresh_tokens::table.find(id).filter(refresh_tokens::used_at.is_null());
-    Ok(diesel::select(exists(unused)).get_result(tx.conn)?)
+/// Whether a refresh token was not exchanged yet.
+pub fn is_current(tx: &mut Tx<'_>, id: RefreshTokenId) -> Result<bool, Error> {
+    let current = refresh_tokens::table.find(id).filter(refresh_tokens::used_at.is_null());
+    Ok(diesel::select(exists(current)).get_result(tx.conn)?)
 }
 
-pub fn touch(tx: &mut Tx<'_>, id: SessionId, org_id: Option<OrgId>) -> Result<Session, Error> {
+/// Records a refresh, and the organisation in which the session acts from now on.
+pub fn record_refresh(tx: &mut Tx<'_>, id: SessionId, org_id: Option<OrgId>) -> Result<Session, Error> {
     Ok(diesel::update(sessions::table.find(id))
         .set((sessions::last_used_at.eq(tx.now), sessions::org_id.eq(org_id)))
         .returning(Session::as_returning())
         .get_result(tx.conn)?)
 }
 
+/// Records an authentication with the password; `None` if the session has ended.
 pub fn set_authenticated(tx: &mut Tx<'_>, id: SessionId) -> Result<Option<Session>, Error> {
     Ok(
         diesel::update(sessions::table.find(id).filter(sessions::ended_at.is_null()))
@@ -125,6 +131,7 @@ pub fn set_authenticated(tx: &mut Tx<'_>, id: SessionId) -> Result<Option<Sessio
     )
 }
 
+/// Sets the organisation in which the session acts; `None` if the session has ended.
 pub fn set_org(tx: &mut Tx<'_>, id: SessionId, org_id: Option<OrgId>) -> Result<Option<Session>, Error> {
     Ok(
         diesel::update(sessions::table.find(id).filter(sessions::ended_at.is_null()))
@@ -135,51 +142,31 @@ pub fn set_org(tx: &mut Tx<'_>, id: SessionId, org_id: Option<OrgId>) -> Result<
     )
 }
 
-pub fn set_last_org(tx: &mut Tx<'_>, user_id: UserId, org_id: Option<OrgId>) -> Result<(), Error> {
-    diesel::update(users::table.find(user_id))
-        .set(users::last_org_id.eq(org_id))
-        .execute(tx.conn)?;
-    Ok(())
-}
-
-pub fn record_login(tx: &mut Tx<'_>, user_id: UserId, new_hash: Option<&str>) -> Result<(), Error> {
-    let user = users::table.find(user_id);
-    match new_hash {
-        Some(hash) => diesel::update(user)
-            .set((users::last_login_at.eq(tx.now), users::password_hash.eq(hash)))
-            .execute(tx.conn)?,
-        None => diesel::update(user)
-            .set(users::last_login_at.eq(tx.now))
-            .execute(tx.conn)?,
-    };
-    Ok(())
-}
-
-/// Ends one session of a person; false when there is no such live session.
+/// Ends a session of a user; false if there is no such session that has not ended.
 pub fn end(tx: &mut Tx<'_>, user_id: UserId, id: SessionId, reason: EndReason) -> Result<bool, Error> {
-    let live = sessions::table
+    let not_ended = sessions::table
         .find(id)
         .filter(sessions::user_id.eq(user_id))
         .filter(sessions::ended_at.is_null());
-    let ended = diesel::update(live)
-        .set((sessions::ended_at.eq(tx.now), sessions::end_reason.eq(reason.as_str())))
+    let ended = diesel::update(not_ended)
+        .set((sessions::ended_at.eq(tx.now), sessions::end_reason.eq(reason)))
         .execute(tx.conn)?;
     Ok(ended == 1)
 }
 
-/// Ends all sessions of a person but one, if one is to stay.
+/// Ends all sessions of a user, except one if given.
 pub fn end_all(tx: &mut Tx<'_>, user_id: UserId, except: Option<SessionId>, reason: EndReason) -> Result<usize, Error> {
-    let ended = (sessions::ended_at.eq(tx.now), sessions::end_reason.eq(reason.as_str()));
-    let live = diesel::update(sessions::table)
+    let ended = (sessions::ended_at.eq(tx.now), sessions::end_reason.eq(reason));
+    let not_ended = diesel::update(sessions::table)
         .filter(sessions::user_id.eq(user_id))
         .filter(sessions::ended_at.is_null());
     Ok(match except {
-        Some(id) => live.filter(sessions::id.ne(id)).set(ended).execute(tx.conn)?,
-        None => live.set(ended).execute(tx.conn)?,
+        Some(id) => not_ended.filter(sessions::id.ne(id)).set(ended).execute(tx.conn)?,
+        None => not_ended.set(ended).execute(tx.conn)?,
     })
 }
 
-/// A person's live sessions, the last used first.
+/// The live sessions of a user, the last used first.
 pub fn list_live(tx: &mut Tx<'_>, user_id: UserId) -> Result<Vec<Session>, Error> {
     let all: Vec<Session> = sessions::table
         .filter(sessions::user_id.eq(user_id))
@@ -191,8 +178,8 @@ pub fn list_live(tx: &mut Tx<'_>, user_id: UserId) -> Result<Vec<Session>, Error
     Ok(all.into_iter().filter(|session| session.is_live(tx.now)).collect())
 }
 
-/// Those of these sessions whose person is not disabled.
-pub fn list_of_enabled(tx: &mut Tx<'_>, ids: &[SessionId]) -> Result<Vec<Session>, Error> {
+/// Those of the sessions that have not ended and whose user is not disabled. They may have expired.
+pub fn list_of_enabled_users(tx: &mut Tx<'_>, ids: &[SessionId]) -> Result<Vec<Session>, Error> {
     Ok(sessions::table
         .inner_join(users::table)
         .filter(sessions::id.eq_any(ids))
@@ -202,44 +189,57 @@ pub fn list_of_enabled(tx: &mut Tx<'_>, ids: &[SessionId]) -> Result<Vec<Session
         .load(tx.conn)?)
 }
 
-/// Whether the person has logged in before, and whether with this program since `since`.
-pub fn has_logged_in(
+/// What the sessions of a user say about earlier logins.
+#[derive(Queryable)]
+pub struct LoginHistory {
+    /// Whether the user has logged in before.
+    pub has_sessions: bool,
+    /// Whether the user has used this user agent since the given time.
+    pub has_user_agent: bool,
+}
+
+pub fn login_history(
     tx: &mut Tx<'_>,
     user_id: UserId,
     user_agent: Option<&str>,
     since: DateTime<Utc>,
-) -> Result<(bool, bool), Error> {
-    let before = sessions::table.filter(sessions::user_id.eq(user_id));
-    let with_this = before
+) -> Result<LoginHistory, Error> {
+    let all = sessions::table.filter(sessions::user_id.eq(user_id));
+    let with_user_agent = all
         .filter(sessions::user_agent.is_not_distinct_from(user_agent))
         .filter(sessions::last_used_at.gt(since));
-    Ok(diesel::select((exists(before), exists(with_this))).get_result(tx.conn)?)
+    Ok(diesel::select((exists(all), exists(with_user_agent))).get_result(tx.conn)?)
 }
 
-/// What the row behind an access token says.
+/// The membership of the user in the organisation for which an access token was issued.
 #[derive(Queryable)]
-pub struct Authentication {
+pub struct MembershipRow {
+    pub id: MembershipId,
+    pub org_id: OrgId,
+    pub role: OrgRole,
+    pub disabled_services: Vec<String>,
+}
+
+/// A session with its user.
+#[derive(Queryable)]
+pub struct SessionRow {
     pub session: Session,
-    pub role: String,
+    pub role: PlatformRole,
     pub username: Option<String>,
     pub email: String,
     pub disabled_at: Option<DateTime<Utc>>,
-    pub membership: Option<(MembershipId, String, Vec<String>)>,
+    pub membership: Option<MembershipRow>,
 }
 
-/// Session, person and membership in one look.
-pub fn find_authentication(
-    tx: &mut Tx<'_>,
-    id: SessionId,
-    org_id: Option<OrgId>,
-) -> Result<Option<Authentication>, Error> {
-    let member = memberships::org_id
+/// A session with its user and their membership in `org_id`, in one statement.
+pub fn find_with_principal(tx: &mut Tx<'_>, id: SessionId, org_id: Option<OrgId>) -> Result<Option<SessionRow>, Error> {
+    let membership = memberships::org_id
         .nullable()
         .eq(org_id)
         .and(memberships::user_id.eq(users::id));
     Ok(sessions::table
         .inner_join(users::table)
-        .left_join(memberships::table.on(member))
+        .left_join(memberships::table.on(membership))
         .filter(sessions::id.eq(id))
         .select((
             Session::as_select(),
@@ -247,7 +247,13 @@ pub fn find_authentication(
             users::username,
             users::email,
             users::disabled_at,
-            (memberships::id, memberships::role, memberships::disabled_services).nullable(),
+            (
+                memberships::id,
+                memberships::org_id,
+                memberships::role,
+                memberships::disabled_services,
+            )
+                .nullable(),
         ))
         .first(tx.conn)
         .optional()?)

@@ -1,13 +1,17 @@
-//! The table of users, which only this module writes.
+//! User accounts: the tables `users` and `released_usernames`. No other module writes them.
+//!
+//! An account is created by the first registration of its e-mail address (see `account::registration`) or by an operator.
+//! It can log in once the address is verified and it has a password.
 
 mod model;
 mod recheck;
 mod store;
 
-pub use model::{Nickname, TimeZone, User, Username};
-pub use recheck::{check_password, require_fresh};
+pub use model::{Nickname, TimeZone, User, UserStatus, Username};
+pub use recheck::{check_password, incorrect_password, require_fresh};
 pub use store::{
-    ProfileChange, VerifiedRegistration, clear_last_org, delete_unverified, find, find_by_email_for_update,
-    find_by_login, has_username, insert, insert_unverified, invalidate_password, is_resting, is_taken, list, lock,
-    move_email, release_username, set_avatar, set_disabled, set_password, set_role, update_profile, verify,
+    ProfileChange, VerifiedRegistration, clear_last_org, delete, delete_unverified, find, find_by_login, insert,
+    insert_unverified, is_email_taken, is_username_reserved, is_username_taken, list_all, lock, lock_all,
+    lock_by_email, record_login, release_username, remove_password, set_access, set_avatar, set_email, set_last_org,
+    set_password, update_profile, verify,
 };

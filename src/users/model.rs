@@ -1,4 +1,4 @@
-//! What a person says of themselves, and the rules of it.
+//! An account, and the types of what a user chooses: username, nickname, time zone.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -6,11 +6,11 @@ use diesel::prelude::*;
 use crate::auth::PlatformRole;
 use crate::error::{FieldCode, Invalid};
 use crate::notifications::Recipient;
-use crate::values::clean_line;
 use crate::values::ids::{ImageId, OrgId, UserId};
 use crate::values::locale::Locale;
+use crate::values::{clean_line, string_enum};
 
-/// Names that would be taken for the service itself, or that stand in its paths.
+/// Usernames that could be mistaken for the service or its operator, or that are segments of its paths.
 const RESERVED_USERNAMES: &[&str] = &[
     "abuse",
     "account",
@@ -86,29 +86,29 @@ const RESERVED_USERNAMES: &[&str] = &[
 
 fn username(text: String) -> Result<String, Invalid> {
     let name = text.to_ascii_lowercase();
-    let fits = name.starts_with(|c: char| c.is_ascii_lowercase())
+    let is_well_formed = name.starts_with(|c: char| c.is_ascii_lowercase())
         && name
             .bytes()
             .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_.-".contains(&b));
-    if !fits {
+    if !is_well_formed {
         return Err(Invalid::new(
             FieldCode::InvalidFormat,
-            "Use letters a-z, digits, _ . and -, beginning with a letter.",
+            "Use letters a-z, digits, underscores, dots and hyphens; start with a letter.",
         ));
     }
     if RESERVED_USERNAMES.contains(&name.as_str()) {
-        return Err(Invalid::new(FieldCode::NotAllowed, "This name is reserved."));
+        return Err(Invalid::new(FieldCode::NotAllowed, "This username is reserved."));
     }
     Ok(name)
 }
 
 crate::text_type! {
-    /// A person's unique name in the whole system, in lower case.
+    /// A unique name of an account, in lower case.
     pub struct Username(3..=30) by username, pattern "^[A-Za-z][A-Za-z0-9_.-]{2,29}$", example "ada"
 }
 
 crate::text_type! {
-    /// What a person likes to be called; carried as it is.
+    /// A display name, stored as entered.
     pub struct Nickname(1..=64) by clean_line, example "Ada"
 }
 
@@ -118,59 +118,62 @@ fn time_zone(text: String) -> Result<String, Invalid> {
         .map_err(|_| {
             Invalid::new(
                 FieldCode::NotAllowed,
-                "Use a name of the IANA time zone database, such as Asia/Shanghai.",
+                "Use a name from the IANA time zone database, such as Asia/Shanghai.",
             )
         })
 }
 
 crate::text_type! {
-    /// A time zone, by its name in the IANA database.
+    /// The name of a time zone in the IANA time zone database.
     pub struct TimeZone(1..=64) by time_zone, example "Europe/Berlin"
 }
 
-/// A person's account, as stored.
+string_enum! {
+    /// Whether an account can be used.
+    pub enum UserStatus {
+        /// The account can be used.
+        Active "active",
+        /// The e-mail address is not verified yet.
+        Unverified "unverified",
+        /// An administrator or operator disabled the account.
+        Disabled "disabled",
+    }
+}
+
+/// An account: a row of the table `users`.
 #[derive(Clone, Debug, Queryable, Selectable)]
 #[diesel(table_name = crate::db::schema::users, check_for_backend(diesel::pg::Pg))]
 pub struct User {
-    /// The person.
     pub id: UserId,
-    /// Canonical address.
+    /// In canonical form.
     pub email: String,
-    /// When it was proven; not yet, while null.
     pub email_verified_at: Option<DateTime<Utc>>,
-    /// PHC string.
+    /// A PHC string.
     pub password_hash: Option<String>,
-    /// Unique name.
     pub username: Option<String>,
-    /// What they like to be called.
     pub nickname: Option<String>,
     pub role: PlatformRole,
     pub locale: Locale,
-    /// IANA name.
+    /// An IANA name.
     pub time_zone: String,
-    /// Their picture.
     pub avatar_id: Option<ImageId>,
-    /// Where the next login starts.
+    /// The organisation in which the next login starts.
     pub last_org_id: Option<OrgId>,
-    /// Version of the profile.
+    /// The version of the profile, for its `ETag`.
     pub version: i64,
-    /// When the account came to be.
     pub created_at: DateTime<Utc>,
-    /// When the profile was last changed.
     pub updated_at: DateTime<Utc>,
-    /// When they last logged in.
     pub last_login_at: Option<DateTime<Utc>>,
-    /// When an administrator disabled the account.
     pub disabled_at: Option<DateTime<Utc>>,
 }
 
 impl User {
-    /// What others and the audit log call them.
+    /// The name in audit records and messages to others: the username, or the e-mail address as long as there is none.
     pub fn name(&self) -> &str {
         self.username.as_deref().unwrap_or(&self.email)
     }
 
-    /// What is easily guessed of them.
+    /// Words that make the user's password easy to guess, for the password policy.
     pub fn personal_words(&self) -> Vec<&str> {
         [
             Some(self.email.as_str()),
@@ -182,9 +185,17 @@ impl User {
         .collect()
     }
 
-    /// Whether the first-login set-up is done.
+    /// Whether username and nickname are set. A frontend asks for both after the first login.
     pub const fn profile_complete(&self) -> bool {
         self.username.is_some() && self.nickname.is_some()
+    }
+
+    pub const fn status(&self) -> UserStatus {
+        match (self.disabled_at, self.email_verified_at) {
+            (Some(_), _) => UserStatus::Disabled,
+            (None, None) => UserStatus::Unverified,
+            (None, Some(_)) => UserStatus::Active,
+        }
     }
 }
 
@@ -203,7 +214,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn usernames_are_lowered_and_look_alikes_refused() {
+    fn usernames_become_lower_case_and_look_alike_characters_are_refused() {
         let name = |text: &str| {
             Username::try_from(text.to_owned())
                 .map(Username::into_string)
@@ -228,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn time_zones_are_those_of_the_iana_database() {
+    fn time_zones_are_names_of_the_iana_database() {
         let zone = |text: &str| TimeZone::try_from(text.to_owned()).ok().map(TimeZone::into_string);
         assert_eq!(zone("asia/shanghai").as_deref(), Some("Asia/Shanghai"));
         assert_eq!(zone("Mars/Olympus"), None);

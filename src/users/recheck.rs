@@ -1,12 +1,20 @@
-//! The password, checked again before something that needs it.
+//! The check of the current password before operations that need it.
 
 use crate::audit::{self, Action, Entry};
 use crate::auth::{Caller, OfSession, Password, ThrottleKey};
 use crate::error::{Code, Error, FieldCode, Invalid};
 use crate::state::State;
 
-/// Checks the caller's present password, which the body gave at `pointer`, and gives the hash it was checked against. Every
-/// failure counts against the one throttle.
+/// The error for a wrong `current_password`, at its place in the body.
+pub fn incorrect_password(pointer: &str) -> Error {
+    Error::field(
+        pointer,
+        Invalid::new(FieldCode::Incorrect, "This is not your current password."),
+    )
+}
+
+/// Checks the caller's current password, which the body holds at `pointer`, and returns the hash it was checked against.
+/// The attempt counts in the same throttle as a login.
 ///
 /// # Errors
 /// `rate_limited`; `validation_error` with `incorrect`.
@@ -16,36 +24,33 @@ pub async fn check_password<P>(
     password: Password,
     pointer: &str,
 ) -> Result<String, Error> {
-    let account = ThrottleKey::of_user(&state.secret, caller.user_id);
+    let key = ThrottleKey::of_user(&state.secret, caller.user_id);
     let (throttle, user_id, now, ip) = (state.throttle, caller.user_id, caller.now(), caller.client.ip);
     let hash = state
         .db
         .transaction(now, move |tx| {
-            throttle.admit(tx, &account, ip)?;
+            throttle.record_attempt(tx, &key, ip)?;
             super::find(tx, user_id).map(|user| user.password_hash)
         })
         .await?;
-    let right = state.hasher.verify(password, hash.clone()).await?;
-    if let Some(hash) = hash.filter(|_| right) {
+    let is_correct = state.hasher.verify(password, hash.clone()).await?;
+    if let Some(hash) = hash.filter(|_| is_correct) {
         state
             .db
-            .transaction(now, move |tx| throttle.clear(tx, &account, ip))
+            .transaction(now, move |tx| throttle.delete_attempts_from(tx, &key, ip))
             .await?;
         return Ok(hash);
     }
     let entry = Entry::by(caller, Action::PasswordCheckFailed).failed();
     state.db.transaction(now, move |tx| audit::record(tx, entry)).await?;
-    Err(Error::field(
-        pointer,
-        Invalid::new(FieldCode::Incorrect, "This is not the present password."),
-    ))
+    Err(incorrect_password(pointer))
 }
 
-/// Lets through who showed the password just now, in the body (at `#/current_password`) or to the session.
+/// Requires a recent authentication: the correct `current_password` in the body, or a session in which the password was
+/// entered during the last ten minutes.
 ///
 /// # Errors
-/// As [`check_password`] for a password in the body; `reauthentication_required` without one, when the session is not
-/// fresh (RFC 9470).
+/// As [`check_password`], if the body holds a password; otherwise `reauthentication_required` (RFC 9470).
 pub async fn require_fresh<P: OfSession>(
     state: &State,
     caller: &Caller<P>,

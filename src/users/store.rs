@@ -1,25 +1,24 @@
-//! Every query on users, registrations and released usernames.
+//! Queries on the tables `users` and `released_usernames`.
 
-use crate::db::Tx;
-use chrono::TimeDelta;
-use diesel::dsl::exists;
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::dsl::{case_when, exists};
 use diesel::prelude::*;
+use diesel::sql_types::{Nullable, Timestamptz};
 
 use super::model::{User, Username};
 use crate::auth::PlatformRole;
+use crate::db::Tx;
 use crate::db::schema::{email_changes, released_usernames, users};
 use crate::error::Error;
 use crate::values::EmailAddress;
 use crate::values::ids::{ImageId, OrgId, UserId};
 use crate::values::locale::Locale;
 
-/// For how long a name somebody gave up is kept from others.
-const USERNAME_REST: TimeDelta = TimeDelta::days(30);
+/// How long a released username is reserved for the user who released it.
+const USERNAME_RESERVATION: TimeDelta = TimeDelta::days(30);
 
-/// The user.
-///
 /// # Errors
-/// `not_found` when the account is gone.
+/// `not_found` when the account does not exist.
 pub fn find(tx: &mut Tx<'_>, id: UserId) -> Result<User, Error> {
     let found = users::table
         .find(id)
@@ -29,10 +28,10 @@ pub fn find(tx: &mut Tx<'_>, id: UserId) -> Result<User, Error> {
     found.ok_or_else(Error::not_found)
 }
 
-/// The user, locked until the end of the transaction.
+/// The account, locked until the end of the transaction.
 ///
 /// # Errors
-/// `not_found` when the account is gone.
+/// `not_found` when the account does not exist.
 pub fn lock(tx: &mut Tx<'_>, id: UserId) -> Result<User, Error> {
     let found = users::table
         .find(id)
@@ -43,7 +42,18 @@ pub fn lock(tx: &mut Tx<'_>, id: UserId) -> Result<User, Error> {
     found.ok_or_else(Error::not_found)
 }
 
-pub fn find_by_email_for_update(tx: &mut Tx<'_>, email: &str) -> Result<Option<User>, Error> {
+/// Those of the accounts that exist, locked in the order of their ids, so that two callers who lock the same accounts wait
+/// for each other instead of deadlocking.
+pub fn lock_all(tx: &mut Tx<'_>, ids: &[UserId]) -> Result<Vec<User>, Error> {
+    Ok(users::table
+        .filter(users::id.eq_any(ids))
+        .order(users::id)
+        .select(User::as_select())
+        .for_update()
+        .load(tx.conn)?)
+}
+
+pub fn lock_by_email(tx: &mut Tx<'_>, email: &str) -> Result<Option<User>, Error> {
     Ok(users::table
         .filter(users::email.eq(email))
         .select(User::as_select())
@@ -52,10 +62,7 @@ pub fn find_by_email_for_update(tx: &mut Tx<'_>, email: &str) -> Result<Option<U
         .optional()?)
 }
 
-/// The account of a login: a canonical address or a username in lower case.
-///
-/// # Errors
-/// When the database fails.
+/// The account with this e-mail address (in canonical form) or username (in lower case).
 pub fn find_by_login(tx: &mut Tx<'_>, login: &str) -> Result<Option<User>, Error> {
     let query = users::table.select(User::as_select());
     Ok(if login.contains('@') {
@@ -65,31 +72,36 @@ pub fn find_by_login(tx: &mut Tx<'_>, login: &str) -> Result<Option<User>, Error
     })
 }
 
-/// Whether an address has a proven account, or is kept for one whose change of address can still be undone; what is kept
-/// for `except` is not taken for them.
-///
-/// # Errors
-/// When the database fails.
-pub fn is_taken(tx: &mut Tx<'_>, email: &str, except: Option<UserId>) -> Result<bool, Error> {
+/// Every account, newest first.
+pub fn list_all(tx: &mut Tx<'_>) -> Result<Vec<User>, Error> {
+    Ok(users::table
+        .order(users::created_at.desc())
+        .select(User::as_select())
+        .load(tx.conn)?)
+}
+
+/// Whether an account has verified the address, or the address is the old one of a change that can still be reverted. The
+/// changes of `except` don't count: its user may take the old address back.
+pub fn is_email_taken(tx: &mut Tx<'_>, email: &str, except: Option<UserId>) -> Result<bool, Error> {
     let verified = users::table
         .filter(users::email.eq(email))
         .filter(users::email_verified_at.is_not_null());
-    let kept = email_changes::table
+    let revertible = email_changes::table
         .filter(email_changes::old_email.eq(email))
         .filter(email_changes::confirmed_at.is_not_null())
         .filter(email_changes::reverted_at.is_null())
         .filter(email_changes::revert_expires_at.gt(tx.now))
         .filter(email_changes::user_id.nullable().is_distinct_from(except));
-    Ok(diesel::select(exists(verified).or(exists(kept))).get_result(tx.conn)?)
+    Ok(diesel::select(exists(verified).or(exists(revertible))).get_result(tx.conn)?)
 }
 
-/// Makes an account without password and with its address unproven, unless the address has one.
+/// Creates an account without a password whose address is not verified, unless the address has an account.
 pub fn insert_unverified(tx: &mut Tx<'_>, email: &EmailAddress, locale: Locale) -> Result<(), Error> {
     diesel::insert_into(users::table)
         .values((
             users::id.eq(UserId::new(tx.now)),
             users::email.eq(email.as_str()),
-            users::locale.eq(locale.as_str()),
+            users::locale.eq(locale),
             users::created_at.eq(tx.now),
             users::updated_at.eq(tx.now),
         ))
@@ -99,27 +111,91 @@ pub fn insert_unverified(tx: &mut Tx<'_>, email: &EmailAddress, locale: Locale) 
     Ok(())
 }
 
-/// What a verified registration sets on its user.
+/// Creates an account for an operator. With `verified_password_hash` its address counts as verified. A taken address
+/// violates `users_email_key`, a taken username `users_username_key`.
+pub fn insert(
+    tx: &mut Tx<'_>,
+    email: &EmailAddress,
+    username: &Username,
+    role: PlatformRole,
+    verified_password_hash: Option<&str>,
+) -> Result<UserId, diesel::result::Error> {
+    let id = UserId::new(tx.now);
+    let verified_at = verified_password_hash.map(|_| tx.now);
+    diesel::insert_into(users::table)
+        .values((
+            users::id.eq(id),
+            users::email.eq(email.as_str()),
+            users::email_verified_at.eq(verified_at),
+            users::password_hash.eq(verified_password_hash),
+            users::password_changed_at.eq(verified_at),
+            users::username.eq(username.as_str()),
+            users::role.eq(role),
+            users::created_at.eq(tx.now),
+            users::updated_at.eq(tx.now),
+        ))
+        .execute(tx.conn)?;
+    Ok(id)
+}
+
+/// What an account takes over from the registration that was verified.
 pub struct VerifiedRegistration<'a> {
     pub password_hash: &'a str,
     pub nickname: Option<&'a str>,
-    pub locale: &'a str,
+    pub locale: Locale,
 }
 
-/// Proves an account's address and gives it its password.
-pub fn verify(tx: &mut Tx<'_>, id: UserId, credentials: &VerifiedRegistration<'_>) -> Result<(), Error> {
+/// Marks the address as verified and sets password, nickname and language.
+pub fn verify(tx: &mut Tx<'_>, id: UserId, registration: &VerifiedRegistration<'_>) -> Result<(), Error> {
     diesel::update(users::table.find(id))
         .set((
             users::email_verified_at.eq(tx.now),
-            users::password_hash.eq(credentials.password_hash),
+            users::password_hash.eq(registration.password_hash),
             users::password_changed_at.eq(tx.now),
-            users::nickname.eq(credentials.nickname),
-            users::locale.eq(credentials.locale),
+            users::nickname.eq(registration.nickname),
+            users::locale.eq(registration.locale),
             users::version.eq(users::version + 1),
             users::updated_at.eq(tx.now),
         ))
         .execute(tx.conn)?;
     Ok(())
+}
+
+/// Deletes the account of an address if the address is not verified, so that the caller can give it to another account.
+pub fn delete_unverified(tx: &mut Tx<'_>, email: &str) -> Result<(), Error> {
+    let unverified = users::table
+        .filter(users::email.eq(email))
+        .filter(users::email_verified_at.is_null());
+    diesel::delete(unverified).execute(tx.conn)?;
+    Ok(())
+}
+
+/// Deletes the account and, by foreign keys, everything that belongs to it alone.
+pub fn delete(tx: &mut Tx<'_>, id: UserId) -> Result<(), Error> {
+    diesel::delete(users::table.find(id)).execute(tx.conn)?;
+    Ok(())
+}
+
+/// The columns that a profile change sets; `None` keeps a column.
+#[derive(AsChangeset)]
+#[diesel(table_name = users)]
+pub struct ProfileChange {
+    pub username: Option<String>,
+    pub nickname: Option<Option<String>>,
+    pub locale: Option<Locale>,
+    pub time_zone: Option<String>,
+}
+
+/// Changes the profile. A taken username violates `users_username_key`.
+pub fn update_profile(tx: &mut Tx<'_>, id: UserId, change: ProfileChange) -> Result<User, diesel::result::Error> {
+    diesel::update(users::table.find(id))
+        .set((
+            change,
+            users::version.eq(users::version + 1),
+            users::updated_at.eq(tx.now),
+        ))
+        .returning(User::as_returning())
+        .get_result(tx.conn)
 }
 
 pub fn set_avatar(tx: &mut Tx<'_>, id: UserId, avatar_id: Option<ImageId>) -> Result<(), Error> {
@@ -129,65 +205,104 @@ pub fn set_avatar(tx: &mut Tx<'_>, id: UserId, avatar_id: Option<ImageId>) -> Re
     Ok(())
 }
 
-pub struct ProfileChange {
-    pub username: Option<String>,
-    pub nickname: Option<Option<String>>,
-    pub locale: Option<&'static str>,
-    pub time_zone: Option<String>,
-}
-
-#[derive(AsChangeset)]
-#[diesel(table_name = users)]
-struct ProfileColumns {
-    username: Option<String>,
-    nickname: Option<Option<String>>,
-    locale: Option<&'static str>,
-    time_zone: Option<String>,
-}
-
-/// Changes the profile; a username that is taken breaks `users_username_key`.
-pub fn update_profile(tx: &mut Tx<'_>, id: UserId, change: ProfileChange) -> Result<User, diesel::result::Error> {
-    let ProfileChange {
-        username,
-        nickname,
-        locale,
-        time_zone,
-    } = change;
+/// Sets the address, as verified. A taken address violates `users_email_key`.
+pub fn set_email(tx: &mut Tx<'_>, id: UserId, email: &str) -> Result<(), diesel::result::Error> {
     diesel::update(users::table.find(id))
         .set((
-            ProfileColumns {
-                username,
-                nickname,
-                locale,
-                time_zone,
-            },
-            users::version.eq(users::version + 1),
+            users::email.eq(email),
+            users::email_verified_at.eq(tx.now),
             users::updated_at.eq(tx.now),
         ))
+        .execute(tx.conn)
+        .map(|_| ())
+}
+
+/// Sets a new password and marks the address as verified. Returns false and changes nothing if the stored hash is no
+/// longer `expected_hash`.
+pub fn set_password(tx: &mut Tx<'_>, id: UserId, expected_hash: Option<&str>, new_hash: &str) -> Result<bool, Error> {
+    let unchanged = users::table
+        .find(id)
+        .filter(users::password_hash.is_not_distinct_from(expected_hash));
+    let now = tx.now.into_sql::<Nullable<Timestamptz>>();
+    let updated = diesel::update(unchanged)
+        .set((
+            users::password_hash.eq(new_hash),
+            users::password_changed_at.eq(tx.now),
+            users::email_verified_at
+                .eq(case_when(users::email_verified_at.is_null(), now).otherwise(users::email_verified_at)),
+        ))
+        .execute(tx.conn)?;
+    Ok(updated == 1)
+}
+
+/// Removes the password; only a password reset sets one again.
+pub fn remove_password(tx: &mut Tx<'_>, id: UserId) -> Result<(), Error> {
+    diesel::update(users::table.find(id))
+        .set(users::password_hash.eq(None::<String>))
+        .execute(tx.conn)?;
+    Ok(())
+}
+
+/// Records a login, and stores the hash of the same password under newer parameters, if there is one.
+pub fn record_login(tx: &mut Tx<'_>, id: UserId, rehashed: Option<&str>) -> Result<(), Error> {
+    let user = users::table.find(id);
+    match rehashed {
+        Some(hash) => diesel::update(user)
+            .set((users::last_login_at.eq(tx.now), users::password_hash.eq(hash)))
+            .execute(tx.conn)?,
+        None => diesel::update(user)
+            .set(users::last_login_at.eq(tx.now))
+            .execute(tx.conn)?,
+    };
+    Ok(())
+}
+
+/// Sets the organisation in which the next login starts.
+pub fn set_last_org(tx: &mut Tx<'_>, id: UserId, org_id: Option<OrgId>) -> Result<(), Error> {
+    diesel::update(users::table.find(id))
+        .set(users::last_org_id.eq(org_id))
+        .execute(tx.conn)?;
+    Ok(())
+}
+
+/// Removes an organisation that is about to be deleted from the users whose next login would start in it.
+pub fn clear_last_org(tx: &mut Tx<'_>, org_id: OrgId) -> Result<(), Error> {
+    diesel::update(users::table.filter(users::last_org_id.eq(org_id)))
+        .set(users::last_org_id.eq(None::<OrgId>))
+        .execute(tx.conn)?;
+    Ok(())
+}
+
+/// Sets what administrators and operators decide about an account.
+pub fn set_access(
+    tx: &mut Tx<'_>,
+    id: UserId,
+    role: PlatformRole,
+    disabled_at: Option<DateTime<Utc>>,
+) -> Result<User, Error> {
+    Ok(diesel::update(users::table.find(id))
+        .set((users::role.eq(role), users::disabled_at.eq(disabled_at)))
         .returning(User::as_returning())
-        .get_result(tx.conn)
+        .get_result(tx.conn)?)
 }
 
-/// Whether a name rests, after somebody other than `user_id` gave it up.
-pub fn is_resting(tx: &mut Tx<'_>, username: &Username, user_id: UserId) -> Result<bool, Error> {
-    let resting = released_usernames::table
-        .find(username.as_str())
-        .filter(released_usernames::released_at.gt(tx.now - USERNAME_REST))
-        .filter(released_usernames::user_id.is_distinct_from(user_id.uuid()));
-    Ok(diesel::select(exists(resting)).get_result(tx.conn)?)
-}
-
-pub fn has_username(tx: &mut Tx<'_>, username: &Username, except: UserId) -> Result<bool, Error> {
+pub fn is_username_taken(tx: &mut Tx<'_>, username: &str, except: UserId) -> Result<bool, Error> {
     let taken = users::table
-        .filter(users::username.eq(username.as_str()))
+        .filter(users::username.eq(username))
         .filter(users::id.ne(except));
     Ok(diesel::select(exists(taken)).get_result(tx.conn)?)
 }
 
-/// Lets a name rest, so that nobody else has it for a while.
-///
-/// # Errors
-/// When the database fails.
+/// Whether another user released the name less than 30 days ago.
+pub fn is_username_reserved(tx: &mut Tx<'_>, username: &str, user_id: UserId) -> Result<bool, Error> {
+    let reserved = released_usernames::table
+        .find(username)
+        .filter(released_usernames::released_at.gt(tx.now - USERNAME_RESERVATION))
+        .filter(released_usernames::user_id.is_distinct_from(user_id.uuid()));
+    Ok(diesel::select(exists(reserved)).get_result(tx.conn)?)
+}
+
+/// Reserves a name that its user gives up.
 pub fn release_username(tx: &mut Tx<'_>, username: &str, user_id: UserId) -> Result<(), Error> {
     diesel::insert_into(released_usernames::table)
         .values((
@@ -201,137 +316,6 @@ pub fn release_username(tx: &mut Tx<'_>, username: &str, user_id: UserId) -> Res
             released_usernames::user_id.eq(user_id),
             released_usernames::released_at.eq(tx.now),
         ))
-        .execute(tx.conn)?;
-    Ok(())
-}
-
-/// Gives an account a new password, and proves its address if that was not done: the mailbox has shown itself. `seen` is the
-/// hash that was checked; nothing happens, and the answer is no, when it has changed since.
-///
-/// # Errors
-/// When the database fails.
-pub fn set_password(tx: &mut Tx<'_>, id: UserId, seen: Option<&str>, hash: &str) -> Result<bool, Error> {
-    let unchanged = users::table
-        .find(id)
-        .filter(users::password_hash.is_not_distinct_from(seen));
-    let changed = diesel::update(unchanged)
-        .set((
-            users::password_hash.eq(hash),
-            users::password_changed_at.eq(tx.now),
-            users::email_verified_at.eq(diesel::dsl::case_when(
-                users::email_verified_at.is_null(),
-                tx.now
-                    .into_sql::<diesel::sql_types::Nullable<diesel::sql_types::Timestamptz>>(),
-            )
-            .otherwise(users::email_verified_at)),
-        ))
-        .execute(tx.conn)?;
-    Ok(changed == 1)
-}
-
-/// Takes an account's password away, until a new one is set by mail.
-///
-/// # Errors
-/// When the database fails.
-pub fn invalidate_password(tx: &mut Tx<'_>, id: UserId) -> Result<(), Error> {
-    diesel::update(users::table.find(id))
-        .set(users::password_hash.eq(None::<String>))
-        .execute(tx.conn)?;
-    Ok(())
-}
-
-/// Deletes an account that nobody has proven to be theirs, so that its address is free for who has.
-///
-/// # Errors
-/// When the database fails.
-pub fn delete_unverified(tx: &mut Tx<'_>, email: &str) -> Result<(), Error> {
-    let unproven = users::table
-        .filter(users::email.eq(email))
-        .filter(users::email_verified_at.is_null());
-    diesel::delete(unproven).execute(tx.conn)?;
-    Ok(())
-}
-
-/// Gives an account another, proven, address; one that is taken breaks `users_email_key`.
-///
-/// # Errors
-/// When the database fails.
-pub fn move_email(tx: &mut Tx<'_>, id: UserId, email: &str) -> Result<(), diesel::result::Error> {
-    diesel::update(users::table.find(id))
-        .set((
-            users::email.eq(email),
-            users::email_verified_at.eq(tx.now),
-            users::updated_at.eq(tx.now),
-        ))
-        .execute(tx.conn)
-        .map(|_| ())
-}
-
-/// Makes an account on the operator's word; a taken address or username breaks its unique constraint.
-pub fn insert(
-    tx: &mut Tx<'_>,
-    email: &EmailAddress,
-    username: &Username,
-    role: PlatformRole,
-    verified_with: Option<&str>,
-) -> Result<UserId, diesel::result::Error> {
-    let id = UserId::new(tx.now);
-    diesel::insert_into(users::table)
-        .values((
-            users::id.eq(id),
-            users::email.eq(email.as_str()),
-            users::email_verified_at.eq(verified_with.map(|_| tx.now)),
-            users::password_hash.eq(verified_with),
-            users::password_changed_at.eq(verified_with.map(|_| tx.now)),
-            users::username.eq(username.as_str()),
-            users::role.eq(role.as_str()),
-            users::created_at.eq(tx.now),
-            users::updated_at.eq(tx.now),
-        ))
-        .execute(tx.conn)?;
-    Ok(id)
-}
-
-/// Every account, newest first.
-///
-/// # Errors
-/// When the database fails.
-pub fn list(tx: &mut Tx<'_>) -> Result<Vec<User>, Error> {
-    Ok(users::table
-        .order(users::created_at.desc())
-        .select(User::as_select())
-        .load(tx.conn)?)
-}
-
-/// Gives an account a role on the platform.
-///
-/// # Errors
-/// When the database fails.
-pub fn set_role(tx: &mut Tx<'_>, id: UserId, role: PlatformRole) -> Result<(), Error> {
-    diesel::update(users::table.find(id))
-        .set((users::role.eq(role.as_str()), users::updated_at.eq(tx.now)))
-        .execute(tx.conn)?;
-    Ok(())
-}
-
-/// Disables an account, or enables it again.
-///
-/// # Errors
-/// When the database fails.
-pub fn set_disabled(tx: &mut Tx<'_>, id: UserId, disabled: bool) -> Result<(), Error> {
-    diesel::update(users::table.find(id))
-        .set((
-            users::disabled_at.eq(disabled.then_some(tx.now)),
-            users::updated_at.eq(tx.now),
-        ))
-        .execute(tx.conn)?;
-    Ok(())
-}
-
-/// Removes an organisation that is about to be deleted from the users whose next login would start in it.
-pub fn clear_last_org(tx: &mut Tx<'_>, org_id: OrgId) -> Result<(), Error> {
-    diesel::update(users::table.filter(users::last_org_id.eq(org_id)))
-        .set(users::last_org_id.eq(None::<OrgId>))
         .execute(tx.conn)?;
     Ok(())
 }

@@ -1,10 +1,15 @@
-//! The address of an account, and its change.
+//! The e-mail address of an account, and how it is changed.
 //!
-//! A change is asked for with a fresh password. The new address gets a link that proves it; the old one a link that stops
-//! the change, or undoes it for seven days after it took effect. Until the new address is proven, the old one is the login.
+//! 1. `POST /email` requests a change; it needs a recent authentication. A link to confirm the change is mailed to the new
+//!    address, a link to revert it to the old one. Until the confirmation, the old address remains the login.
+//! 2. `POST /email/confirm` makes the new address the login.
+//! 3. `POST /email/revert` stops a pending change, or undoes a confirmed one for seven days. Undoing treats the change as a
+//!    takeover of the account: it removes the password, ends every session and disables the API keys created since the
+//!    request.
 //!
-//! What must never happen: that an answer tells whether the new address has an account; that an address belongs to two;
-//! that a thief who changed the address keeps the account once the owner uses the link to the old one.
+//! What must never happen: that a response reveals whether the new address has an account; that two accounts have verified
+//! the same address; that an attacker who changed the address keeps access once the owner used the link mailed to the old
+//! one.
 
 mod model;
 mod operations;

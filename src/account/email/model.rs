@@ -1,4 +1,4 @@
-//! What a change of address is.
+//! A change of e-mail address.
 
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
@@ -6,12 +6,12 @@ use diesel::prelude::*;
 use crate::notifications::email::Link;
 use crate::values::ids::{EmailChangeId, UserId};
 
-/// How long the new address has to prove itself.
+/// How long a change can be confirmed.
 pub const LIFETIME: TimeDelta = Link::ConfirmEmail.lifetime();
-/// How long the old address can undo a change that took effect.
+/// How long a confirmed change can be reverted.
 pub const REVERT_WINDOW: TimeDelta = Link::RevertEmail.lifetime();
 
-/// A change of address, as stored.
+/// A row of the table `email_changes`.
 #[derive(Clone, Debug, Queryable, Selectable)]
 #[diesel(table_name = crate::db::schema::email_changes, check_for_backend(diesel::pg::Pg))]
 pub struct EmailChange {
@@ -28,12 +28,12 @@ pub struct EmailChange {
 }
 
 impl EmailChange {
-    /// Whether it waits for the new address to prove itself.
+    /// Whether the change can still be confirmed.
     pub fn is_pending(&self, now: DateTime<Utc>) -> bool {
         self.confirmed_at.is_none() && self.cancelled_at.is_none() && now < self.expires_at
     }
 
-    /// Whether it took effect and can still be undone.
+    /// Whether the change is confirmed and can still be reverted.
     pub fn can_be_reverted(&self, now: DateTime<Utc>) -> bool {
         self.reverted_at.is_none() && self.revert_expires_at.is_some_and(|until| now < until)
     }

@@ -1,13 +1,12 @@
-//! What can be done with the address of an account.
-
-use crate::db::Tx;
+//! Requesting, confirming, cancelling and reverting a change of e-mail address.
 
 use super::model::{EmailChange, LIFETIME, REVERT_WINDOW};
 use super::store;
-use crate::account;
+use crate::account::registration;
 use crate::api_keys;
 use crate::audit::{self, Action, Entry};
 use crate::auth::{Caller, Session};
+use crate::db::{Tx, violated_constraint};
 use crate::error::{Code, Error, FieldCode, Invalid};
 use crate::notifications::email::{MailLimit, Message, outbox};
 use crate::notifications::{self, Notice, Subject};
@@ -15,43 +14,55 @@ use crate::one_time_tokens::{self, Target};
 use crate::secret::{Purpose, ServerSecret, Token};
 use crate::sessions::{self, EndReason};
 use crate::users::{self, User};
-use crate::values::Client;
-use crate::values::EmailAddress;
 use crate::values::ids::UserId;
+use crate::values::{Client, EmailAddress};
 
-/// An account's address, and the change that waits.
-pub struct Email {
+/// The address of an account and its pending change.
+pub struct EmailStatus {
     pub user: User,
     pub pending: Option<EmailChange>,
 }
 
-/// What `GET /email` shows.
-pub fn status(tx: &mut Tx<'_>, user_id: UserId) -> Result<Email, Error> {
+pub fn status(tx: &mut Tx<'_>, user_id: UserId) -> Result<EmailStatus, Error> {
     let user = users::find(tx, user_id)?;
     let pending = store::find_open(tx, user_id)?.filter(|change| change.is_pending(tx.now));
-    Ok(Email { user, pending })
+    Ok(EmailStatus { user, pending })
 }
 
-/// Asks for a change. Whoever has the new address already is told, and nobody else.
+/// # Errors
+/// `validation_error` when a form repeats the address and the two differ.
+pub fn check_confirmation(new_email: &EmailAddress, confirm_email: Option<&EmailAddress>) -> Result<(), Error> {
+    match confirm_email {
+        Some(repeated) if repeated != new_email => Err(Error::field(
+            "#/confirm_email",
+            Invalid::new(FieldCode::Mismatch, "The two e-mail addresses differ."),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Requests a change; a pending one is cancelled. If another account has the new address, its owner gets a mail without a
+/// link.
 ///
 /// # Errors
-/// `validation_error` when it is the address already.
+/// `validation_error` when it is the caller's present address.
 pub fn request(
     tx: &mut Tx<'_>,
-    (secret, limit): (&ServerSecret, MailLimit),
+    secret: &ServerSecret,
+    limit: MailLimit,
     caller: &Caller<Session>,
     new_email: &EmailAddress,
-) -> Result<Email, Error> {
+) -> Result<EmailStatus, Error> {
     let user = users::lock(tx, caller.user_id)?;
     if user.email == new_email.as_str() {
-        let same = Invalid::new(FieldCode::SameAsCurrent, "This is your address already.");
+        let same = Invalid::new(FieldCode::SameAsCurrent, "This is your current e-mail address.");
         return Err(Error::field("#/new_email", same));
     }
     cancel_pending(tx, user.id)?;
     let change = store::insert(tx, user.id, &user.email, new_email.as_str())?;
-    mail_new_address(tx, (secret, limit), &user, &change)?;
+    mail_new_address(tx, secret, limit, &user, &change)?;
     let target = Target::EmailChange(change.id);
-    // Good until the change can take effect no more, and after that for as long as it can be undone.
+    // The change can be confirmed until the end of LIFETIME, and reverted for REVERT_WINDOW after that.
     let token_id = one_time_tokens::issue(tx, secret, Purpose::RevertEmail, target, LIFETIME + REVERT_WINDOW)?;
     let message = Message::EmailChangeRequested {
         token_id,
@@ -63,31 +74,30 @@ pub fn request(
         expires_at: change.expires_at,
     };
     notifications::notify(tx, user.id, &notice, Some(Subject::EmailChange(change.id)))?;
-    let entry = Entry::by(caller, Action::EmailChangeRequested).object("email_change", change.id.uuid(), None);
-    audit::record(
-        tx,
-        entry
-            .detail("old_email", user.email.as_str())
-            .detail("new_email", new_email.as_str()),
-    )?;
-    Ok(Email {
+    let entry = Entry::by(caller, Action::EmailChangeRequested)
+        .object("email_change", change.id.uuid(), None)
+        .detail("old_email", user.email.as_str())
+        .detail("new_email", new_email.as_str());
+    audit::record(tx, entry)?;
+    Ok(EmailStatus {
         user,
         pending: Some(change),
     })
 }
 
-/// The link to the new address, or the notice to the account that has it.
+/// Mails a new confirmation link to the new address; the previous link stops working. An address that another account has
+/// gets a mail without a link.
 fn mail_new_address(
     tx: &mut Tx<'_>,
-    (secret, limit): (&ServerSecret, MailLimit),
+    secret: &ServerSecret,
+    limit: MailLimit,
     user: &User,
     change: &EmailChange,
 ) -> Result<(), Error> {
     let target = Target::EmailChange(change.id);
     one_time_tokens::void(tx, Purpose::ConfirmEmail, target)?;
     let token_id = one_time_tokens::issue(tx, secret, Purpose::ConfirmEmail, target, LIFETIME)?;
-    let taken = users::is_taken(tx, &change.new_email, Some(user.id))?;
-    let message = if taken {
+    let message = if users::is_email_taken(tx, &change.new_email, Some(user.id))? {
         Message::EmailTaken
     } else {
         Message::ConfirmEmail {
@@ -95,61 +105,52 @@ fn mail_new_address(
             new_email: change.new_email.clone(),
         }
     };
-    // Nobody has shown yet that they want mail there.
+    // Limited, because the new address may belong to a person who did not ask for the mail.
     if limit.allows(tx, &change.new_email)? {
         outbox::enqueue(tx, &change.new_email, user.locale, &message)?;
     }
     Ok(())
 }
 
-/// Mails a new link to the new address; the earlier one dies.
+/// Mails a new confirmation link and prolongs the change.
 ///
 /// # Errors
 /// `invalid_state` when no change is pending.
 pub fn resend(
     tx: &mut Tx<'_>,
-    (secret, limit): (&ServerSecret, MailLimit),
+    secret: &ServerSecret,
+    limit: MailLimit,
     caller: &Caller<Session>,
-) -> Result<Email, Error> {
-    let now = caller.now();
+) -> Result<EmailStatus, Error> {
     let user = users::lock(tx, caller.user_id)?;
     let change = store::find_open(tx, user.id)?
-        .filter(|change| change.is_pending(now))
-        .ok_or_else(|| Error::with_detail(Code::InvalidState, "No change of address is pending."))?;
+        .filter(|change| change.is_pending(tx.now))
+        .ok_or_else(|| Error::with_detail(Code::InvalidState, "No change of e-mail address is pending."))?;
     let change = store::prolong(tx, change.id)?;
-    mail_new_address(tx, (secret, limit), &user, &change)?;
-    audit::record(
-        tx,
-        Entry::by(caller, Action::EmailChangeResent).object("email_change", change.id.uuid(), None),
-    )?;
-    Ok(Email {
+    mail_new_address(tx, secret, limit, &user, &change)?;
+    let entry = Entry::by(caller, Action::EmailChangeResent);
+    audit::record(tx, entry.object("email_change", change.id.uuid(), None))?;
+    Ok(EmailStatus {
         user,
         pending: Some(change),
     })
 }
 
-/// Takes a pending change back.
+/// Cancels the caller's pending change.
 ///
 /// # Errors
 /// `not_found` when none is pending.
 pub fn cancel(tx: &mut Tx<'_>, caller: &Caller<Session>) -> Result<(), Error> {
-    let now = caller.now();
     users::lock(tx, caller.user_id)?;
-    let change = cancel_pending(tx, caller.user_id)?;
-    let change = change
-        .filter(|change| change.is_pending(now))
+    let change = cancel_pending(tx, caller.user_id)?
+        .filter(|change| change.is_pending(tx.now))
         .ok_or_else(Error::not_found)?;
-    audit::record(
-        tx,
-        Entry::by(caller, Action::EmailChangeCancelled).object("email_change", change.id.uuid(), None),
-    )
+    let entry = Entry::by(caller, Action::EmailChangeCancelled);
+    audit::record(tx, entry.object("email_change", change.id.uuid(), None))
 }
 
-/// Ends the change of a person that waits, with its links and its notification; what led to it is for the caller to record.
-/// Gives the change as it was.
-///
-/// # Errors
-/// When the database fails.
+/// Cancels the open change of a user, invalidates its links and resolves its notification. The audit record is left to the
+/// caller. Returns the change as it was before; it may have expired.
 pub fn cancel_pending(tx: &mut Tx<'_>, user_id: UserId) -> Result<Option<EmailChange>, Error> {
     let Some(change) = store::find_open(tx, user_id)? else {
         return Ok(None);
@@ -162,60 +163,61 @@ pub fn cancel_pending(tx: &mut Tx<'_>, user_id: UserId) -> Result<Option<EmailCh
     Ok(Some(change))
 }
 
-fn gone() -> Error {
+fn invalid_link() -> Error {
     Error::new(Code::LinkExpiredOrUsed)
 }
 
-/// Uses a link up, and finds its change and account, the account locked.
-fn open(tx: &mut Tx<'_>, purpose: Purpose, token: &Token) -> Result<(EmailChange, User), Error> {
+/// Uses the token of a link, and returns its change and the locked account.
+///
+/// # Errors
+/// `link_expired_or_used`.
+fn consume_link(tx: &mut Tx<'_>, purpose: Purpose, token: &Token) -> Result<(EmailChange, User), Error> {
     let Target::EmailChange(id) = one_time_tokens::consume(tx, purpose, token)? else {
-        return Err(gone());
+        return Err(invalid_link());
     };
-    let user_id = store::find(tx, id)?.ok_or_else(gone)?.user_id;
-    let user = users::lock(tx, user_id).map_err(|_| gone())?;
-    // Read again under the lock, under which alone changes change.
-    let change = store::find(tx, id)?.ok_or_else(gone)?;
+    let user_id = store::find(tx, id)?.ok_or_else(invalid_link)?.user_id;
+    let user = users::lock(tx, user_id).map_err(|_| invalid_link())?;
+    // Read again, because only the lock on the account keeps the change from being changed.
+    let change = store::find(tx, id)?.ok_or_else(invalid_link)?;
     Ok((change, user))
 }
 
-/// The new address has proven itself: from now on it is the login.
+/// Makes the new address the login, and returns it.
 ///
 /// # Errors
-/// `link_expired_or_used`, also when somebody else has the address by now.
+/// `link_expired_or_used`, also when another account has verified the address in the meantime.
 pub fn confirm(tx: &mut Tx<'_>, secret: &ServerSecret, client: &Client, token: &Token) -> Result<String, Error> {
-    let now = client.now;
-    let (change, user) = open(tx, Purpose::ConfirmEmail, token)?;
-    if !change.is_pending(now) || users::is_taken(tx, &change.new_email, Some(user.id))? {
-        return Err(gone());
+    let (change, user) = consume_link(tx, Purpose::ConfirmEmail, token)?;
+    if !change.is_pending(tx.now) || users::is_email_taken(tx, &change.new_email, Some(user.id))? {
+        return Err(invalid_link());
     }
     take_address(tx, &user, &change.new_email)?;
     store::confirm(tx, change.id)?;
-    // Links to set the password anew went to the old mailbox.
+    // The links for a password reset were mailed to the old address.
     one_time_tokens::void(tx, Purpose::ResetPassword, Target::User(user.id))?;
     notifications::resolve(tx, Subject::EmailChange(change.id))?;
-    tell_changed(tx, secret, &user, &change)?;
-    let entry = Entry::by_user(client, user.id, user.name(), Action::EmailChanged);
-    let entry = entry
+    notify_changed(tx, secret, &user, &change)?;
+    let entry = Entry::by_user(client, user.id, user.name(), Action::EmailChanged)
+        .object("email_change", change.id.uuid(), None)
         .detail("old_email", change.old_email.as_str())
         .detail("new_email", change.new_email.as_str());
-    audit::record(tx, entry.object("email_change", change.id.uuid(), None))?;
+    audit::record(tx, entry)?;
     Ok(change.new_email)
 }
 
-/// Gives an account a proven address. Of two who prove one address at once, the unique constraint lets one through.
+/// Sets the address of an account, as verified. If two accounts verify one address at once, the unique constraint lets one
+/// of them succeed.
 fn take_address(tx: &mut Tx<'_>, user: &User, address: &str) -> Result<(), Error> {
     users::delete_unverified(tx, address)?;
-    account::delete_registrations(tx, address)?;
-    users::move_email(tx, user.id, address).map_err(|error| {
-        if crate::db::violated_constraint(&error) == Some("users_email_key") {
-            gone()
-        } else {
-            error.into()
-        }
+    registration::delete_by_email(tx, address)?;
+    users::set_email(tx, user.id, address).map_err(|error| match violated_constraint(&error) {
+        Some("users_email_key") => invalid_link(),
+        _ => error.into(),
     })
 }
 
-fn tell_changed(tx: &mut Tx<'_>, secret: &ServerSecret, user: &User, change: &EmailChange) -> Result<(), Error> {
+/// Notifies the user, and mails a link to revert the change to the old address.
+fn notify_changed(tx: &mut Tx<'_>, secret: &ServerSecret, user: &User, change: &EmailChange) -> Result<(), Error> {
     let target = Target::EmailChange(change.id);
     let token_id = one_time_tokens::issue(tx, secret, Purpose::RevertEmail, target, REVERT_WINDOW)?;
     let (old_email, new_email) = (change.old_email.clone(), change.new_email.clone());
@@ -228,35 +230,32 @@ fn tell_changed(tx: &mut Tx<'_>, secret: &ServerSecret, user: &User, change: &Em
     notifications::notify(tx, user.id, &Notice::EmailChanged { old_email, new_email }, None)
 }
 
-/// The old address says no. A change that waits is cancelled; one that took effect is undone, and whoever made it is shut
-/// out: the password is void until it is reset by mail, every session ends, the API keys made since are disabled.
+/// Cancels a pending change, or undoes a confirmed one. Undoing locks out whoever made the change: the password is removed
+/// until a reset sets a new one, every session ends, and the API keys created since the request are disabled.
 ///
 /// # Errors
 /// `link_expired_or_used`.
 pub fn revert(tx: &mut Tx<'_>, client: &Client, token: &Token) -> Result<(), Error> {
-    let now = client.now;
-    let (change, user) = open(tx, Purpose::RevertEmail, token)?;
+    let (change, user) = consume_link(tx, Purpose::RevertEmail, token)?;
     let entry =
         |action| Entry::by_user(client, user.id, user.name(), action).object("email_change", change.id.uuid(), None);
-    if change.is_pending(now) {
+    if change.is_pending(tx.now) {
         cancel_pending(tx, user.id)?;
         return audit::record(tx, entry(Action::EmailChangeStopped));
     }
-    if !change.can_be_reverted(now) {
-        return Err(gone());
+    if !change.can_be_reverted(tx.now) {
+        return Err(invalid_link());
     }
     cancel_pending(tx, user.id)?;
-    store::revert_from(tx, &change)?;
+    store::mark_reverted_from(tx, &change)?;
     take_address(tx, &user, &change.old_email)?;
-    users::invalidate_password(tx, user.id)?;
+    users::remove_password(tx, user.id)?;
     one_time_tokens::void(tx, Purpose::ResetPassword, Target::User(user.id))?;
     one_time_tokens::void(tx, Purpose::RevertEmail, Target::EmailChange(change.id))?;
     sessions::end_all(tx, user.id, EndReason::EmailReverted)?;
     let (old_email, new_email) = (user.email.clone(), change.old_email.clone());
     notifications::notify(tx, user.id, &Notice::EmailChanged { old_email, new_email }, None)?;
-    let disabled = api_keys::disable_created_since(tx, user.id, change.requested_at)?;
-    audit::record(
-        tx,
-        entry(Action::EmailChangeReverted).detail("api_keys_disabled", disabled),
-    )
+    let disabled_keys = api_keys::disable_created_since(tx, user.id, change.requested_at)?;
+    let entry = entry(Action::EmailChangeReverted);
+    audit::record(tx, entry.detail("api_keys_disabled", disabled_keys))
 }

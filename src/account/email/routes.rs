@@ -6,20 +6,17 @@ use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::model::EmailChange;
-use super::operations::{self, Email};
+use super::operations::{self, EmailStatus};
 use crate::account::MailedTokenRequest;
 use crate::auth::{Caller, MeRead, Password, Session};
-use crate::error::{Error, FieldCode, Invalid};
+use crate::error::Error;
 use crate::http::{ApiResponse, Idempotent, RequestInput};
 use crate::request_type;
 use crate::secret::Token;
 use crate::state::State;
 use crate::users;
-use crate::values::Client;
-use crate::values::EmailAddress;
-use crate::values::Timestamp;
+use crate::values::{Client, EmailAddress, Timestamp};
 
-/// The routes of this slice.
 pub fn router(routes: &mut ServiceConfig) {
     routes
         .service(get_email)
@@ -30,27 +27,27 @@ pub fn router(routes: &mut ServiceConfig) {
         .service(revert_email_change);
 }
 
-/// The address of an account.
+/// The e-mail address of an account and its pending change.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Email)]
 pub struct EmailResponse {
-    /// The login.
+    /// E-mail address, with which the user logs in.
     pub email: String,
-    /// Whether it is proven.
+    /// Whether the e-mail address is verified.
     pub verified: bool,
-    /// The change that waits for the new address to prove itself.
+    /// Change that waits for its confirmation.
     pub pending: Option<PendingEmailResponse>,
 }
 
-/// A change of address that waits.
+/// A pending change of e-mail address.
 #[derive(Serialize, ToSchema)]
 #[schema(as = PendingEmail)]
 pub struct PendingEmailResponse {
-    /// Where the link went.
+    /// New e-mail address, to which the confirmation link was mailed.
     pub new_email: String,
-    /// When it was asked for.
+    /// Time of the request.
     pub requested_at: Timestamp,
-    /// Until when the link works.
+    /// Time at which the change expires.
     pub expires_at: Timestamp,
 }
 
@@ -64,52 +61,55 @@ impl From<EmailChange> for PendingEmailResponse {
     }
 }
 
-impl From<Email> for EmailResponse {
-    fn from(email: Email) -> Self {
+impl From<EmailStatus> for EmailResponse {
+    fn from(status: EmailStatus) -> Self {
         Self {
-            verified: email.user.email_verified_at.is_some(),
-            email: email.user.email,
-            pending: email.pending.map(Into::into),
+            verified: status.user.email_verified_at.is_some(),
+            email: status.user.email,
+            pending: status.pending.map(Into::into),
         }
     }
 }
 
-/// The address and its change
+/// Get the e-mail address
+///
+/// Returns the address of the caller and, if one is pending, its change.
 #[utoipa::path(
     operation_id = "getEmail", tag = "Email", security(("session" = []), ("api_key" = ["me:read"])),
-    responses((status = 200, description = "The address, and the change that waits", body = EmailResponse)),
+    responses((status = 200, description = "The e-mail address and its pending change", body = EmailResponse)),
 )]
 #[get("/email")]
 async fn get_email(caller: Caller<MeRead>, input: RequestInput, state: web::Data<State>) -> Result<ApiResponse, Error> {
     input.none().await?;
     let (now, user_id) = (caller.now(), caller.user_id);
-    let email = state.db.read(now, move |tx| operations::status(tx, user_id)).await?;
-    ApiResponse::ok(&EmailResponse::from(email))
+    let status = state.db.read(now, move |tx| operations::status(tx, user_id)).await?;
+    ApiResponse::ok(&EmailResponse::from(status))
 }
 
 request_type! {
-    /// Which address to change to.
+    /// The change of e-mail address to request.
     #[derive(ToSchema)]
     pub struct RequestEmailChangeRequest {
-        /// The new address.
+        /// New e-mail address.
         pub new_email: EmailAddress,
-        /// The new address once more, where a form asks for it twice.
+        /// New e-mail address again, if a form asks for it twice.
         #[schema(nullable = false)]
         pub confirm_email: Option<EmailAddress>,
-        /// The password; not needed within ten minutes of a login or `POST /auth/reauthenticate`.
+        /// Current password. Not needed within ten minutes of a login or `POST /auth/reauthenticate`.
         #[schema(nullable = false)]
         pub current_password: Option<Password>,
     }
 }
 
-/// Change the address
+/// Request a change of e-mail address
 ///
-/// The old address stays the login until the new one is proven by the link mailed to it. A newer request replaces an older
-/// one. A taken address is accepted alike.
+/// Mails a confirmation link to the new address and a link to stop the change to the current one, which remains the login
+/// until the change is confirmed (`POST /email/confirm`). Replaces a pending change. If another account has the new address,
+/// the response is the same. Needs a recent authentication or the current password.
 #[utoipa::path(
     operation_id = "requestEmailChange", tag = "Email", security(("session" = [])),
     request_body = RequestEmailChangeRequest,
-    responses((status = 202, description = "A mail is on its way", body = EmailResponse)),
+    responses((status = 202, description = "The pending change", body = EmailResponse)),
 )]
 #[post("/email")]
 async fn request_email_change(
@@ -119,38 +119,31 @@ async fn request_email_change(
     state: web::Data<State>,
 ) -> Result<HttpResponse, Error> {
     let request: RequestEmailChangeRequest = input.json().await?;
-    if request
-        .confirm_email
-        .as_ref()
-        .is_some_and(|repeated| *repeated != request.new_email)
-    {
-        let mismatch = Invalid::new(FieldCode::Mismatch, "The two addresses differ.");
-        return Err(Error::field("#/confirm_email", mismatch));
-    }
+    operations::check_confirmation(&request.new_email, request.confirm_email.as_ref())?;
     users::require_fresh(&state, &caller, request.current_password).await?;
     let (secret, limit) = (state.secret.clone(), state.mail_limit);
-    let response = idempotent
+    idempotent
         .transaction(&state.db, caller.now(), move |tx| {
-            let email = operations::request(tx, (&secret, limit), &caller, &request.new_email)?;
-            ApiResponse::accepted(&EmailResponse::from(email))
+            let status = operations::request(tx, &secret, limit, &caller, &request.new_email)?;
+            ApiResponse::accepted(&EmailResponse::from(status))
         })
-        .await?;
-    Ok(response)
+        .await
 }
 
-/// That a change took effect.
+/// The confirmed e-mail address.
 #[derive(Serialize, ToSchema)]
 pub struct EmailConfirmedResponse {
-    /// The login from now on.
+    /// E-mail address with which the user logs in from now on.
     pub email: String,
 }
 
-/// Prove the new address
+/// Confirm a change of e-mail address
 ///
-/// Uses up the link mailed to the new address.
+/// Uses the token of the link mailed to the new address, which becomes the login. For seven days the link mailed to the old
+/// address can revert the change.
 #[utoipa::path(
     operation_id = "confirmEmailChange", tag = "Email", request_body = MailedTokenRequest,
-    responses((status = 200, description = "The new address is the login", body = EmailConfirmedResponse)),
+    responses((status = 200, description = "The new e-mail address is the login", body = EmailConfirmedResponse)),
 )]
 #[post("/email/confirm")]
 async fn confirm_email_change(
@@ -167,12 +160,13 @@ async fn confirm_email_change(
     ApiResponse::ok(&EmailConfirmedResponse { email })
 }
 
-/// Ask for another link
+/// Resend the confirmation e-mail
 ///
-/// To the new address; the earlier link dies.
+/// Mails a new link to the new address of the pending change; the previous link stops working. Without a pending change the
+/// response is 409.
 #[utoipa::path(
     operation_id = "resendEmailChange", tag = "Email", security(("session" = [])),
-    responses((status = 202, description = "A mail is on its way", body = EmailResponse)),
+    responses((status = 202, description = "The pending change", body = EmailResponse)),
 )]
 #[post("/email/resend")]
 async fn resend_email_change(
@@ -183,18 +177,20 @@ async fn resend_email_change(
 ) -> Result<HttpResponse, Error> {
     input.none().await?;
     let (secret, limit) = (state.secret.clone(), state.mail_limit);
-    let response = idempotent
+    idempotent
         .transaction(&state.db, caller.now(), move |tx| {
-            ApiResponse::accepted(&EmailResponse::from(operations::resend(tx, (&secret, limit), &caller)?))
+            let status = operations::resend(tx, &secret, limit, &caller)?;
+            ApiResponse::accepted(&EmailResponse::from(status))
         })
-        .await?;
-    Ok(response)
+        .await
 }
 
-/// Take a change back
+/// Cancel the pending change of e-mail address
+///
+/// The mailed links stop working. Without a pending change the response is 404.
 #[utoipa::path(
     operation_id = "deletePendingEmailChange", tag = "Email", security(("session" = [])),
-    responses((status = 204, description = "No change waits any more")),
+    responses((status = 204, description = "The change is cancelled")),
 )]
 #[delete("/email/pending")]
 async fn delete_pending_email_change(
@@ -210,13 +206,14 @@ async fn delete_pending_email_change(
     Ok(ApiResponse::no_content())
 }
 
-/// Stop or undo a change
+/// Revert a change of e-mail address
 ///
-/// With the link mailed to the old address: stops a change that waits; for seven days undoes one that took effect, voids
-/// the password until it is reset by mail, ends every session and disables the API keys made since the request.
+/// Uses the token of the link mailed to the old address. A pending change is cancelled. A confirmed change can be undone for
+/// seven days: the old address becomes the login again, the password is removed until a password reset sets a new one,
+/// every session ends, and the API keys created since the request are disabled.
 #[utoipa::path(
     operation_id = "revertEmailChange", tag = "Email", request_body = MailedTokenRequest,
-    responses((status = 204, description = "The old address is the login")),
+    responses((status = 204, description = "The old e-mail address is the login")),
 )]
 #[post("/email/revert")]
 async fn revert_email_change(

@@ -1,26 +1,26 @@
-//! Every query on changes of address.
+//! Queries on the table `email_changes`.
 
-use crate::db::Tx;
 use diesel::prelude::*;
 
 use super::model::{EmailChange, LIFETIME, REVERT_WINDOW};
-use crate::db::schema::email_changes as table;
+use crate::db::Tx;
+use crate::db::schema::email_changes;
 use crate::error::Error;
 use crate::values::ids::{EmailChangeId, UserId};
 
-/// The change of a person that is neither confirmed nor cancelled; it may have expired.
+/// The change of a user that is neither confirmed nor cancelled. It may have expired.
 pub fn find_open(tx: &mut Tx<'_>, user_id: UserId) -> Result<Option<EmailChange>, Error> {
-    Ok(table::table
-        .filter(table::user_id.eq(user_id))
-        .filter(table::confirmed_at.is_null())
-        .filter(table::cancelled_at.is_null())
+    Ok(email_changes::table
+        .filter(email_changes::user_id.eq(user_id))
+        .filter(email_changes::confirmed_at.is_null())
+        .filter(email_changes::cancelled_at.is_null())
         .select(EmailChange::as_select())
         .first(tx.conn)
         .optional()?)
 }
 
 pub fn find(tx: &mut Tx<'_>, id: EmailChangeId) -> Result<Option<EmailChange>, Error> {
-    Ok(table::table
+    Ok(email_changes::table
         .find(id)
         .select(EmailChange::as_select())
         .first(tx.conn)
@@ -28,51 +28,52 @@ pub fn find(tx: &mut Tx<'_>, id: EmailChangeId) -> Result<Option<EmailChange>, E
 }
 
 pub fn insert(tx: &mut Tx<'_>, user_id: UserId, old_email: &str, new_email: &str) -> Result<EmailChange, Error> {
-    Ok(diesel::insert_into(table::table)
+    Ok(diesel::insert_into(email_changes::table)
         .values((
-            table::id.eq(EmailChangeId::new(tx.now)),
-            table::user_id.eq(user_id),
-            table::old_email.eq(old_email),
-            table::new_email.eq(new_email),
-            table::requested_at.eq(tx.now),
-            table::expires_at.eq(tx.now + LIFETIME),
+            email_changes::id.eq(EmailChangeId::new(tx.now)),
+            email_changes::user_id.eq(user_id),
+            email_changes::old_email.eq(old_email),
+            email_changes::new_email.eq(new_email),
+            email_changes::requested_at.eq(tx.now),
+            email_changes::expires_at.eq(tx.now + LIFETIME),
         ))
         .returning(EmailChange::as_returning())
         .get_result(tx.conn)?)
 }
 
 pub fn cancel(tx: &mut Tx<'_>, id: EmailChangeId) -> Result<(), Error> {
-    diesel::update(table::table.find(id))
-        .set(table::cancelled_at.eq(tx.now))
+    diesel::update(email_changes::table.find(id))
+        .set(email_changes::cancelled_at.eq(tx.now))
         .execute(tx.conn)?;
     Ok(())
 }
 
+/// Starts the time in which the change can be confirmed anew.
 pub fn prolong(tx: &mut Tx<'_>, id: EmailChangeId) -> Result<EmailChange, Error> {
-    Ok(diesel::update(table::table.find(id))
-        .set(table::expires_at.eq(tx.now + LIFETIME))
+    Ok(diesel::update(email_changes::table.find(id))
+        .set(email_changes::expires_at.eq(tx.now + LIFETIME))
         .returning(EmailChange::as_returning())
         .get_result(tx.conn)?)
 }
 
 pub fn confirm(tx: &mut Tx<'_>, id: EmailChangeId) -> Result<(), Error> {
-    diesel::update(table::table.find(id))
+    diesel::update(email_changes::table.find(id))
         .set((
-            table::confirmed_at.eq(tx.now),
-            table::revert_expires_at.eq(tx.now + REVERT_WINDOW),
+            email_changes::confirmed_at.eq(tx.now),
+            email_changes::revert_expires_at.eq(tx.now + REVERT_WINDOW),
         ))
         .execute(tx.conn)?;
     Ok(())
 }
 
-/// Undoes a change, and with it every change of the person that took effect after it.
-pub fn revert_from(tx: &mut Tx<'_>, change: &EmailChange) -> Result<(), Error> {
-    let it_and_later = table::table
-        .filter(table::user_id.eq(change.user_id))
-        .filter(table::confirmed_at.ge(change.confirmed_at))
-        .filter(table::reverted_at.is_null());
-    diesel::update(it_and_later)
-        .set(table::reverted_at.eq(tx.now))
+/// Marks a confirmed change, and every change of the user that was confirmed after it, as reverted.
+pub fn mark_reverted_from(tx: &mut Tx<'_>, change: &EmailChange) -> Result<(), Error> {
+    let this_and_later = email_changes::table
+        .filter(email_changes::user_id.eq(change.user_id))
+        .filter(email_changes::confirmed_at.ge(change.confirmed_at))
+        .filter(email_changes::reverted_at.is_null());
+    diesel::update(this_and_later)
+        .set(email_changes::reverted_at.eq(tx.now))
         .execute(tx.conn)?;
     Ok(())
 }

@@ -1,7 +1,8 @@
-//! The password of an account: its policy, its change, and how it is set anew when forgotten.
+//! The password of an account: the policy, its change, and the reset of a forgotten one.
 //!
-//! A change or a reset ends sessions (all others, or all) and whatever is under way with the account: links to set the
-//! password anew, changes of address. API keys keep working: they are credentials of their own, and deleted one by one.
+//! A change ends all other sessions of the account, a reset all of them. Both also invalidate pending password resets and
+//! cancel a pending change of e-mail address, because an attacker may have requested them. API keys keep working: they are
+//! credentials of their own and are deleted one by one.
 
 mod operations;
 mod routes;

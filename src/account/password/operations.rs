@@ -1,61 +1,97 @@
-//! What can be done with passwords.
+//! Changing and resetting the password.
 
-use crate::db::Tx;
 use chrono::TimeDelta;
 
-use crate::account;
-use crate::account::email;
+use crate::account::{email, registration};
 use crate::audit::{self, Action, Entry};
-use crate::auth::{Caller, Session, Throttle, ThrottleKey};
-use crate::error::{Code, Error, FieldCode, Invalid};
+use crate::auth::{Caller, Password, PasswordPolicy, Session, ThrottleKey};
+use crate::db::Tx;
+use crate::error::{Code, Error, FieldCode, FieldError, Invalid};
 use crate::notifications::email::{Link, MailLimit, Message, outbox};
 use crate::notifications::{self, Notice};
 use crate::one_time_tokens::{self, Target};
 use crate::secret::{Purpose, ServerSecret, Token};
 use crate::sessions::{self, EndReason};
+use crate::state::State;
 use crate::users::{self, User};
-use crate::values::Client;
-use crate::values::EmailAddress;
-use crate::values::ids::{SessionId, UserId};
+use crate::values::{Client, EmailAddress};
 
-/// How long a link to set the password anew is good.
+/// How long the link for a password reset is valid.
 const RESET_LIFETIME: TimeDelta = Link::ResetPassword.lifetime();
 
-/// Ends what is under way with an account whose password is another now, and tells its owner.
-fn settle(tx: &mut Tx<'_>, user: &User, message: &Message) -> Result<(), Error> {
-    one_time_tokens::void(tx, Purpose::ResetPassword, Target::User(user.id))?;
-    email::cancel_pending(tx, user.id)?;
-    let notice = Notice::PasswordChanged {};
-    notifications::tell(tx, user.into(), (&notice, None), message)?;
-    Ok(())
+/// A new password, as a form sends it.
+pub struct NewPassword {
+    pub password: Password,
+    /// The same password again, if the form asks for it twice.
+    pub confirmation: Option<Password>,
 }
 
-/// Changes the caller's password. `seen` is the hash that the present one was checked against.
+impl NewPassword {
+    /// Everything that is wrong with the new password.
+    fn errors(&self, policy: &PasswordPolicy, personal_words: &[&str]) -> Vec<FieldError> {
+        let problems = policy.assess(&self.password, personal_words).problems;
+        let mut errors: Vec<FieldError> = problems
+            .into_iter()
+            .map(|problem| problem.at("#/new_password"))
+            .collect();
+        let differs = |confirmation: &Password| confirmation.expose() != self.password.expose();
+        if self.confirmation.as_ref().is_some_and(differs) {
+            let mismatch = Invalid::new(FieldCode::Mismatch, "The two passwords differ.");
+            errors.push(mismatch.at("#/confirm_password"));
+        }
+        errors
+    }
+}
+
+/// Changes the caller's password, and ends all other sessions.
 ///
 /// # Errors
-/// `validation_error` when the password was changed since.
-pub fn change(
-    tx: &mut Tx<'_>,
-    caller: &Caller<Session>,
-    session_id: SessionId,
-    seen: &str,
-    new_hash: &str,
-) -> Result<(), Error> {
-    let now = caller.now();
-    let user = users::lock(tx, caller.user_id)?;
-    if !users::set_password(tx, user.id, Some(seen), new_hash)? {
-        let changed = Invalid::new(FieldCode::Incorrect, "This is not the present password.");
-        return Err(Error::field("#/current_password", changed));
+/// `validation_error` with everything that is wrong with the new password, or else when the current one is wrong;
+/// `rate_limited`.
+pub async fn change(state: &State, caller: Caller<Session>, current: Password, new: NewPassword) -> Result<(), Error> {
+    let (now, user_id) = (caller.now(), caller.user_id);
+    let user = state.db.read(now, move |tx| users::find(tx, user_id)).await?;
+    let mut errors = new.errors(&state.policy, &user.personal_words());
+    if new.password.expose() == current.expose() {
+        let same = Invalid::new(FieldCode::SameAsCurrent, "This is your current password.");
+        errors.push(same.at("#/new_password"));
     }
-    sessions::end_others(tx, caller, session_id, EndReason::PasswordChanged)?;
-    settle(tx, &user, &Message::PasswordChanged { at: now })?;
+    if !errors.is_empty() {
+        return Err(Error::validation(errors));
+    }
+    let checked_hash = users::check_password(state, &caller, current, "#/current_password").await?;
+    let new_hash = state.hasher.hash(new.password).await?;
+    state
+        .db
+        .transaction(now, move |tx| store_change(tx, &caller, &checked_hash, &new_hash))
+        .await
+}
+
+/// Stores the new password unless it was changed after `checked_hash` was read.
+fn store_change(tx: &mut Tx<'_>, caller: &Caller<Session>, checked_hash: &str, new_hash: &str) -> Result<(), Error> {
+    let user = users::lock(tx, caller.user_id)?;
+    if !users::set_password(tx, user.id, Some(checked_hash), new_hash)? {
+        return Err(users::incorrect_password("#/current_password"));
+    }
+    sessions::end_others(tx, caller, caller.session_id()?, EndReason::PasswordChanged)?;
+    finish_change(tx, &user, &Message::PasswordChanged { at: tx.now })?;
     audit::record(tx, Entry::by(caller, Action::PasswordChanged))
 }
 
-/// Mails a link to set the password anew, if there is such an account; either way the request is on record.
-pub fn forget(
+/// What a change and a reset have in common: pending resets and the pending change of e-mail address end, and the user is
+/// notified.
+fn finish_change(tx: &mut Tx<'_>, user: &User, message: &Message) -> Result<(), Error> {
+    one_time_tokens::void(tx, Purpose::ResetPassword, Target::User(user.id))?;
+    email::cancel_pending(tx, user.id)?;
+    let notice = Notice::PasswordChanged {};
+    notifications::tell(tx, user.into(), (&notice, None), message)
+}
+
+/// Mails a link for a password reset, if the address has an account. The audit log shows the request in any case.
+pub fn request_reset(
     tx: &mut Tx<'_>,
-    (secret, limit): (&ServerSecret, MailLimit),
+    secret: &ServerSecret,
+    limit: MailLimit,
     client: &Client,
     address: &EmailAddress,
 ) -> Result<(), Error> {
@@ -68,47 +104,62 @@ pub fn forget(
         let token_id = one_time_tokens::issue(tx, secret, Purpose::ResetPassword, target, RESET_LIFETIME)?;
         outbox::enqueue(tx, &user.email, user.locale, &Message::ResetPassword { token_id })?;
     }
-    let entry = Entry::by_anybody(client, Action::PasswordResetRequested).user(user_id);
+    let entry = Entry::by_anonymous(client, Action::PasswordResetRequested).user(user_id);
     audit::record(tx, entry.object("email", None, address.to_string()))
 }
 
-/// Whose password a link sets anew, while it is good.
-pub fn owner_of(tx: &mut Tx<'_>, token: &Token) -> Result<Option<User>, Error> {
+fn invalid_link() -> Error {
+    Error::new(Code::LinkExpiredOrUsed)
+}
+
+/// Sets a new password with the token of a mailed link, and ends all sessions. Using the link also verifies the address.
+///
+/// # Errors
+/// `validation_error` with everything that is wrong with the new password; `link_expired_or_used`.
+pub async fn reset(state: &State, client: Client, token: Token, new: NewPassword) -> Result<(), Error> {
+    let (now, token_to_find) = (client.now, token.clone());
+    let user = state
+        .db
+        .read(now, move |tx| find_by_reset_token(tx, &token_to_find))
+        .await?;
+    let personal_words = user.as_ref().map(User::personal_words).unwrap_or_default();
+    let errors = new.errors(&state.policy, &personal_words);
+    if !errors.is_empty() {
+        return Err(Error::validation(errors));
+    }
+    // Before the hashing, so that requests with invalid tokens don't keep a core busy.
+    if user.is_none() {
+        return Err(invalid_link());
+    }
+    let new_hash = state.hasher.hash(new.password).await?;
+    let (secret, throttle) = (state.secret.clone(), state.throttle);
+    state
+        .db
+        .transaction(now, move |tx| {
+            let user = store_reset(tx, &client, &token, &new_hash)?;
+            throttle.delete_attempts(tx, &ThrottleKey::of_user(&secret, user.id))
+        })
+        .await
+}
+
+fn find_by_reset_token(tx: &mut Tx<'_>, token: &Token) -> Result<Option<User>, Error> {
     match one_time_tokens::peek(tx, Purpose::ResetPassword, token)? {
         Some(Target::User(id)) => users::find(tx, id).map(Some),
         _ => Ok(None),
     }
 }
 
-/// Sets a forgotten password anew. The mailbox has shown itself, so the address is proven by it, too.
-///
-/// # Errors
-/// `link_expired_or_used`.
-pub fn reset(
-    tx: &mut Tx<'_>,
-    (secret, throttle): (&ServerSecret, Throttle),
-    client: &Client,
-    token: &Token,
-    new_hash: &str,
-) -> Result<(), Error> {
-    let now = client.now;
-    let gone = || Error::new(Code::LinkExpiredOrUsed);
+fn store_reset(tx: &mut Tx<'_>, client: &Client, token: &Token, new_hash: &str) -> Result<User, Error> {
     let Target::User(id) = one_time_tokens::consume(tx, Purpose::ResetPassword, token)? else {
-        return Err(gone());
+        return Err(invalid_link());
     };
-    let user = users::lock(tx, id).map_err(|_| gone())?;
+    let user = users::lock(tx, id).map_err(|_| invalid_link())?;
     if !users::set_password(tx, user.id, user.password_hash.as_deref(), new_hash)? {
-        return Err(gone());
+        return Err(invalid_link());
     }
-    account::delete_registrations(tx, &user.email)?;
+    registration::delete_by_email(tx, &user.email)?;
     sessions::end_all(tx, user.id, EndReason::PasswordChanged)?;
-    throttle.forgive(tx, &ThrottleKey::of_user(secret, user.id))?;
-    settle(tx, &user, &Message::PasswordReset { at: now })?;
-    audit::record(tx, Entry::by_user(client, user.id, user.name(), Action::PasswordReset))
-}
-
-/// What is easily guessed of a person, for the policy.
-pub fn personal_words(tx: &mut Tx<'_>, id: UserId) -> Result<Vec<String>, Error> {
-    let user = users::find(tx, id)?;
-    Ok(user.personal_words().into_iter().map(ToOwned::to_owned).collect())
+    finish_change(tx, &user, &Message::PasswordReset { at: tx.now })?;
+    audit::record(tx, Entry::by_user(client, user.id, user.name(), Action::PasswordReset))?;
+    Ok(user)
 }

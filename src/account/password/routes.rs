@@ -5,20 +5,17 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::operations;
+use super::operations::{self, NewPassword};
 use crate::account::AcceptedResponse;
 use crate::auth::{Caller, Password, PasswordPolicy, Session};
 use crate::config::{Config, Feature};
-use crate::error::{Code, Error, FieldCode, FieldError, Invalid};
+use crate::error::{Error, Invalid};
 use crate::http::{ApiResponse, RequestInput};
 use crate::request_type;
 use crate::secret::Token;
 use crate::state::State;
-use crate::users::{self, User};
-use crate::values::Client;
-use crate::values::EmailAddress;
+use crate::values::{Client, EmailAddress};
 
-/// The routes of this slice, as far as the deployment offers them.
 pub fn router(routes: &mut ServiceConfig, config: &Config) {
     routes
         .service(get_password_policy)
@@ -29,24 +26,26 @@ pub fn router(routes: &mut ServiceConfig, config: &Config) {
     }
 }
 
-/// What a password must be.
+/// The password policy of this deployment.
 #[derive(Serialize, ToSchema)]
 #[schema(as = PasswordPolicy)]
 pub struct PasswordPolicyResponse {
-    /// Fewest characters (code points after NFKC).
+    /// Minimum number of characters (code points after NFKC normalisation).
     pub min_length: usize,
-    /// Most characters.
+    /// Maximum number of characters.
     pub max_length: usize,
-    /// Least strength by zxcvbn, 0 to 4; words of the person and of the service count for little.
+    /// Minimum zxcvbn score, 0 to 4. Names and addresses of the user and the name of the service lower the score.
     pub min_strength: u8,
-    /// Each of these kinds of character must occur: `lower`, `upper`, `digit`, `symbol`.
+    /// Classes of which a password must contain a character each: `lower`, `upper`, `digit`, `symbol`.
     pub required_classes: Vec<&'static str>,
 }
 
-/// What must a password be
+/// Get the password policy
+///
+/// Returns the rules that a new password must satisfy.
 #[utoipa::path(
     operation_id = "getPasswordPolicy", tag = "Password",
-    responses((status = 200, description = "The policy", body = PasswordPolicyResponse)),
+    responses((status = 200, description = "The password policy", body = PasswordPolicyResponse)),
 )]
 #[get("/password/policy")]
 async fn get_password_policy(input: RequestInput, state: web::Data<State>) -> Result<ApiResponse, Error> {
@@ -66,101 +65,95 @@ async fn get_password_policy(input: RequestInput, state: web::Data<State>) -> Re
 }
 
 request_type! {
-    /// A password, and whose it is to be.
+    /// The password to check.
     #[derive(ToSchema)]
     pub struct CheckPasswordRequest {
-        /// The password.
+        /// Password to check.
         pub password: Password,
-        /// Their address.
+        /// E-mail address of its user, which it must not contain.
         #[schema(nullable = false)]
         pub email: Option<String>,
-        /// Their username.
+        /// Username of its user, which it must not contain.
         #[schema(nullable = false)]
         pub username: Option<String>,
     }
 }
 
-/// How good a password is.
+/// How a password compares with the policy.
 #[derive(Serialize, ToSchema)]
 #[schema(as = PasswordCheck)]
 pub struct PasswordCheckResponse {
-    /// Whether the policy takes it.
+    /// Whether the policy accepts the password.
     pub acceptable: bool,
-    /// Strength by zxcvbn, 0 to 4.
+    /// zxcvbn score, 0 to 4.
     pub strength: u8,
-    /// What is wrong with it.
+    /// Violations of the policy.
     pub problems: Vec<PasswordProblemResponse>,
 }
 
-/// One thing that is wrong with a password.
+/// A violation of the password policy.
 #[derive(Serialize, ToSchema)]
 #[schema(as = PasswordProblem)]
 pub struct PasswordProblemResponse {
-    /// What software goes by.
+    /// Code of the violation, as in `errors` of a `validation_error`.
     pub code: &'static str,
-    /// One sentence for people.
+    /// Description of the violation.
     pub detail: String,
 }
 
-/// Is a password good enough
+impl From<Invalid> for PasswordProblemResponse {
+    fn from(problem: Invalid) -> Self {
+        Self {
+            code: problem.code.as_str(),
+            detail: problem.detail.into_owned(),
+        }
+    }
+}
+
+/// Check a password against the policy
+///
+/// Returns the strength of the password and its violations of the policy. Nothing is stored.
 #[utoipa::path(
     operation_id = "checkPassword", tag = "Password", request_body = CheckPasswordRequest,
-    responses((status = 200, description = "What the policy says of it", body = PasswordCheckResponse)),
+    responses((status = 200, description = "The result of the check", body = PasswordCheckResponse)),
 )]
 #[post("/password/check")]
 async fn check_password(client: Client, input: RequestInput, state: web::Data<State>) -> Result<ApiResponse, Error> {
     state.rate_limit.check(client.ip)?;
     let request: CheckPasswordRequest = input.json().await?;
-    let personal: Vec<&str> = [&request.email, &request.username]
+    let personal_words: Vec<&str> = [&request.email, &request.username]
         .into_iter()
         .filter_map(Option::as_deref)
         .collect();
-    let (strength, problems) = state.policy.judge(&request.password, &personal);
-    let problem = |problem: Invalid| PasswordProblemResponse {
-        code: problem.code.as_str(),
-        detail: problem.detail.into_owned(),
-    };
+    let assessment = state.policy.assess(&request.password, &personal_words);
     ApiResponse::ok(&PasswordCheckResponse {
-        acceptable: problems.is_empty(),
-        strength,
-        problems: problems.into_iter().map(problem).collect(),
+        acceptable: assessment.problems.is_empty(),
+        strength: assessment.strength,
+        problems: assessment.problems.into_iter().map(Into::into).collect(),
     })
 }
 
 request_type! {
-    /// The present password and the new one.
+    /// The current and the new password.
     #[derive(ToSchema)]
     pub struct ChangePasswordRequest {
-        /// The present one.
+        /// Current password.
         pub current_password: Password,
-        /// The new one; see `GET /password/policy`.
+        /// New password; see `GET /password/policy`.
         pub new_password: Password,
-        /// The new one once more, where a form asks for it twice.
+        /// New password again, if a form asks for it twice.
         #[schema(nullable = false)]
         pub confirm_password: Option<Password>,
     }
 }
 
-/// Everything that is wrong with a new password.
-fn faults(policy: &PasswordPolicy, new: &Password, repeated: Option<&Password>, personal: &[&str]) -> Vec<FieldError> {
-    let (_, problems) = policy.judge(new, personal);
-    let mut faults: Vec<FieldError> = problems
-        .into_iter()
-        .map(|problem| problem.at("#/new_password"))
-        .collect();
-    if repeated.is_some_and(|repeated| repeated.expose() != new.expose()) {
-        faults.push(Invalid::new(FieldCode::Mismatch, "The two passwords differ.").at("#/confirm_password"));
-    }
-    faults
-}
-
 /// Change the password
 ///
-/// Every other session ends, as do pending resets and changes of address. API keys keep working: the answer to a leaked
-/// key is to delete it.
+/// Ends every other session of the caller, invalidates pending password resets and cancels a pending change of e-mail
+/// address. API keys keep working; delete a leaked key instead. Always needs the current password.
 #[utoipa::path(
     operation_id = "changePassword", tag = "Password", security(("session" = [])), request_body = ChangePasswordRequest,
-    responses((status = 204, description = "The new password is in force")),
+    responses((status = 204, description = "The password is changed")),
 )]
 #[put("/password")]
 async fn change_password(
@@ -169,49 +162,30 @@ async fn change_password(
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
     let request: ChangePasswordRequest = input.json().await?;
-    let user_id = caller.user_id;
-    let personal = state
-        .db
-        .read(caller.now(), move |tx| operations::personal_words(tx, user_id))
-        .await?;
-    let personal: Vec<&str> = personal.iter().map(String::as_str).collect();
-    let mut faults = faults(
-        &state.policy,
-        &request.new_password,
-        request.confirm_password.as_ref(),
-        &personal,
-    );
-    if request.new_password.expose() == request.current_password.expose() {
-        faults.push(Invalid::new(FieldCode::SameAsCurrent, "This is the present password.").at("#/new_password"));
-    }
-    if !faults.is_empty() {
-        return Err(Error::validation(faults));
-    }
-    let seen = users::check_password(&state, &caller, request.current_password, "#/current_password").await?;
-    let new_hash = state.hasher.hash(request.new_password).await?;
-    let session_id = caller.session_id()?;
-    state
-        .db
-        .transaction(caller.now(), move |tx| {
-            operations::change(tx, &caller, session_id, &seen, &new_hash)
-        })
-        .await?;
+    let new = NewPassword {
+        password: request.new_password,
+        confirmation: request.confirm_password,
+    };
+    operations::change(&state, caller, request.current_password, new).await?;
     Ok(ApiResponse::no_content())
 }
 
 request_type! {
-    /// Whose password was forgotten.
+    /// The account whose password to reset.
     #[derive(ToSchema)]
     pub struct ForgetPasswordRequest {
-        /// Their address.
+        /// E-mail address of the account.
         pub email: EmailAddress,
     }
 }
 
-/// Ask for a link to set the password anew
+/// Request a password reset
+///
+/// Mails a link to reset the password, which is valid for 60 minutes. The response is the same for an address without an
+/// account.
 #[utoipa::path(
     operation_id = "forgetPassword", tag = "Password", request_body = ForgetPasswordRequest,
-    responses((status = 202, description = "The same for every address", body = AcceptedResponse)),
+    responses((status = 202, description = "The request was accepted", body = AcceptedResponse)),
 )]
 #[post("/password/forgot")]
 async fn forget_password(client: Client, input: RequestInput, state: web::Data<State>) -> Result<ApiResponse, Error> {
@@ -221,63 +195,41 @@ async fn forget_password(client: Client, input: RequestInput, state: web::Data<S
     state
         .db
         .transaction(client.now, move |tx| {
-            operations::forget(tx, (&secret, limit), &client, &request.email)
+            operations::request_reset(tx, &secret, limit, &client, &request.email)
         })
         .await?;
-    AcceptedResponse::answer()
+    AcceptedResponse::respond()
 }
 
 request_type! {
-    /// A mailed link and a new password.
+    /// The token of the mailed link and the new password.
     #[derive(ToSchema)]
     pub struct ResetPasswordRequest {
-        /// What stands behind `#token=` in the link.
+        /// The part of the link after `#token=`.
         pub token: String,
-        /// The new password; see `GET /password/policy`.
+        /// New password; see `GET /password/policy`.
         pub new_password: Password,
-        /// The new one once more, where a form asks for it twice.
+        /// New password again, if a form asks for it twice.
         #[schema(nullable = false)]
         pub confirm_password: Option<Password>,
     }
 }
 
-/// Set the password anew
+/// Reset the password
 ///
-/// Uses up the mailed link. Every session ends; API keys keep working. It also proves an address that was not proven yet.
+/// Uses the token of the mailed link. Every session ends; API keys keep working. The reset also verifies an e-mail address
+/// that was not verified yet.
 #[utoipa::path(
     operation_id = "resetPassword", tag = "Password", request_body = ResetPasswordRequest,
-    responses((status = 204, description = "The new password is in force")),
+    responses((status = 204, description = "The password is changed")),
 )]
 #[post("/password/reset")]
 async fn reset_password(client: Client, input: RequestInput, state: web::Data<State>) -> Result<ApiResponse, Error> {
     let request: ResetPasswordRequest = input.json().await?;
-    let token = Token::presented(request.token);
-    let (now, looked_up) = (client.now, token.clone());
-    let user = state
-        .db
-        .read(now, move |tx| operations::owner_of(tx, &looked_up))
-        .await?;
-    let personal = user.as_ref().map(User::personal_words).unwrap_or_default();
-    let faults = faults(
-        &state.policy,
-        &request.new_password,
-        request.confirm_password.as_ref(),
-        &personal,
-    );
-    if !faults.is_empty() {
-        return Err(Error::validation(faults));
-    }
-    // Hashing is work: not for a link that does not work.
-    if user.is_none() {
-        return Err(Error::new(Code::LinkExpiredOrUsed));
-    }
-    let new_hash = state.hasher.hash(request.new_password).await?;
-    let (secret, throttle) = (state.secret.clone(), state.throttle);
-    state
-        .db
-        .transaction(now, move |tx| {
-            operations::reset(tx, (&secret, throttle), &client, &token, &new_hash)
-        })
-        .await?;
+    let new = NewPassword {
+        password: request.new_password,
+        confirmation: request.confirm_password,
+    };
+    operations::reset(&state, client, Token::presented(request.token), new).await?;
     Ok(ApiResponse::no_content())
 }

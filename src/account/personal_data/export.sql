@@ -1,4 +1,4 @@
--- $1: the person; $2: the instant of the export. Whatever names a secret or its hash stays out.
+-- $1: id of the user; $2: time of the export. Secrets and their hashes are not exported.
 SELECT json_build_object(
     'exported_at', keyward_rfc3339($2),
     'account', (

@@ -1,8 +1,8 @@
-//! Everything held about a person: to be handed out, and to be deleted.
+//! The export of all data about a person, and the deletion of their account.
 //!
-//! Deleting an account takes with it whatever is the person's alone: sessions, API keys, notifications, memberships, and
-//! the organisations in which there is nobody else. What stays is the audit log, which speaks of ids and names and is the
-//! organisations' and the platform's as well.
+//! Deleting an account deletes everything that belongs to it alone: sessions, API keys, notifications, memberships, and the
+//! organisations that have no other member. The audit log remains, because it also belongs to the organisations and to the
+//! platform.
 //!
 //! What must never happen: that an organisation with members is left without an owner.
 

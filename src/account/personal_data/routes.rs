@@ -1,4 +1,4 @@
-//! `/me/export`, and the end of `/me`.
+//! `GET /me/export` and `DELETE /me`.
 
 use actix_web::http::header;
 use actix_web::{HttpResponse, delete, get, web};
@@ -13,18 +13,17 @@ use crate::request_type;
 use crate::state::State;
 use crate::users;
 
-/// The routes of this slice.
 pub fn router(routes: &mut ServiceConfig) {
     routes.service(export_me).service(delete_me);
 }
 
-/// Everything held about me
+/// Export personal data
 ///
-/// As one JSON document: account, sessions, organisations, API keys (not their secrets), notifications, activity. Asks for
-/// a password shown within ten minutes.
+/// Returns everything stored about the caller as one JSON document: account, sessions, organisations, API keys (without
+/// their secrets), notifications, activity. Needs a login or `POST /auth/reauthenticate` during the last ten minutes.
 #[utoipa::path(
     operation_id = "exportMe", tag = "Profile", security(("session" = [])),
-    responses((status = 200, description = "A member for each kind of thing", body = serde_json::Value)),
+    responses((status = 200, description = "The data, with a field per kind", body = serde_json::Value)),
 )]
 #[get("/me/export")]
 async fn export_me(
@@ -45,21 +44,23 @@ async fn export_me(
 }
 
 request_type! {
-    /// The password, where it was not shown within ten minutes.
+    /// The current password, if the last authentication is older than ten minutes.
     #[derive(ToSchema)]
     pub struct DeleteMeRequest {
-        /// The present password.
+        /// Current password. Not needed within ten minutes of a login or `POST /auth/reauthenticate`.
         #[schema(nullable = false)]
         pub current_password: Option<Password>,
     }
 }
 
-/// Delete my account
+/// Delete the account
 ///
-/// With everything that is mine alone, organisations without other members included. Cannot be undone.
+/// Deletes the caller's account and everything that belongs to it alone, including organisations without other members.
+/// While the caller is the only owner of an organisation that has other members, the response is 409. The deletion can't be
+/// undone. Needs a recent authentication or the current password.
 #[utoipa::path(
     operation_id = "deleteMe", tag = "Profile", security(("session" = [])), request_body = Option<DeleteMeRequest>,
-    responses((status = 204, description = "There is no such account any more")),
+    responses((status = 204, description = "The account is deleted")),
 )]
 #[delete("/me")]
 async fn delete_me(

@@ -1,32 +1,34 @@
-//! Queries that gather or delete what all slices hold about a person.
+//! Queries over the tables of all slices, for the export and the deletion of an account.
 
-use crate::db::Tx;
 use diesel::QueryableByName;
 use diesel::dsl::exists;
 use diesel::prelude::*;
+use diesel::sql_types::{Json, Timestamptz, Uuid};
 use serde_json::Value;
 
-use crate::db::schema::{memberships, orgs, users};
+use crate::auth::OrgRole;
+use crate::db::Tx;
+use crate::db::schema::{memberships, orgs};
 use crate::error::Error;
 use crate::values::ids::{OrgId, UserId};
 
 #[derive(QueryableByName)]
-struct Gathered {
-    #[diesel(sql_type = diesel::sql_types::Json)]
+struct Export {
+    #[diesel(sql_type = Json)]
     data: Value,
 }
 
-/// Everything held about a person, but for secrets (of which only hashes are held).
-pub fn gather(tx: &mut Tx<'_>, user_id: UserId) -> Result<Value, Error> {
-    let gathered: Gathered = diesel::sql_query(include_str!("export.sql"))
-        .bind::<diesel::sql_types::Uuid, _>(user_id)
-        .bind::<diesel::sql_types::Timestamptz, _>(tx.now)
+/// Everything stored about a user, without secrets and their hashes.
+pub fn export(tx: &mut Tx<'_>, user_id: UserId) -> Result<Value, Error> {
+    let export: Export = diesel::sql_query(include_str!("export.sql"))
+        .bind::<Uuid, _>(user_id)
+        .bind::<Timestamptz, _>(tx.now)
         .get_result(tx.conn)?;
-    Ok(gathered.data)
+    Ok(export.data)
 }
 
-/// The organisations a person is a member of, locked, in one order for all: who decides about members there comes before
-/// or after.
+/// The organisations a user is a member of, locked in the order of their ids. The lock keeps changes of their members
+/// waiting.
 pub fn lock_joined_orgs(tx: &mut Tx<'_>, user_id: UserId) -> Result<Vec<OrgId>, Error> {
     let joined = memberships::table
         .filter(memberships::user_id.eq(user_id))
@@ -39,15 +41,17 @@ pub fn lock_joined_orgs(tx: &mut Tx<'_>, user_id: UserId) -> Result<Vec<OrgId>, 
         .load(tx.conn)?)
 }
 
-/// Whether an organisation has other members, and other owners.
-pub fn others(tx: &mut Tx<'_>, org_id: OrgId, user_id: UserId) -> Result<(bool, bool), Error> {
-    let members = memberships::table
-        .filter(memberships::org_id.eq(org_id))
-        .filter(memberships::user_id.ne(user_id));
-    Ok(diesel::select((exists(members), exists(members.filter(memberships::role.eq("owner"))))).get_result(tx.conn)?)
+/// Who is in an organisation besides a user.
+#[derive(Queryable)]
+pub struct OtherMembers {
+    pub has_members: bool,
+    pub has_owners: bool,
 }
 
-pub fn delete_user(tx: &mut Tx<'_>, id: UserId) -> Result<(), Error> {
-    diesel::delete(users::table.find(id)).execute(tx.conn)?;
-    Ok(())
+pub fn find_other_members(tx: &mut Tx<'_>, org_id: OrgId, user_id: UserId) -> Result<OtherMembers, Error> {
+    let others = memberships::table
+        .filter(memberships::org_id.eq(org_id))
+        .filter(memberships::user_id.ne(user_id));
+    let owners = others.filter(memberships::role.eq(OrgRole::Owner));
+    Ok(diesel::select((exists(others), exists(owners))).get_result(tx.conn)?)
 }

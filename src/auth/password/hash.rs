@@ -1,4 +1,4 @@
-//! Passwords: normalised, hashed with Argon2id (RFC 9106), never on the async threads, never too many at once.
+//! Passwords, and their hashing with Argon2id (RFC 9106) on threads of its own.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -16,19 +16,18 @@ use crate::config::Config;
 use crate::error::{Error, FieldCode, Invalid};
 use crate::values::{FieldValue, Invalids};
 
-/// Longest wait for a turn.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// How long a hash may wait for a free thread.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// A password in NFKC (Unicode Standard Annex #15), so that it is the same from every keyboard. It has no `Debug`; whether
-/// it is good enough is for the policy to say.
+/// A password in NFKC (Unicode Standard Annex #15), so that keyboards that compose characters differently produce the same
+/// one. It has no `Debug`, and nothing says yet that it satisfies the policy.
 #[derive(Clone)]
 pub struct Password(SecretString);
 
 impl Password {
-    /// More code points than any policy may allow; what is longer is not even normalised.
+    /// Maximum number of code points before normalisation; more than any policy allows.
     pub const MAX: usize = 4096;
 
-    /// The text, for hashing and for the policy.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
@@ -68,92 +67,95 @@ impl utoipa::PartialSchema for Password {
 
 impl utoipa::ToSchema for Password {}
 
-/// The memory of one hash, as Argon2 works on it.
+/// The working memory of one hash: 19 MiB with the default settings.
 type Memory = Vec<Block>;
 
-/// Hashes and checks passwords, as many at once as there are cores: each takes its memory and its whole core. The memory is
-/// kept and used again: giving megabytes back and asking for them anew costs time, and leaves holes in the heap.
+/// Hashes and verifies passwords, at most as many at once as there are cores, because a hash keeps a core busy for about
+/// 24 ms. The working memory is reused, so that a hash doesn't have to allocate megabytes and fault their pages in.
 #[derive(Clone)]
 pub struct PasswordHasher {
     argon2: Argon2<'static>,
-    crew: Arc<BlockingPool>,
-    /// As many as there are threads, at most.
-    memories: Arc<Mutex<Vec<Memory>>>,
-    /// The hash of nothing anybody knows, to spend the same time on accounts that do not exist.
-    dummy: Arc<str>,
+    pool: Arc<BlockingPool>,
+    /// Memory that no hash uses at present, at most one per thread.
+    free_memory: Arc<Mutex<Vec<Memory>>>,
+    /// Verified against when an account does not exist or has no password, so that the response takes as long.
+    dummy_hash: Arc<str>,
 }
 
 impl PasswordHasher {
-    /// With the configured cost.
-    ///
     /// # Errors
-    /// When Argon2 does not take the cost.
+    /// When Argon2 does not accept the configured parameters.
     pub fn new(config: &Config) -> Result<Self, Error> {
         let params =
             Params::new(config.argon2_memory_kib, config.argon2_iterations, 1, None).map_err(Error::internal)?;
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-        // Nothing is known to hash to it, and to compare with it takes as long as with any other.
-        let dummy = phc_string(&argon2, random()?, random()?);
+        // Random bytes in place of a hash: no known password matches them.
+        let dummy_hash = phc_string(&argon2, random()?, random()?);
         Ok(Self {
             argon2,
-            crew: Arc::new(BlockingPool::new("passwords", cores, PATIENCE)),
-            memories: Arc::default(),
-            dummy: dummy.into(),
+            pool: Arc::new(BlockingPool::new("passwords", cores, QUEUE_TIMEOUT)),
+            free_memory: Arc::default(),
+            dummy_hash: dummy_hash.into(),
         })
     }
 
-    async fn take_turn<T: Send + 'static>(
+    async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Argon2<'static>, &mut Memory) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let (argon2, memories) = (self.argon2.clone(), Arc::clone(&self.memories));
+        let (argon2, free_memory) = (self.argon2.clone(), Arc::clone(&self.free_memory));
         let work = move || {
-            let mut memory = lock(&memories).pop().unwrap_or_default();
+            let mut memory = lock(&free_memory).pop().unwrap_or_default();
             let result = work(&argon2, &mut memory);
-            lock(&memories).push(memory);
+            lock(&free_memory).push(memory);
             result
         };
-        self.crew.run(work).await
+        self.pool.run(work).await
     }
 
-    /// The PHC string to store.
+    /// The PHC string to store for a password.
     ///
     /// # Errors
-    /// `unavailable` when no turn comes in time.
+    /// `unavailable` when no thread is free in time.
     pub async fn hash(&self, password: Password) -> Result<String, Error> {
-        self.take_turn(move |argon2, memory| hashed(argon2, password.expose().as_bytes(), memory))
+        self.run(move |argon2, memory| hashed(argon2, password.expose().as_bytes(), memory))
             .await
     }
 
-    /// Whether `password` is the one behind `hash`; without a hash the same time is spent, and the answer is no.
+    /// Whether the password matches the hash. Without a hash the result is false, after the same time.
     ///
     /// # Errors
-    /// `unavailable` when no turn comes in time.
+    /// `unavailable` when no thread is free in time.
     pub async fn verify(&self, password: Password, hash: Option<String>) -> Result<bool, Error> {
-        let dummy = Arc::clone(&self.dummy);
-        self.take_turn(move |_, memory| {
-            let is_right = matches(hash.as_deref().unwrap_or(&dummy), password.expose().as_bytes(), memory)?;
-            Ok(is_right && hash.is_some())
+        let dummy_hash = Arc::clone(&self.dummy_hash);
+        self.run(move |_, memory| {
+            let is_match = matches(
+                hash.as_deref().unwrap_or(&dummy_hash),
+                password.expose().as_bytes(),
+                memory,
+            )?;
+            Ok(is_match && hash.is_some())
         })
         .await
     }
 
-    /// Whether `hash` was made at another cost than is configured now.
+    /// Whether the hash was computed with other parameters than are configured now.
     pub fn is_outdated(&self, hash: &str) -> bool {
         let params = PasswordHash::new(hash)
             .ok()
             .and_then(|hash| Params::try_from(&hash).ok());
         params.is_none_or(|params| {
-            let wanted = self.argon2.params();
-            (params.m_cost(), params.t_cost(), params.p_cost()) != (wanted.m_cost(), wanted.t_cost(), wanted.p_cost())
+            let current = self.argon2.params();
+            (params.m_cost(), params.t_cost(), params.p_cost())
+                != (current.m_cost(), current.t_cost(), current.p_cost())
         })
     }
 }
 
-fn lock(memories: &Mutex<Vec<Memory>>) -> MutexGuard<'_, Vec<Memory>> {
-    // Nothing that can panic is done while it is held.
-    memories.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock(free_memory: &Mutex<Vec<Memory>>) -> MutexGuard<'_, Vec<Memory>> {
+    // The lock is never held during anything that can panic, so a poisoned one is consistent.
+    free_memory.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 fn digest(argon2: &Argon2<'_>, password: &[u8], salt: &[u8], out: &mut [u8], memory: &mut Memory) -> Result<(), Error> {
@@ -164,17 +166,16 @@ fn digest(argon2: &Argon2<'_>, password: &[u8], salt: &[u8], out: &mut [u8], mem
 }
 
 fn random<const N: usize>() -> Result<[u8; N], Error> {
-    crate::secret::random().map_err(|_| Error::internal("no randomness"))
+    crate::secret::random().map_err(|_| Error::internal("the operating system provides no random bytes"))
 }
 
-/// Hashes a password under a new salt.
+/// The PHC string of a password with a new salt.
 fn hashed(argon2: &Argon2<'_>, password: &[u8], memory: &mut Memory) -> Result<String, Error> {
     let (salt, mut out) = (random()?, [0; 32]);
     digest(argon2, password, &salt, &mut out, memory)?;
     Ok(phc_string(argon2, salt, out))
 }
 
-/// The PHC string of a hash.
 fn phc_string(argon2: &Argon2<'_>, salt: [u8; 16], hash: [u8; 32]) -> String {
     let params = argon2.params();
     let (m, t, p) = (params.m_cost(), params.t_cost(), params.p_cost());
@@ -182,9 +183,9 @@ fn phc_string(argon2: &Argon2<'_>, salt: [u8; 16], hash: [u8; 32]) -> String {
     format!("$argon2id$v=19$m={m},t={t},p={p}${salt}${hash}")
 }
 
-/// Whether a password is the one behind a PHC string, at the cost that is written there.
+/// Whether a password matches a PHC string; the parameters are those of the string.
 fn matches(phc: &str, password: &[u8], memory: &mut Memory) -> Result<bool, Error> {
-    let unreadable = || Error::internal("a stored password hash cannot be read");
+    let unreadable = || Error::internal("a stored password hash is not a PHC string of Argon2");
     let parsed = PasswordHash::new(phc).map_err(|_| unreadable())?;
     let algorithm = Algorithm::try_from(parsed.algorithm.as_ref()).map_err(|_| unreadable())?;
     let params = Params::try_from(&parsed).map_err(|_| unreadable())?;
@@ -207,7 +208,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_hash_is_a_phc_string_that_others_can_check_and_theirs_can_be_checked_here() {
+    fn hashes_are_compatible_with_the_argon2_crate_in_both_directions() {
         use argon2::password_hash::{PasswordHasher as _, PasswordVerifier as _};
 
         let argon2 = Argon2::new(
@@ -220,10 +221,10 @@ mod tests {
         assert!(Argon2::default().verify_password(b"secret", &parsed).is_ok());
         assert!(Argon2::default().verify_password(b"Secret", &parsed).is_err());
         let theirs = argon2.hash_password(b"secret").unwrap().to_string();
-        // The memory may still hold what another hash left there, and be of another size.
+        // The memory may have another size, and contents that another hash left there.
         let mut memory = vec![Block::new(); 64];
-        for (password, is_right) in [(b"secret", true), (b"Secret", false), (b"secret", true)] {
-            assert_eq!(matches(&theirs, password, &mut memory).unwrap(), is_right);
+        for (password, is_match) in [(b"secret", true), (b"Secret", false), (b"secret", true)] {
+            assert_eq!(matches(&theirs, password, &mut memory).unwrap(), is_match);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Passwords: how they are hashed, which are accepted, how guesses are limited.
+//! Passwords: how they are hashed, which ones are accepted, how guesses are limited.
 
 mod hash;
 mod policy;
@@ -6,4 +6,4 @@ mod throttle;
 
 pub use hash::{Password, PasswordHasher};
 pub use policy::PasswordPolicy;
-pub use throttle::{Throttle, ThrottleKey, sweep as sweep_password_attempts};
+pub use throttle::{Throttle, ThrottleKey, delete_old_attempts as sweep_password_attempts};

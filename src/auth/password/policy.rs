@@ -1,5 +1,5 @@
-//! What a password must be (NIST SP 800-63B §3.1.1): long enough, not easily guessed; composition rules only where a
-//! deployment asks for them.
+//! The password policy, after NIST SP 800-63B §3.1.1: a minimum length and a minimum strength. Character classes are only
+//! required if a deployment configures them.
 
 use crate::config::{Config, PasswordClass};
 use crate::error::{Error, FieldCode, Invalid};
@@ -7,24 +7,30 @@ use crate::values::code_points;
 
 use super::Password;
 
-/// The policy in force.
 #[derive(Clone, Debug)]
 pub struct PasswordPolicy {
-    /// Fewest code points.
+    /// In code points.
     pub min_length: usize,
-    /// Most code points.
+    /// In code points.
     pub max_length: usize,
-    /// Least strength by zxcvbn, 0 to 4.
+    /// The zxcvbn score, 0 to 4.
     pub min_strength: u8,
-    /// Character classes each of which must occur.
+    /// Classes of which a password must contain a character each.
     pub required_classes: Vec<PasswordClass>,
 }
 
-/// Words too short to be worth a penalty.
-const SHORTEST_WORD: usize = 3;
+/// Shorter personal words are ignored: they occur in good passwords by chance.
+const MIN_WORD_LENGTH: usize = 3;
+
+/// The result of [`PasswordPolicy::assess`].
+pub struct Assessment {
+    /// The zxcvbn score, 0 to 4.
+    pub strength: u8,
+    /// Empty if the policy accepts the password.
+    pub problems: Vec<Invalid>,
+}
 
 impl PasswordPolicy {
-    /// As configured.
     pub fn new(config: &Config) -> Self {
         Self {
             min_length: config.password_min_length as usize,
@@ -34,12 +40,10 @@ impl PasswordPolicy {
         }
     }
 
-    /// Refuses what [`PasswordPolicy::judge`] finds fault with.
-    ///
     /// # Errors
-    /// `validation_error` at `pointer`, with every problem.
+    /// `validation_error` at `pointer`, with every problem that [`PasswordPolicy::assess`] finds.
     pub fn require(&self, password: &Password, personal: &[&str], pointer: &str) -> Result<(), Error> {
-        let (_, problems) = self.judge(password, personal);
+        let problems = self.assess(password, personal).problems;
         if problems.is_empty() {
             return Ok(());
         }
@@ -48,9 +52,9 @@ impl PasswordPolicy {
         ))
     }
 
-    /// Strength by zxcvbn, 0 to 4, and all that is wrong. `personal` is what an attacker would try first: the person's
-    /// address, names, and so on.
-    pub fn judge(&self, password: &Password, personal: &[&str]) -> (u8, Vec<Invalid>) {
+    /// Computes the strength of a password and finds everything in it that violates the policy. `personal` are words that an
+    /// attacker would try first: the user's e-mail address, names and so on.
+    pub fn assess(&self, password: &Password, personal: &[&str]) -> Assessment {
         let text = password.expose();
         let mut words = vec!["keyward".to_owned()];
         for word in personal {
@@ -58,24 +62,26 @@ impl PasswordPolicy {
             words.extend(word.split(|c: char| !c.is_alphanumeric()).map(ToOwned::to_owned));
             words.push(word);
         }
-        words.retain(|word| code_points(word) >= SHORTEST_WORD);
+        words.retain(|word| code_points(word) >= MIN_WORD_LENGTH);
         let inputs: Vec<&str> = words.iter().map(String::as_str).collect();
         let strength = u8::from(zxcvbn::zxcvbn(text, &inputs).score());
         let mut problems = Vec::new();
         if let Err(problem) = crate::values::check_length(text, self.min_length, self.max_length) {
             problems.push(problem);
         }
-        // zxcvbn makes little of such words, but adds up what joins them: they must not be most of the password.
+        // zxcvbn gives a low score to each personal word, but adds a score for every separator between them. So at least
+        // half of the minimum length must remain without them.
         let lower = text.to_lowercase();
         let rest = words.iter().fold(lower.clone(), |rest, word| rest.replace(word, ""));
-        let leans = rest != lower && code_points(&rest) < self.min_length / 2;
-        if leans || (strength < self.min_strength && rest != lower) {
+        let has_personal_words = rest != lower;
+        let is_mostly_personal = has_personal_words && code_points(&rest) < self.min_length / 2;
+        if is_mostly_personal || (strength < self.min_strength && has_personal_words) {
             problems.push(Invalid::new(
                 FieldCode::ContainsUserInfo,
-                "It leans on your name, your address or the name of this service.",
+                "The password contains your name, your e-mail address or the name of this service.",
             ));
         } else if strength < self.min_strength {
-            let detail = "It is too easily guessed. Use several unrelated words, or a password manager.";
+            let detail = "The password is too easy to guess. Use several unrelated words, or a password manager.";
             problems.push(
                 Invalid::new(FieldCode::TooWeak, detail)
                     .with("strength", strength)
@@ -89,10 +95,13 @@ impl PasswordPolicy {
             .map(|class| class.as_str())
             .collect();
         if !missing.is_empty() {
-            let detail = format!("It needs characters of these kinds: {}.", missing.join(", "));
+            let detail = format!(
+                "The password must contain a character of each of these classes: {}.",
+                missing.join(", ")
+            );
             problems.push(Invalid::new(FieldCode::TooWeak, detail).with("missing_classes", missing));
         }
-        (strength, problems)
+        Assessment { strength, problems }
     }
 }
 
@@ -109,7 +118,7 @@ fn has_class(text: &str, class: PasswordClass) -> bool {
 mod tests {
     use super::*;
 
-    fn judge(text: &str, classes: Vec<PasswordClass>) -> Vec<FieldCode> {
+    fn problems(text: &str, classes: Vec<PasswordClass>) -> Vec<FieldCode> {
         let policy = PasswordPolicy {
             min_length: 12,
             max_length: 64,
@@ -117,22 +126,22 @@ mod tests {
             required_classes: classes,
         };
         let password = Password::try_from(text.to_owned()).ok().unwrap();
-        let (_, problems) = policy.judge(&password, &["ada.lovelace@example.com", "Countess"]);
-        problems.into_iter().map(|problem| problem.code).collect()
+        let assessment = policy.assess(&password, &["ada.lovelace@example.com", "Countess"]);
+        assessment.problems.into_iter().map(|problem| problem.code).collect()
     }
 
     #[test]
-    fn each_rule_has_its_own_code() {
-        assert_eq!(judge("plum-rocket-tundra-fiddle", vec![]), []);
-        assert_eq!(judge("x9$kQ!z", vec![]), [FieldCode::TooShort, FieldCode::TooWeak]);
-        assert_eq!(judge("passwordpassword", vec![]), [FieldCode::TooWeak]);
-        assert_eq!(judge("lovelace1815!", vec![]), [FieldCode::ContainsUserInfo]);
-        assert_eq!(judge("keyward-keyward", vec![]), [FieldCode::ContainsUserInfo]);
-        assert_eq!(judge("ada-plum-rocket-tundra", vec![]), []);
-        assert_eq!(judge(&"plum-rocket-tundra".repeat(4), vec![]), [FieldCode::TooLong]);
-        assert_eq!(judge("plum-rocket-tundra-fiddle", vec![PasswordClass::Symbol]), []);
+    fn each_violation_has_its_own_code() {
+        assert_eq!(problems("plum-rocket-tundra-fiddle", vec![]), []);
+        assert_eq!(problems("x9$kQ!z", vec![]), [FieldCode::TooShort, FieldCode::TooWeak]);
+        assert_eq!(problems("passwordpassword", vec![]), [FieldCode::TooWeak]);
+        assert_eq!(problems("lovelace1815!", vec![]), [FieldCode::ContainsUserInfo]);
+        assert_eq!(problems("keyward-keyward", vec![]), [FieldCode::ContainsUserInfo]);
+        assert_eq!(problems("ada-plum-rocket-tundra", vec![]), []);
+        assert_eq!(problems(&"plum-rocket-tundra".repeat(4), vec![]), [FieldCode::TooLong]);
+        assert_eq!(problems("plum-rocket-tundra-fiddle", vec![PasswordClass::Symbol]), []);
         assert_eq!(
-            judge(
+            problems(
                 "plum-rocket-tundra-fiddle",
                 vec![PasswordClass::Upper, PasswordClass::Digit]
             ),
@@ -142,7 +151,7 @@ mod tests {
 
     #[test]
     fn length_is_counted_in_code_points_after_nfkc() {
-        // Twelve ligatures, each of which NFKC makes three characters.
+        // Four ligatures; NFKC turns each into three characters.
         let ligatures = Password::try_from("\u{fb03}".repeat(4)).ok().unwrap();
         assert_eq!(code_points(ligatures.expose()), 12);
     }

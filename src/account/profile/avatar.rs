@@ -1,37 +1,35 @@
 //! `/me/avatar`.
 
-use crate::db::Tx;
 use actix_web::{delete, put, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::audit::{self, Action, Entry};
+use super::operations;
 use crate::auth::{Caller, Session};
 use crate::error::Error;
 use crate::http::{ApiResponse, RequestInput};
 use crate::images;
 use crate::images::resize;
 use crate::state::State;
-use crate::users;
-use crate::values::ids::ImageId;
 
-/// Where a picture is to be had.
+/// The URL of an avatar.
 #[derive(Serialize, ToSchema)]
 pub struct AvatarResponse {
-    /// Its URL; it may be cached for ever.
+    /// URL of the avatar. Its content never changes, so it can be cached without limit.
     pub avatar_url: String,
 }
 
-/// Set one's picture
+/// Set the avatar
 ///
-/// Its centre square is scaled to 256 pixels; metadata is dropped.
+/// Replaces the avatar of the caller. The image is cropped to its centre square, scaled to 256 × 256 pixels and stored as
+/// WebP without metadata.
 #[utoipa::path(
     operation_id = "putAvatar", tag = "Profile", security(("session" = [])),
     request_body(
-        description = "At most 2 MiB, at most 4096 pixels a side",
+        description = "An image of at most 2 MiB and at most 4096 pixels per side",
         content((Vec<u8> = "image/png"), (Vec<u8> = "image/jpeg"), (Vec<u8> = "image/webp")),
     ),
-    responses((status = 200, description = "Where it is to be had", body = AvatarResponse)),
+    responses((status = 200, description = "The URL of the new avatar", body = AvatarResponse)),
 )]
 #[put("/me/avatar")]
 pub(super) async fn put_avatar(
@@ -43,18 +41,19 @@ pub(super) async fn put_avatar(
     let webp = state.painter.paint(content).await?;
     let id = state
         .db
-        .transaction(caller.now(), move |tx| replace(tx, &caller, Some(&webp)))
+        .transaction(caller.now(), move |tx| operations::set_avatar(tx, &caller, &webp))
         .await?;
-    let id = id.ok_or_else(|| Error::internal("no image was kept"))?;
     ApiResponse::ok(&AvatarResponse {
         avatar_url: images::url(&state.config, id),
     })
 }
 
-/// Remove one's picture
+/// Remove the avatar
+///
+/// Deletes the avatar of the caller, if there is one.
 #[utoipa::path(
     operation_id = "deleteAvatar", tag = "Profile", security(("session" = [])),
-    responses((status = 204, description = "There is none any more")),
+    responses((status = 204, description = "The caller has no avatar")),
 )]
 #[delete("/me/avatar")]
 pub(super) async fn delete_avatar(
@@ -65,21 +64,7 @@ pub(super) async fn delete_avatar(
     input.none().await?;
     state
         .db
-        .transaction(caller.now(), move |tx| replace(tx, &caller, None))
+        .transaction(caller.now(), move |tx| operations::remove_avatar(tx, &caller))
         .await?;
     Ok(ApiResponse::no_content())
-}
-
-/// Puts another picture, or none, in the place of the present one.
-fn replace(tx: &mut Tx<'_>, caller: &Caller<Session>, webp: Option<&[u8]>) -> Result<Option<ImageId>, Error> {
-    let user = users::lock(tx, caller.user_id)?;
-    let id = webp.map(|webp| images::insert(tx, webp)).transpose()?;
-    users::set_avatar(tx, user.id, id)?;
-    if let Some(old) = user.avatar_id {
-        images::delete(tx, old)?;
-    }
-    if user.avatar_id.is_some() || id.is_some() {
-        audit::record(tx, Entry::by(caller, Action::AccountAvatarChanged))?;
-    }
-    Ok(id)
 }

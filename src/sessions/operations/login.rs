@@ -1,0 +1,200 @@
+//! Logging in with a password.
+
+use chrono::TimeDelta;
+
+use super::{grant, resolve_org};
+use crate::account::registration;
+use crate::audit::{self, Action, Entry};
+use crate::auth::{Password, ThrottleKey};
+use crate::db::Tx;
+use crate::error::{Code, Error};
+use crate::notifications::email::Message;
+use crate::notifications::{self, Notice};
+use crate::secret::ServerSecret;
+use crate::sessions::model::{Grant, Session};
+use crate::sessions::store::{self, NewSession};
+use crate::state::State;
+use crate::users::{self, User};
+use crate::values::ids::{OrgId, RefreshTokenId};
+use crate::values::{Client, EmailAddress, IdRef};
+
+/// A user agent is new to an account if it was not used for this long.
+const KNOWN_USER_AGENT_PERIOD: TimeDelta = TimeDelta::days(90);
+
+pub struct Login {
+    /// E-mail address or username, as entered.
+    pub login: String,
+    pub password: Password,
+    /// The organisation in which the session acts. `None`: the one of the last login.
+    pub org_id: Option<IdRef<OrgId>>,
+}
+
+/// An e-mail address in canonical form, or a username in lower case. Any other text finds no account.
+fn canonical(login: String) -> String {
+    if login.contains('@') {
+        EmailAddress::try_from(login.clone()).map_or_else(|_| login.to_lowercase(), EmailAddress::into_string)
+    } else {
+        login.to_lowercase()
+    }
+}
+
+/// Checks the password and starts a session.
+///
+/// The attempt is recorded before the password is checked, and the password is hashed outside of any transaction, because
+/// that takes a core for milliseconds.
+///
+/// # Errors
+/// `rate_limited`; `invalid_credentials`; `email_unverified` and `account_disabled` after a correct password only;
+/// `not_found` when the user is not a member of the requested organisation.
+pub async fn log_in(state: &State, client: Client, login: Login) -> Result<Grant, Error> {
+    let Login {
+        login,
+        password,
+        org_id,
+    } = login;
+    let login = canonical(login);
+    let (user, key) = record_attempt(state, &client, login.clone()).await?;
+    let email = user.as_ref().map_or(login, |user| user.email.clone());
+    let verified_user = user.filter(|user| user.email_verified_at.is_some());
+    let has_verified_user = verified_user.is_some();
+    let hash = verified_user.as_ref().and_then(|user| user.password_hash.clone());
+    let is_correct = state.hasher.verify(password.clone(), hash).await?;
+    let Some(user) = verified_user.filter(|_| is_correct) else {
+        // Verified even without a registration, so that the response takes the same time.
+        let hash = state
+            .db
+            .read(client.now, move |tx| registration::newest_password_hash(tx, &email))
+            .await?;
+        let matches_registration = state.hasher.verify(password, hash).await?;
+        if !matches_registration {
+            return Err(refuse(state, client).await?);
+        }
+        // If the address has a verified account, the attempt counts all the same: anyone can register the address, and could
+        // otherwise delete their failed attempts with the password of that registration.
+        if !has_verified_user {
+            delete_attempts(state, &client, key).await?;
+        }
+        return Err(Error::new(Code::EmailUnverified));
+    };
+    let rehashed = match &user.password_hash {
+        Some(hash) if state.hasher.is_outdated(hash) => Some(state.hasher.hash(password).await?),
+        _ => None,
+    };
+    let checked = CheckedLogin { user, rehashed, org_id };
+    let (secret, throttle, client_of_session) = (state.secret.clone(), state.throttle, client.clone());
+    let started = state
+        .db
+        .transaction(client.now, move |tx| {
+            throttle.delete_attempts_from(tx, &key, client_of_session.ip)?;
+            start_session(tx, &secret, &client_of_session, &checked)
+        })
+        .await;
+    if started.is_err() {
+        // The transaction was rolled back, but the password was correct: the attempt must not count as a failure.
+        delete_attempts(state, &client, key).await?;
+    }
+    started
+}
+
+/// Finds the account and records the attempt, before the password is checked.
+async fn record_attempt(state: &State, client: &Client, login: String) -> Result<(Option<User>, ThrottleKey), Error> {
+    let (secret, throttle, ip) = (state.secret.clone(), state.throttle, client.ip);
+    state
+        .db
+        .transaction(client.now, move |tx| {
+            let user = users::find_by_login(tx, &login)?;
+            let key = match &user {
+                Some(user) => ThrottleKey::of_user(&secret, user.id),
+                None => ThrottleKey::of_unknown_login(&secret, &login),
+            };
+            throttle.record_attempt(tx, &key, ip)?;
+            Ok((user, key))
+        })
+        .await
+}
+
+async fn delete_attempts(state: &State, client: &Client, key: ThrottleKey) -> Result<(), Error> {
+    let (throttle, ip) = (state.throttle, client.ip);
+    state
+        .db
+        .transaction(client.now, move |tx| throttle.delete_attempts_from(tx, &key, ip))
+        .await
+}
+
+/// Records a failed login, and returns the error for the client.
+async fn refuse(state: &State, client: Client) -> Result<Error, Error> {
+    let entry = Entry::by_anonymous(&client, Action::SessionLoginFailed).failed();
+    state
+        .db
+        .transaction(client.now, move |tx| audit::record(tx, entry))
+        .await?;
+    Ok(Error::new(Code::InvalidCredentials))
+}
+
+/// A login whose password was correct for the hash in `user`.
+struct CheckedLogin {
+    user: User,
+    /// The hash of the password under the current parameters, if the stored one is outdated.
+    rehashed: Option<String>,
+    org_id: Option<IdRef<OrgId>>,
+}
+
+fn start_session(
+    tx: &mut Tx<'_>,
+    secret: &ServerSecret,
+    client: &Client,
+    checked: &CheckedLogin,
+) -> Result<Grant, Error> {
+    // The password may have changed and the user may have been disabled since the hash was read.
+    let user = users::lock(tx, checked.user.id).map_err(|_| Error::new(Code::InvalidCredentials))?;
+    if user.password_hash != checked.user.password_hash {
+        return Err(Error::new(Code::InvalidCredentials));
+    }
+    if user.disabled_at.is_some() {
+        return Err(Error::new(Code::AccountDisabled));
+    }
+    let org = resolve_org(tx, user.id, checked.org_id, user.last_org_id)?;
+    let org_id = org.as_ref().map(|org| org.id);
+    let is_new_user_agent = is_new_user_agent(tx, &user, client)?;
+    let new = NewSession {
+        user_id: user.id,
+        org_id,
+        user_agent: client.user_agent.as_deref(),
+        ip: client.ip,
+    };
+    let session = store::insert(tx, &new)?;
+    let refresh_token_id = RefreshTokenId::new(tx.now);
+    store::insert_refresh_token(tx, secret, session.id, refresh_token_id)?;
+    users::record_login(tx, user.id, checked.rehashed.as_deref())?;
+    if checked.org_id.is_some() {
+        users::set_last_org(tx, user.id, org_id)?;
+    }
+    if is_new_user_agent {
+        notify_new_sign_in(tx, client, &session, &user)?;
+    }
+    let entry = Entry::by_user(client, user.id, user.name(), Action::SessionCreated);
+    audit::record(tx, entry.object("session", session.id.uuid(), None))?;
+    Ok(grant(&session, &user, org, Some(refresh_token_id)))
+}
+
+/// Whether to notify the user: never at the first login, and only for a user agent that they did not use lately.
+fn is_new_user_agent(tx: &mut Tx<'_>, user: &User, client: &Client) -> Result<bool, Error> {
+    let since = tx.now - KNOWN_USER_AGENT_PERIOD;
+    let history = store::login_history(tx, user.id, client.user_agent.as_deref(), since)?;
+    Ok(history.has_sessions && !history.has_user_agent)
+}
+
+fn notify_new_sign_in(tx: &mut Tx<'_>, client: &Client, session: &Session, user: &User) -> Result<(), Error> {
+    let user_agent = client.user_agent.as_deref().map(str::to_owned);
+    let notice = Notice::NewSignIn {
+        session_id: session.id,
+        user_agent: user_agent.clone(),
+        ip: client.ip.to_string(),
+    };
+    let message = Message::NewSignIn {
+        user_agent,
+        ip: client.ip,
+        at: tx.now,
+    };
+    notifications::tell(tx, user.into(), (&notice, None), &message)
+}
