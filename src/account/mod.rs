@@ -1,5 +1,4 @@
-//! What people do with their own account: register, edit the profile, change e-mail address and password, export and delete
-//! their data.
+//! Self-service of a person's own account: registration, profile, e-mail address, password, export and deletion.
 //!
 //! Whether an e-mail address has an account is a secret. Every endpoint that takes an address from a caller who has not
 //! verified it responds in the same way, and after the same work, whether or not the address has an account.

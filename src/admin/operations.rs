@@ -1,4 +1,4 @@
-//! What platform administrators can do.
+//! Managing accounts and sending announcements.
 
 use chrono::{DateTime, Utc};
 

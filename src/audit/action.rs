@@ -95,7 +95,7 @@ actions! {
     PasswordChanged "password.changed"
         "A user changed their password.",
     PasswordCheckFailed "password.check_failed"
-        "A user who had to confirm their password gave a wrong one.",
+        "A user entered a wrong password where the current one is required.",
     PasswordReset "password.reset"
         "A mailed link set a new password.",
     PasswordResetRequested "password.reset_requested"

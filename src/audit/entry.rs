@@ -19,7 +19,7 @@ pub struct Actor {
     pub name: Option<String>,
 }
 
-/// What an action was done to.
+/// The object of an action.
 #[derive(Clone, Debug)]
 pub struct Object {
     pub kind: &'static str,
@@ -111,7 +111,7 @@ impl Entry {
         }
     }
 
-    /// Sets what the action was done to.
+    /// Sets the object of the action.
     #[must_use]
     pub fn object(mut self, kind: &'static str, id: impl Into<Option<Uuid>>, name: impl Into<Option<String>>) -> Self {
         self.object = Some(Object {

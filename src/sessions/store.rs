@@ -67,7 +67,7 @@ pub struct RefreshToken {
 }
 
 /// Locks the session of a refresh token, and reads the token after that, so that of two parallel refreshes the second sees
-/// what the first one did.
+/// the changes of the first.
 pub fn lock_by_refresh_token(tx: &mut Tx<'_>, hash: &TokenHash) -> Result<Option<(Session, RefreshToken)>, Error> {
     let by_hash = refresh_tokens::table.filter(refresh_tokens::token_hash.eq(hash.as_bytes().as_slice()));
     let session_id: Option<SessionId> = by_hash.select(refresh_tokens::session_id).first(tx.conn).optional()?;
@@ -189,7 +189,7 @@ pub fn list_of_enabled_users(tx: &mut Tx<'_>, ids: &[SessionId]) -> Result<Vec<S
         .load(tx.conn)?)
 }
 
-/// What the sessions of a user say about earlier logins.
+/// The earlier logins of a user, as far as `new_sign_in` depends on them.
 #[derive(Queryable)]
 pub struct LoginHistory {
     /// Whether the user has logged in before.

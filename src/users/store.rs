@@ -138,7 +138,7 @@ pub fn insert(
     Ok(id)
 }
 
-/// What an account takes over from the registration that was verified.
+/// The data that an account takes over from the registration that was verified.
 pub struct VerifiedRegistration<'a> {
     pub password_hash: &'a str,
     pub nickname: Option<&'a str>,
@@ -273,7 +273,7 @@ pub fn clear_last_org(tx: &mut Tx<'_>, org_id: OrgId) -> Result<(), Error> {
     Ok(())
 }
 
-/// Sets what administrators and operators decide about an account.
+/// Sets the columns that administrators and operators control.
 pub fn set_access(
     tx: &mut Tx<'_>,
     id: UserId,

@@ -230,8 +230,9 @@ fn notify_changed(tx: &mut Tx<'_>, secret: &ServerSecret, user: &User, change: &
     notifications::notify(tx, user.id, &Notice::EmailChanged { old_email, new_email }, None)
 }
 
-/// Cancels a pending change, or undoes a confirmed one. Undoing locks out whoever made the change: the password is removed
-/// until a reset sets a new one, every session ends, and the API keys created since the request are disabled.
+/// Cancels a pending change, or undoes a confirmed one. Undoing treats the change as a takeover of the account: the
+/// password is removed until a reset sets a new one, every session ends, and the API keys created since the request are
+/// disabled.
 ///
 /// # Errors
 /// `link_expired_or_used`.

@@ -78,8 +78,8 @@ fn store_change(tx: &mut Tx<'_>, caller: &Caller<Session>, checked_hash: &str, n
     audit::record(tx, Entry::by(caller, Action::PasswordChanged))
 }
 
-/// What a change and a reset have in common: pending resets and the pending change of e-mail address end, and the user is
-/// notified.
+/// Invalidates pending resets, cancels the pending change of e-mail address and notifies the user, after a change or a
+/// reset.
 fn finish_change(tx: &mut Tx<'_>, user: &User, message: &Message) -> Result<(), Error> {
     one_time_tokens::void(tx, Purpose::ResetPassword, Target::User(user.id))?;
     email::cancel_pending(tx, user.id)?;

@@ -17,7 +17,7 @@ pub fn export(tx: &mut Tx<'_>, user_id: UserId) -> Result<Value, Error> {
 }
 
 /// Deletes the caller's account and the organisations that have no other member. The e-mail address can be registered again
-/// at once; the username stays reserved for 30 days.
+/// at once; the username is reserved for 30 days.
 ///
 /// # Errors
 /// `last_owner` when the caller is the only owner of an organisation that has other members.

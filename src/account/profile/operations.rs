@@ -49,7 +49,7 @@ impl ProfilePatch {
     }
 }
 
-/// Changes the caller's profile. The previous username stays reserved for the caller.
+/// Changes the caller's profile. The previous username remains reserved for the caller.
 ///
 /// # Errors
 /// `precondition_failed`; `username_taken`, also when another user released the name less than 30 days ago.

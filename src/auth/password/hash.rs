@@ -20,7 +20,7 @@ use crate::values::{FieldValue, Invalids};
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A password in NFKC (Unicode Standard Annex #15), so that keyboards that compose characters differently produce the same
-/// one. It has no `Debug`, and nothing says yet that it satisfies the policy.
+/// one. It has no `Debug`. The type doesn't imply that the password satisfies the policy.
 #[derive(Clone)]
 pub struct Password(SecretString);
 

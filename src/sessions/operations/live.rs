@@ -1,4 +1,4 @@
-//! What is done with live sessions: list, re-authenticate, switch the organisation.
+//! Listing and re-authenticating live sessions, and switching their organisation.
 
 use super::{grant, resolve_org};
 use crate::audit::{self, Action, Entry};
