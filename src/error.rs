@@ -205,7 +205,7 @@ impl Invalid {
     /// At the JSON Pointer (RFC 6901, as a URI fragment) of the body, such as `#/name`.
     pub fn at(self, pointer: impl Into<String>) -> FieldError {
         FieldError {
-            place: Place::Pointer(pointer.into()),
+            location: ErrorLocation::Pointer(pointer.into()),
             invalid: self,
         }
     }
@@ -213,7 +213,7 @@ impl Invalid {
     /// At the query parameter `name`.
     pub fn at_parameter(self, name: impl Into<String>) -> FieldError {
         FieldError {
-            place: Place::Parameter(name.into()),
+            location: ErrorLocation::Parameter(name.into()),
             invalid: self,
         }
     }
@@ -221,7 +221,7 @@ impl Invalid {
 
 /// Where in a request a value stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum ErrorLocation {
     /// JSON Pointer into the body, as a URI fragment.
     Pointer(String),
     /// Name of a query parameter.
@@ -232,7 +232,7 @@ pub enum Place {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldError {
     /// Where.
-    pub place: Place,
+    pub location: ErrorLocation,
     /// What.
     pub invalid: Invalid,
 }

@@ -43,7 +43,7 @@ pub struct State {
     /// What a password must be.
     pub policy: PasswordPolicy,
     /// Makes stored images of pictures.
-    pub painter: ImageResizer,
+    pub image_resizer: ImageResizer,
     /// Set once the service is about to stop.
     pub draining: Arc<AtomicBool>,
 }

@@ -1,6 +1,6 @@
 //! The service as a whole: the only place that knows every slice.
 //!
-//! A request passes, from the outside in: [`http::edge`](crate::http::edge) (request id, deadline, refusals), CORS,
+//! A request passes, from the outside in: [`http::with_request_context`](crate::http::with_request_context) (request id, deadline, refusals), CORS,
 //! [`authenticate`] (who is it), and then the route's handler.
 
 mod authenticate;
@@ -16,4 +16,4 @@ pub mod worker;
 
 pub use keystore::{Keystore, KeystoreError};
 pub use openapi::document;
-pub use server::{Running, start, state_of, stop};
+pub use server::{Running, build_state, start, stop};

@@ -26,7 +26,10 @@ use crate::credential_cache::CredentialCache;
 use crate::db::Db;
 use crate::error::Error;
 use crate::gateway::FORWARD_PATH;
-use crate::http::{Challenge, Edge, MAX_BODY_BYTES, PROTECTED_RESOURCE, RateLimit, RouteTable, edge, fallback};
+use crate::http::{
+    Challenge, MAX_BODY_BYTES, PROTECTED_RESOURCE, RateLimit, RequestContext, RouteTable, fallback,
+    with_request_context,
+};
 use crate::images::resize::ImageResizer;
 use crate::notifications::email::MailLimit;
 use crate::state::State;
@@ -43,7 +46,12 @@ const SHUTDOWN_SECONDS: u64 = 30;
 ///
 /// # Errors
 /// The cost of password hashes is not one Argon2 takes; the file of scopes cannot be used.
-pub fn state_of(config: Config, database_url: &SecretString, material: Keystore, clock: Clock) -> Result<State, Error> {
+pub fn build_state(
+    config: Config,
+    database_url: &SecretString,
+    material: Keystore,
+    clock: Clock,
+) -> Result<State, Error> {
     let db = Db::new(database_url, config.db_pool_size);
     Ok(State {
         credential_cache: Arc::new(CredentialCache::new(Arc::clone(db.changes()))),
@@ -62,7 +70,7 @@ pub fn state_of(config: Config, database_url: &SecretString, material: Keystore,
         },
         scopes: Arc::new(ScopeCatalog::load(config.scopes_file.as_deref()).map_err(Error::internal)?),
         policy: PasswordPolicy::new(&config),
-        painter: ImageResizer::default(),
+        image_resizer: ImageResizer::default(),
         draining: Arc::new(AtomicBool::new(false)),
         config: Arc::new(config),
     })
@@ -85,12 +93,12 @@ pub fn start(listener: TcpListener, state: State) -> std::io::Result<Running> {
     let document = openapi::document(&config);
     let table = web::Data::new(route_table(&document, &config));
     let document = web::Data::new(Document(document.to_json().unwrap_or_default().into()));
-    let edge_data = Edge {
+    let request_context = RequestContext {
         clock: state.clock.clone(),
         trusted_proxies: config.trusted_proxies.clone(),
         challenge: Challenge::new(&config.public_url()),
         https: config.public_url().is_https(),
-        asked_about: format!("{}{FORWARD_PATH}", config.base_path),
+        forward_path: format!("{}{FORWARD_PATH}", config.base_path),
     };
     state.db.follow_changes();
     let (db, secret) = (web::Data::new(state.db.clone()), web::Data::new(state.secret.clone()));
@@ -105,7 +113,7 @@ pub fn start(listener: TcpListener, state: State) -> std::io::Result<Running> {
             // Of what every request holds each worker has one of its own: its count of holders would go back and forth
             // between the cores.
             .app_data(web::Data::new(state.clone()))
-            .app_data(web::Data::new(edge_data.clone()))
+            .app_data(web::Data::new(request_context.clone()))
             .app_data(centre.clone())
             .app_data(db.clone())
             .app_data(secret.clone())
@@ -114,7 +122,7 @@ pub fn start(listener: TcpListener, state: State) -> std::io::Result<Running> {
             .app_data(web::PayloadConfig::new(MAX_BODY_BYTES))
             .wrap(from_fn(authenticate))
             .wrap(Condition::new(!config.cors_origins.is_empty(), cors(&config)))
-            .wrap(from_fn(edge))
+            .wrap(from_fn(with_request_context))
             .into_utoipa_app()
             .configure(routes::root);
         let api = |api: &mut ServiceConfig| routes::api(api, &config);

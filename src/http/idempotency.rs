@@ -28,17 +28,17 @@ use crate::values::Client;
 use crate::values::ids::UserId;
 
 /// How long an answer is remembered.
-const MEMORY: TimeDelta = TimeDelta::hours(24);
+const RESPONSE_RETENTION: TimeDelta = TimeDelta::hours(24);
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
 /// How many other requests may come under the key of one that was answered, until its answer is repeated only behind all
 /// checks of the handler: whoever knows all of a request but the password in it could find that out otherwise.
-const MISMATCHES: i16 = 5;
+const MAX_MISMATCHES: i16 = 5;
 
 /// Whose request it is; set by who authenticates, for sessions that ask for a memory. API keys do nothing that is remembered.
 #[derive(Clone, Copy, Debug)]
-pub struct Owner(pub UserId);
+pub struct IdempotencyOwner(pub UserId);
 
 /// A request that wants to be remembered.
 #[derive(Clone)]
@@ -53,7 +53,7 @@ struct IdempotencyRecord {
 /// What is remembered of a request that was answered.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = idempotency_keys, check_for_backend(diesel::pg::Pg))]
-struct Found {
+struct StoredResponse {
     request_mac: Vec<u8>,
     status: i16,
     headers: serde_json::Value,
@@ -61,7 +61,7 @@ struct Found {
     mismatches: i16,
 }
 
-impl Found {
+impl StoredResponse {
     fn answer(self) -> Result<ApiResponse, Error> {
         ApiResponse::remembered(self.status, self.headers, self.body)
     }
@@ -92,7 +92,12 @@ fn key_of(request: &HttpRequest) -> Result<String, Error> {
 }
 
 impl IdempotencyRecord {
-    fn of(request: &HttpRequest, Owner(user_id): Owner, key: String, body: &[u8]) -> Option<Self> {
+    fn of(
+        request: &HttpRequest,
+        IdempotencyOwner(user_id): IdempotencyOwner,
+        key: String,
+        body: &[u8],
+    ) -> Option<Self> {
         let secret = request.app_data::<web::Data<ServerSecret>>()?.as_ref().clone();
         let (user, path) = (user_id.uuid(), request.uri().path_and_query());
         let parts: [&[u8]; 4] = [
@@ -113,7 +118,7 @@ impl IdempotencyRecord {
     /// The answer of the same request, if it was answered before, and if it may be repeated before anything is checked.
     fn remembered_at_once(&self, tx: &mut Tx<'_>) -> Result<Option<ApiResponse>, Error> {
         // Locked, so that those who guess at once are counted one by one.
-        let Some(found) = self.find(tx)?.filter(|found| found.mismatches < MISMATCHES) else {
+        let Some(found) = self.find(tx)?.filter(|found| found.mismatches < MAX_MISMATCHES) else {
             return Ok(None);
         };
         if equal(&found.request_mac, &self.request_mac) {
@@ -136,11 +141,11 @@ impl IdempotencyRecord {
     }
 
     /// What is remembered under the key, locked until the end of the transaction.
-    fn find(&self, tx: &mut Tx<'_>) -> Result<Option<Found>, Error> {
+    fn find(&self, tx: &mut Tx<'_>) -> Result<Option<StoredResponse>, Error> {
         Ok(idempotency_keys::table
             .find((self.user_id.uuid(), &self.key))
-            .filter(idempotency_keys::created_at.gt(self.now - MEMORY))
-            .select(Found::as_select())
+            .filter(idempotency_keys::created_at.gt(self.now - RESPONSE_RETENTION))
+            .select(StoredResponse::as_select())
             .for_update()
             .first(tx.conn)
             .optional()?)
@@ -213,7 +218,7 @@ impl FromRequest for Idempotent {
     type Future = Either<Ready<Result<Self, Self::Error>>, LocalBoxFuture<'static, Result<Self, Self::Error>>>;
 
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
-        let owner = request.extensions().get::<Owner>().copied();
+        let owner = request.extensions().get::<IdempotencyOwner>().copied();
         let Some(owner) = owner else {
             return Either::Left(ready(Ok(Self(None))));
         };
@@ -250,7 +255,11 @@ pub async fn no_replay(request: &HttpRequest) {
     }
 }
 
-async fn begin(request: HttpRequest, mut payload: Payload, owner: Owner) -> Result<Idempotent, actix_web::Error> {
+async fn begin(
+    request: HttpRequest,
+    mut payload: Payload,
+    owner: IdempotencyOwner,
+) -> Result<Idempotent, actix_web::Error> {
     // That body or key cannot be taken is said when it is the body's turn.
     let read = read(request.headers(), &mut payload, MAX_BODY_BYTES).await;
     let taken = read.and_then(|body| key_of(&request).map(|key| (body, key)));
@@ -307,6 +316,6 @@ impl Idempotent {
 /// # Errors
 /// When the database fails.
 pub fn sweep(tx: &mut Tx<'_>) -> Result<usize, Error> {
-    let old = idempotency_keys::table.filter(idempotency_keys::created_at.le(tx.now - MEMORY));
+    let old = idempotency_keys::table.filter(idempotency_keys::created_at.le(tx.now - RESPONSE_RETENTION));
     Ok(diesel::delete(old).execute(tx.conn)?)
 }

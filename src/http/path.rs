@@ -52,11 +52,11 @@ async fn refuse(request: HttpRequest, payload: Payload) -> Error {
     // head, and is there once the protocol layer had its turn. By that the two could be told apart.
     tokio::task::yield_now().await;
     drop(payload);
-    wrong_method(&request).unwrap_or_else(Error::not_found)
+    method_not_allowed(&request).unwrap_or_else(Error::not_found)
 }
 
 /// That a path has other methods than this one: `/api-keys/current` is no id, though it was taken for one.
-pub fn wrong_method(request: &HttpRequest) -> Option<Error> {
+pub fn method_not_allowed(request: &HttpRequest) -> Option<Error> {
     let routes = request.app_data::<web::Data<RouteTable>>()?;
     // As the router sees it, without percent-encoding.
     let path = request.match_info().as_str();

@@ -10,7 +10,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::error::{Code, Error, FieldError, Place};
+use crate::error::{Code, Error, ErrorLocation, FieldError};
 use crate::values::RequestId;
 
 /// The media type of every refusal.
@@ -69,9 +69,9 @@ pub struct ProblemFieldResponse<'a> {
 
 impl<'a> From<&'a FieldError> for ProblemFieldResponse<'a> {
     fn from(field: &'a FieldError) -> Self {
-        let (pointer, parameter) = match &field.place {
-            Place::Pointer(pointer) => (Some(pointer.as_str()), None),
-            Place::Parameter(name) => (None, Some(name.as_str())),
+        let (pointer, parameter) = match &field.location {
+            ErrorLocation::Pointer(pointer) => (Some(pointer.as_str()), None),
+            ErrorLocation::Parameter(name) => (None, Some(name.as_str())),
         };
         let invalid = &field.invalid;
         Self {
@@ -175,7 +175,7 @@ impl ResponseError for Error {
 }
 
 /// The framework's own refusals, by their status.
-pub(super) fn of_status(status: StatusCode) -> Error {
+pub(super) fn error_of_status(status: StatusCode) -> Error {
     Error::new(match status.as_u16() {
         404 => Code::NotFound,
         405 => Code::MethodNotAllowed,

@@ -10,8 +10,8 @@ use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, He
 use actix_web::web::{Bytes, BytesMut};
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
 use futures_util::StreamExt as _;
+use tokio::time::timeout;
 
-use super::deadline::within;
 use super::json;
 use crate::error::{Code, Error, FieldCode, Invalid};
 use crate::values::{Fields, FromFields};
@@ -23,7 +23,7 @@ pub const MAX_BODY_BYTES: usize = 64 * 1024;
 const MERGE_PATCH: [&str; 2] = ["application/json", "application/merge-patch+json"];
 
 /// How long a body may take to arrive.
-const BODY_DEADLINE: Duration = Duration::from_secs(30);
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What came of reading the body, for who needed it before the handler.
 pub(super) struct ReadBody(pub Result<Bytes, Error>);
@@ -72,7 +72,7 @@ impl RequestInput {
     /// # Errors
     /// `validation_error`.
     pub fn query<T: FromFields>(&self) -> Result<T, Error> {
-        Fields::of_query(self.request.query_string()).read()
+        Fields::from_query(self.request.query_string()).read()
     }
 
     /// A JSON object as body.
@@ -125,7 +125,7 @@ impl RequestInput {
         let request = self.request.clone();
         let body = self.read(MAX_BODY_BYTES).await?;
         let text = String::from_utf8(body.to_vec()).map_err(|_| Error::new(Code::MalformedRequest))?;
-        let mut members = Fields::of_query(&text);
+        let mut members = Fields::from_query(&text);
         let parsed = T::from_fields(&mut members);
         refuse_query(&request, &mut members);
         members.finish(parsed)
@@ -139,7 +139,7 @@ impl RequestInput {
         check_media_type(self.request.headers(), media_types)?;
         let request = self.request.clone();
         let body = self.read(limit).await?;
-        let mut members = Fields::of_body(BTreeMap::new());
+        let mut members = Fields::from_json(BTreeMap::new());
         refuse_query(&request, &mut members);
         members.finish(Some(body))
     }
@@ -173,7 +173,7 @@ impl RequestInput {
                 Invalid::new(FieldCode::InvalidType, "The body must be a JSON object."),
             ));
         };
-        let mut members = Fields::of_body(values);
+        let mut members = Fields::from_json(values);
         refuse_query(&request, &mut members);
         Ok(members)
     }
@@ -219,9 +219,9 @@ pub(super) async fn read(headers: &HeaderMap, payload: &mut Payload, limit: usiz
         }
         Ok(body)
     };
-    within(BODY_DEADLINE, body)
+    timeout(BODY_TIMEOUT, body)
         .await
-        .unwrap_or_else(|| Err(Error::new(Code::RequestTimeout)))
+        .unwrap_or_else(|_| Err(Error::new(Code::RequestTimeout)))
 }
 
 /// A body has one of the given types, in UTF-8, and no content coding: what inflates is not bounded by its length.
@@ -266,6 +266,6 @@ fn check_media_type(headers: &HeaderMap, media_types: &[&str]) -> Result<(), Err
 fn refuse_query(request: &HttpRequest, fields: &mut Fields) {
     for (name, _) in url::form_urlencoded::parse(request.query_string().as_bytes()) {
         let unknown = Invalid::new(FieldCode::UnknownField, "There is no such parameter.");
-        fields.refuse_parameter(&name, unknown);
+        fields.add_parameter_error(&name, unknown);
     }
 }

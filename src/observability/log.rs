@@ -24,7 +24,7 @@ use crate::config::{Config, LogFormat};
 
 /// What a line says of the request it is about.
 #[derive(Debug)]
-pub struct Request {
+pub struct RequestFields {
     /// Its id, which its answer bears too.
     pub id: Arc<str>,
     /// Its method.
@@ -34,16 +34,16 @@ pub struct Request {
 }
 
 tokio::task_local! {
-    static REQUEST: Arc<Request>;
+    static REQUEST: Arc<RequestFields>;
 }
 
 /// Does `work` for a request.
-pub async fn about<T>(request: Request, work: impl Future<Output = T>) -> T {
+pub async fn with_request<T>(request: RequestFields, work: impl Future<Output = T>) -> T {
     REQUEST.scope(Arc::new(request), work).await
 }
 
 /// `work` to be done elsewhere, as a part of what is done here.
-pub fn carried<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T {
+pub fn carry_request<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T {
     let request = REQUEST.try_with(Arc::clone).ok();
     move || match request {
         Some(request) => REQUEST.sync_scope(request, work),
@@ -215,14 +215,14 @@ mod tests {
             move || tracing::dispatcher::with_default(&dispatch, || tracing::info!(status = 404_u16, word, "said"))
         };
         say("before")();
-        let request = Request {
+        let request = RequestFields {
             id: "request-1".into(),
             method: Method::GET,
             path: "/me\"".to_owned(),
         };
-        about(request, async {
+        with_request(request, async {
             say("here")();
-            std::thread::spawn(carried(say("there"))).join().unwrap();
+            std::thread::spawn(carry_request(say("there"))).join().unwrap();
         })
         .await;
         let written = written.0.lock().unwrap().clone();

@@ -14,9 +14,9 @@ use crate::values::locale::Locale;
 
 /// What is wrong within one member: where below it (empty, or `/0`), and what.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct Invalids(Vec<(String, Invalid)>);
+pub struct ValueErrors(Vec<(String, Invalid)>);
 
-impl Invalids {
+impl ValueErrors {
     /// Adds what is wrong `below` the member (a JSON Pointer, such as `/0`).
     pub fn push(&mut self, below: &str, invalid: Invalid) {
         self.0.push((below.to_owned(), invalid));
@@ -28,7 +28,7 @@ impl Invalids {
     }
 }
 
-impl From<Invalid> for Invalids {
+impl From<Invalid> for ValueErrors {
     fn from(invalid: Invalid) -> Self {
         Self(vec![(String::new(), invalid)])
     }
@@ -40,7 +40,7 @@ pub trait FieldValue: Sized {
     ///
     /// # Errors
     /// `required`.
-    fn absent() -> Result<Self, Invalids> {
+    fn absent() -> Result<Self, ValueErrors> {
         Err(Invalid::new(FieldCode::Required, "This is required.").into())
     }
 
@@ -48,13 +48,13 @@ pub trait FieldValue: Sized {
     ///
     /// # Errors
     /// The rules that it breaks.
-    fn parse(value: Value) -> Result<Self, Invalids>;
+    fn parse(value: Value) -> Result<Self, ValueErrors>;
 
     /// Reads a query parameter's value.
     ///
     /// # Errors
     /// The rules that it breaks.
-    fn parse_parameter(text: String) -> Result<Self, Invalids> {
+    fn parse_parameter(text: String) -> Result<Self, ValueErrors> {
         Self::parse(Value::String(text))
     }
 }
@@ -62,25 +62,25 @@ pub trait FieldValue: Sized {
 /// The members of one request, taken out one by one.
 pub struct Fields {
     values: BTreeMap<String, Value>,
-    of_query: bool,
+    is_query: bool,
     errors: Vec<FieldError>,
 }
 
 impl Fields {
     /// Of a JSON object.
-    pub fn of_body(values: BTreeMap<String, Value>) -> Self {
+    pub fn from_json(values: BTreeMap<String, Value>) -> Self {
         Self {
             values,
-            of_query: false,
+            is_query: false,
             errors: Vec::new(),
         }
     }
 
     /// Of a query string or a form (`application/x-www-form-urlencoded`).
-    pub fn of_query(query: &str) -> Self {
+    pub fn from_query(query: &str) -> Self {
         let mut members = Self {
             values: BTreeMap::new(),
-            of_query: true,
+            is_query: true,
             errors: Vec::new(),
         };
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
@@ -89,7 +89,7 @@ impl Fields {
                 .insert(name.clone().into_owned(), Value::String(value.into_owned()))
                 .is_some()
             {
-                members.refuse(
+                members.add_error(
                     &name,
                     Invalid::new(FieldCode::InvalidFormat, "Give this parameter once."),
                 );
@@ -105,12 +105,12 @@ impl Fields {
             Some(value) if contains_nul(&value) => {
                 Err(Invalid::new(FieldCode::InvalidFormat, "Must not contain the character U+0000.").into())
             }
-            Some(Value::String(text)) if self.of_query => T::parse_parameter(text),
+            Some(Value::String(text)) if self.is_query => T::parse_parameter(text),
             Some(value) => T::parse(value),
         };
         match parsed {
             Ok(value) => Some(value),
-            Err(Invalids(list)) => {
+            Err(ValueErrors(list)) => {
                 for (below, invalid) in list {
                     self.push(name, &below, invalid);
                 }
@@ -120,7 +120,7 @@ impl Fields {
     }
 
     /// The member `name` if it is valid, left where it is: for rules about more than one member.
-    pub fn look_at<T: FieldValue>(&self, name: &str) -> Option<T> {
+    pub fn peek<T: FieldValue>(&self, name: &str) -> Option<T> {
         match self.values.get(name) {
             None => T::absent().ok(),
             Some(value) if contains_nul(value) => None,
@@ -134,22 +134,22 @@ impl Fields {
     }
 
     /// Remembers what such rules refuse.
-    pub fn refuse_all(&mut self, errors: impl IntoIterator<Item = FieldError>) {
+    pub fn add_errors(&mut self, errors: impl IntoIterator<Item = FieldError>) {
         self.errors.extend(errors);
     }
 
     /// Remembers that the member `name` is not valid.
-    pub fn refuse(&mut self, name: &str, invalid: Invalid) {
+    pub fn add_error(&mut self, name: &str, invalid: Invalid) {
         self.push(name, "", invalid);
     }
 
     /// Remembers that the query parameter `name` is not valid, whatever the members are of.
-    pub fn refuse_parameter(&mut self, name: &str, invalid: Invalid) {
+    pub fn add_parameter_error(&mut self, name: &str, invalid: Invalid) {
         self.errors.push(invalid.at_parameter(name));
     }
 
     fn push(&mut self, name: &str, below: &str, invalid: Invalid) {
-        self.errors.push(if self.of_query {
+        self.errors.push(if self.is_query {
             invalid.at_parameter(name)
         } else {
             invalid.at(format!("#/{}{below}", name.replace('~', "~0").replace('/', "~1")))
@@ -171,7 +171,7 @@ impl Fields {
     /// `validation_error` with everything that is wrong.
     pub fn finish<T>(mut self, parsed: Option<T>) -> Result<T, Error> {
         for name in std::mem::take(&mut self.values).keys() {
-            self.refuse(name, Invalid::new(FieldCode::UnknownField, "There is no such field."));
+            self.add_error(name, Invalid::new(FieldCode::UnknownField, "There is no such field."));
         }
         match parsed {
             Some(value) if self.errors.is_empty() => Ok(value),
@@ -225,12 +225,12 @@ macro_rules! request_type {
     };
 }
 
-fn wrong_type(expected: &'static str) -> Invalids {
+fn wrong_type(expected: &'static str) -> ValueErrors {
     Invalid::new(FieldCode::InvalidType, expected).into()
 }
 
 impl FieldValue for String {
-    fn parse(value: Value) -> Result<Self, Invalids> {
+    fn parse(value: Value) -> Result<Self, ValueErrors> {
         match value {
             Value::String(text) => Ok(text),
             _ => Err(wrong_type("Must be a string.")),
@@ -239,7 +239,7 @@ impl FieldValue for String {
 }
 
 impl FieldValue for Locale {
-    fn parse(value: Value) -> Result<Self, Invalids> {
+    fn parse(value: Value) -> Result<Self, ValueErrors> {
         let tag = String::parse(value)?;
         Self::of_tag(&tag).ok_or_else(|| {
             let tags: Vec<&str> = Self::ALL.iter().map(|locale| locale.as_str()).collect();
@@ -250,17 +250,17 @@ impl FieldValue for Locale {
 }
 
 impl FieldValue for bool {
-    fn parse(value: Value) -> Result<Self, Invalids> {
+    fn parse(value: Value) -> Result<Self, ValueErrors> {
         value.as_bool().ok_or_else(|| wrong_type("Must be true or false."))
     }
 }
 
 impl<T: FieldValue> FieldValue for Option<T> {
-    fn absent() -> Result<Self, Invalids> {
+    fn absent() -> Result<Self, ValueErrors> {
         Ok(None)
     }
 
-    fn parse(value: Value) -> Result<Self, Invalids> {
+    fn parse(value: Value) -> Result<Self, ValueErrors> {
         if value.is_null() {
             Ok(None)
         } else {
@@ -268,22 +268,22 @@ impl<T: FieldValue> FieldValue for Option<T> {
         }
     }
 
-    fn parse_parameter(text: String) -> Result<Self, Invalids> {
+    fn parse_parameter(text: String) -> Result<Self, ValueErrors> {
         T::parse_parameter(text).map(Some)
     }
 }
 
 impl<T: FieldValue> FieldValue for Vec<T> {
-    fn parse(value: Value) -> Result<Self, Invalids> {
+    fn parse(value: Value) -> Result<Self, ValueErrors> {
         let Value::Array(items) = value else {
             return Err(wrong_type("Must be an array."));
         };
         let mut values = Self::with_capacity(items.len());
-        let mut errors = Invalids::default();
+        let mut errors = ValueErrors::default();
         for (index, item) in items.into_iter().enumerate() {
             match T::parse(item) {
                 Ok(value) => values.push(value),
-                Err(Invalids(list)) => {
+                Err(ValueErrors(list)) => {
                     errors.0.extend(
                         list.into_iter()
                             .map(|(below, invalid)| (format!("/{index}{below}"), invalid)),
@@ -315,15 +315,15 @@ impl<T> Patch<T> {
 }
 
 impl<T: FieldValue> FieldValue for Patch<T> {
-    fn absent() -> Result<Self, Invalids> {
+    fn absent() -> Result<Self, ValueErrors> {
         Ok(Self::Keep)
     }
 
-    fn parse(value: Value) -> Result<Self, Invalids> {
+    fn parse(value: Value) -> Result<Self, ValueErrors> {
         T::parse(value).map(Self::Set)
     }
 
-    fn parse_parameter(text: String) -> Result<Self, Invalids> {
+    fn parse_parameter(text: String) -> Result<Self, ValueErrors> {
         T::parse_parameter(text).map(Self::Set)
     }
 }
@@ -338,7 +338,7 @@ impl<const MIN: i64, const MAX: i64> BoundedInt<MIN, MAX> {
         self.0
     }
 
-    fn checked(number: i64) -> Result<Self, Invalids> {
+    fn checked(number: i64) -> Result<Self, ValueErrors> {
         if (MIN..=MAX).contains(&number) {
             return Ok(Self(number));
         }
@@ -352,7 +352,7 @@ impl<const MIN: i64, const MAX: i64> BoundedInt<MIN, MAX> {
 
 impl<const MIN: i64, const MAX: i64> FieldValue for BoundedInt<MIN, MAX> {
     #[expect(clippy::cast_possible_truncation, reason = "what is too large becomes the largest")]
-    fn parse(value: Value) -> Result<Self, Invalids> {
+    fn parse(value: Value) -> Result<Self, ValueErrors> {
         match value {
             Value::Number(number) if number.is_i64() => Self::checked(number.as_i64().unwrap_or_default()),
             Value::Number(number) => match number.as_f64().filter(|number| number.fract() == 0.0) {
@@ -364,7 +364,7 @@ impl<const MIN: i64, const MAX: i64> FieldValue for BoundedInt<MIN, MAX> {
         }
     }
 
-    fn parse_parameter(text: String) -> Result<Self, Invalids> {
+    fn parse_parameter(text: String) -> Result<Self, ValueErrors> {
         let digits = text.strip_prefix('-').unwrap_or(&text);
         if digits.is_empty() || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
             return Err(wrong_type("Must be a whole number."));
@@ -389,7 +389,7 @@ impl<T> IdRef<T> {
 }
 
 impl<T: Id> FieldValue for IdRef<T> {
-    fn parse(value: Value) -> Result<Self, Invalids> {
+    fn parse(value: Value) -> Result<Self, ValueErrors> {
         String::parse(value).map(|text| Self(T::parse(&text)))
     }
 }
@@ -399,7 +399,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::error::Place;
+    use crate::error::ErrorLocation;
 
     request_type! {
         struct Sample {
@@ -414,13 +414,13 @@ mod tests {
         let Value::Object(values) = body else {
             panic!("not an object")
         };
-        Fields::of_body(values.into_iter().collect()).read()
+        Fields::from_json(values.into_iter().collect()).read()
     }
 
     fn places(error: &Error) -> Vec<(String, &'static str)> {
-        let place = |field: &FieldError| match &field.place {
-            Place::Pointer(pointer) => pointer.clone(),
-            Place::Parameter(name) => name.clone(),
+        let place = |field: &FieldError| match &field.location {
+            ErrorLocation::Pointer(pointer) => pointer.clone(),
+            ErrorLocation::Parameter(name) => name.clone(),
         };
         error
             .fields()
@@ -485,7 +485,7 @@ mod tests {
             ("name=a&days=-", "invalid_type"),
             ("name=a&days=", "invalid_type"),
         ] {
-            let error = Fields::of_query(query).read::<Sample>().err().unwrap();
+            let error = Fields::from_query(query).read::<Sample>().err().unwrap();
             assert_eq!(places(&error), [("days".to_owned(), code)], "{query}");
         }
     }

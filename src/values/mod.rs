@@ -15,7 +15,7 @@ mod timestamp;
 
 pub use client::{Client, RequestId};
 pub use email_address::EmailAddress;
-pub use fields::{BoundedInt, FieldValue, Fields, FromFields, IdRef, Invalids, Patch};
+pub use fields::{BoundedInt, FieldValue, Fields, FromFields, IdRef, Patch, ValueErrors};
 pub use page::{Cursors, Page, PageQuery};
 pub use precondition::{Precondition, etag};
 pub use string_enum::string_enum;

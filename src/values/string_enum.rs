@@ -25,13 +25,13 @@ macro_rules! string_enum {
             }
 
             /// The value of a word.
-            pub fn of_word(word: &str) -> Option<Self> {
+            pub fn from_name(word: &str) -> Option<Self> {
                 Self::ALL.iter().copied().find(|value| value.as_str() == word)
             }
 
             /// The value of a stored word.
             pub fn stored(word: &str) -> Self {
-                Self::of_word(word).unwrap_or(Self::LEAST)
+                Self::from_name(word).unwrap_or(Self::LEAST)
             }
         }
 
@@ -72,9 +72,9 @@ macro_rules! string_enum {
         impl utoipa::ToSchema for $name {}
 
         impl $crate::values::FieldValue for $name {
-            fn parse(value: serde_json::Value) -> Result<Self, $crate::values::Invalids> {
+            fn parse(value: serde_json::Value) -> Result<Self, $crate::values::ValueErrors> {
                 let word = <String as $crate::values::FieldValue>::parse(value)?;
-                Self::of_word(&word).ok_or_else(|| {
+                Self::from_name(&word).ok_or_else(|| {
                     let words: Vec<&str> = Self::ALL.iter().map(|value| value.as_str()).collect();
                     let detail = format!("Must be one of {}.", words.join(", "));
                     $crate::error::Invalid::new($crate::error::FieldCode::NotAllowed, detail).with("allowed", words).into()

@@ -107,7 +107,7 @@ macro_rules! text_type {
         }
 
         impl $crate::values::FieldValue for $name {
-            fn parse(value: serde_json::Value) -> Result<Self, $crate::values::Invalids> {
+            fn parse(value: serde_json::Value) -> Result<Self, $crate::values::ValueErrors> {
                 Ok(Self::try_from(String::parse(value)?)?)
             }
         }

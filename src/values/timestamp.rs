@@ -6,7 +6,7 @@ use serde_json::Value;
 use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{KnownFormat, ObjectBuilder, Schema, SchemaFormat, Type};
 
-use super::fields::{FieldValue, Invalids};
+use super::fields::{FieldValue, ValueErrors};
 use crate::error::{FieldCode, Invalid};
 
 /// An instant: RFC 3339, UTC, `Z`, milliseconds.
@@ -60,7 +60,7 @@ impl Serialize for Timestamp {
 }
 
 impl FieldValue for Timestamp {
-    fn parse(value: Value) -> Result<Self, Invalids> {
+    fn parse(value: Value) -> Result<Self, ValueErrors> {
         let text = String::parse(value)?;
         DateTime::parse_from_rfc3339(&text)
             .ok()

@@ -14,7 +14,7 @@ use unicode_normalization::UnicodeNormalization as _;
 use crate::blocking_pool::BlockingPool;
 use crate::config::Config;
 use crate::error::{Error, FieldCode, Invalid};
-use crate::values::{FieldValue, Invalids};
+use crate::values::{FieldValue, ValueErrors};
 
 /// Longest wait for a turn.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -50,7 +50,7 @@ impl TryFrom<String> for Password {
 }
 
 impl FieldValue for Password {
-    fn parse(value: Value) -> Result<Self, Invalids> {
+    fn parse(value: Value) -> Result<Self, ValueErrors> {
         Ok(Self::try_from(String::parse(value)?)?)
     }
 }
