@@ -1,12 +1,11 @@
-//! `Idempotency-Key`: a lost answer never becomes two effects.
+//! `Idempotency-Key`: a client that did not get the response can repeat a request without a second effect.
 //!
-//! The answer is remembered in the transaction of the act itself, so that there is no instant at which the act is done and
-//! not remembered. While that transaction runs it holds an advisory lock, by which a repetition that comes too early is
-//! told so. A secret is never remembered, nor a password: of the request only a keyed MAC is kept.
+//! The response is stored in the transaction of the operation itself, so that both or neither are committed. The transaction
+//! holds an advisory lock on the key: a repetition that arrives meanwhile gets 409 `idempotency_in_progress`. Secrets in the
+//! response are not stored, and of the request only a keyed MAC is, from which no password can be recovered.
 
 use std::future::{Ready, ready};
 
-use crate::db::Tx;
 use actix_web::dev::{Payload, ServiceRequest};
 use actix_web::error::InternalError;
 use actix_web::http::Method;
@@ -20,27 +19,28 @@ use tokio::sync::oneshot;
 
 use super::ApiResponse;
 use super::request_input::{MAX_BODY_BYTES, ReadBody, read};
-use crate::db::Db;
 use crate::db::schema::idempotency_keys;
+use crate::db::{Db, Tx};
 use crate::error::{Code, Error};
 use crate::secret::{Purpose, ServerSecret, equal};
 use crate::values::Client;
 use crate::values::ids::UserId;
 
-/// How long an answer is remembered.
 const RESPONSE_RETENTION: TimeDelta = TimeDelta::hours(24);
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// How many other requests may come under the key of one that was answered, until its answer is repeated only behind all
-/// checks of the handler: whoever knows all of a request but the password in it could find that out otherwise.
+/// A replay comes before the handler's checks, and so before the throttle for wrong passwords. An attacker who knows a request
+/// except for the password in it could therefore repeat it with guesses until it is replayed. After so many requests with the
+/// same key and another body, the response is replayed only after all checks of the handler.
 const MAX_MISMATCHES: i16 = 5;
 
-/// Whose request it is; set by who authenticates, for sessions that ask for a memory. API keys do nothing that is remembered.
+/// The user whose keys an `Idempotency-Key` belongs to. `app/authenticate.rs` sets it for sessions that send the header; no
+/// operation for API keys supports it.
 #[derive(Clone, Copy, Debug)]
 pub struct IdempotencyOwner(pub UserId);
 
-/// A request that wants to be remembered.
+/// Under which a response is stored.
 #[derive(Clone)]
 struct IdempotencyRecord {
     user_id: UserId,
@@ -50,7 +50,6 @@ struct IdempotencyRecord {
     secret: ServerSecret,
 }
 
-/// What is remembered of a request that was answered.
 #[derive(Queryable, Selectable)]
 #[diesel(table_name = idempotency_keys, check_for_backend(diesel::pg::Pg))]
 struct StoredResponse {
@@ -62,31 +61,29 @@ struct StoredResponse {
 }
 
 impl StoredResponse {
-    fn answer(self) -> Result<ApiResponse, Error> {
-        ApiResponse::remembered(self.status, self.headers, self.body)
+    fn into_response(self) -> Result<ApiResponse, Error> {
+        ApiResponse::from_stored(self.status, self.headers, self.body)
     }
 }
 
-/// Whether a request asks for its answer to be remembered.
 pub fn has_idempotency_key(request: &ServiceRequest) -> bool {
     request.method() == Method::POST && request.headers().contains_key(&IDEMPOTENCY_KEY)
 }
 
-fn replayed(answer: ApiResponse) -> HttpResponse {
-    let mut response = HttpResponse::from(answer);
+fn replayed(stored: ApiResponse) -> HttpResponse {
+    let mut response = HttpResponse::from(stored);
     let name = HeaderName::from_static("idempotency-replayed");
     response.headers_mut().insert(name, HeaderValue::from_static("true"));
     response
 }
 
-/// The name a client gave its request: one, of 1 to 255 visible ASCII characters.
 fn key_of(request: &HttpRequest) -> Result<String, Error> {
     let mut keys = request.headers().get_all(&IDEMPOTENCY_KEY).map(HeaderValue::as_bytes);
     let key = keys.next().filter(|_| keys.next().is_none()).unwrap_or_default();
     if (1..=255).contains(&key.len()) && key.iter().all(u8::is_ascii_graphic) {
         Ok(String::from_utf8_lossy(key).into_owned())
     } else {
-        let detail = "Send one Idempotency-Key, of 1 to 255 visible ASCII characters.";
+        let detail = "Send one Idempotency-Key header of 1 to 255 visible ASCII characters.";
         Err(Error::with_detail(Code::MalformedRequest, detail))
     }
 }
@@ -115,32 +112,35 @@ impl IdempotencyRecord {
         })
     }
 
-    /// The answer of the same request, if it was answered before, and if it may be repeated before anything is checked.
-    fn remembered_at_once(&self, tx: &mut Tx<'_>) -> Result<Option<ApiResponse>, Error> {
-        // Locked, so that those who guess at once are counted one by one.
-        let Some(found) = self.find(tx)?.filter(|found| found.mismatches < MAX_MISMATCHES) else {
+    /// The stored response of the same request, if it may be replayed before the handler's checks.
+    fn find_response_early(&self, tx: &mut Tx<'_>) -> Result<Option<ApiResponse>, Error> {
+        // The row is locked, so that parallel guesses are counted one by one.
+        let Some(stored) = self.find(tx)?.filter(|stored| stored.mismatches < MAX_MISMATCHES) else {
             return Ok(None);
         };
-        if equal(&found.request_mac, &self.request_mac) {
-            return found.answer().map(Some);
+        if equal(&stored.request_mac, &self.request_mac) {
+            return stored.into_response().map(Some);
         }
-        // That the key is in use is for the handler's transaction to say.
+        // `idempotency_key_reused` comes after the handler's checks, in `find_response`.
         diesel::update(idempotency_keys::table.find((self.user_id.uuid(), &self.key)))
-            .set(idempotency_keys::mismatches.eq(found.mismatches + 1))
+            .set(idempotency_keys::mismatches.eq(stored.mismatches + 1))
             .execute(tx.conn)?;
         Ok(None)
     }
 
-    /// The answer of the same request, if it was answered before.
-    fn remembered(&self, tx: &mut Tx<'_>) -> Result<Option<ApiResponse>, Error> {
+    /// The stored response of the same request.
+    ///
+    /// # Errors
+    /// `idempotency_key_reused` for another request.
+    fn find_response(&self, tx: &mut Tx<'_>) -> Result<Option<ApiResponse>, Error> {
         match self.find(tx)? {
             None => Ok(None),
-            Some(found) if equal(&found.request_mac, &self.request_mac) => found.answer().map(Some),
+            Some(stored) if equal(&stored.request_mac, &self.request_mac) => stored.into_response().map(Some),
             Some(_) => Err(Error::new(Code::IdempotencyKeyReused)),
         }
     }
 
-    /// What is remembered under the key, locked until the end of the transaction.
+    /// Locks the row until the end of the transaction.
     fn find(&self, tx: &mut Tx<'_>) -> Result<Option<StoredResponse>, Error> {
         Ok(idempotency_keys::table
             .find((self.user_id.uuid(), &self.key))
@@ -151,7 +151,10 @@ impl IdempotencyRecord {
             .optional()?)
     }
 
-    /// Takes the lock under which the act runs; it ends with the transaction.
+    /// Locks the key until the end of the transaction.
+    ///
+    /// # Errors
+    /// `idempotency_in_progress` while another transaction holds the lock.
     fn lock(&self, tx: &mut Tx<'_>) -> Result<(), Error> {
         let mac = self.secret.mac(
             Purpose::Idempotency,
@@ -167,17 +170,17 @@ impl IdempotencyRecord {
         }
     }
 
-    fn remember(&self, tx: &mut Tx<'_>, answer: &ApiResponse) -> Result<(), Error> {
-        let (headers, body) = answer.to_remember()?;
+    fn store(&self, tx: &mut Tx<'_>, response: &ApiResponse) -> Result<(), Error> {
+        let (headers, body) = response.to_stored()?;
         let values = (
             idempotency_keys::request_mac.eq(self.request_mac.as_slice()),
-            idempotency_keys::status.eq(i16::try_from(answer.status.as_u16()).unwrap_or_default()),
+            idempotency_keys::status.eq(i16::try_from(response.status.as_u16()).unwrap_or_default()),
             idempotency_keys::headers.eq(headers),
             idempotency_keys::body.eq(body),
             idempotency_keys::created_at.eq(self.now),
             idempotency_keys::mismatches.eq(0),
         );
-        // One that is older than its memory may still stand there, waiting to be swept.
+        // A row that has expired but is not deleted yet is overwritten.
         diesel::insert_into(idempotency_keys::table)
             .values((
                 idempotency_keys::user_id.eq(self.user_id.uuid()),
@@ -193,23 +196,24 @@ impl IdempotencyRecord {
 }
 
 diesel::define_sql_function! {
-    /// PostgreSQL's own: takes the lock, or says that another transaction has it.
+    /// Takes the lock and returns true, or returns false if another transaction holds it.
     fn pg_try_advisory_xact_lock(key: diesel::sql_types::BigInt) -> diesel::sql_types::Bool;
 }
 
-/// How an authenticated POST does its act: in one transaction with the memory of its answer, where that is asked for.
+/// Runs the operation of an authenticated POST in a transaction, which also stores the response if the request has an
+/// `Idempotency-Key`.
 ///
-/// Stands behind the caller and the path among a handler's arguments. A request that was answered before gets its answer
-/// here, whatever has changed since; whatever else there is to say of it waits for its turn.
+/// A handler takes it after the caller and the path. This extractor replays a stored response at once, whatever has changed since.
+/// All its other errors are reported later, in their place in the order of checks.
 pub struct Idempotent(Option<IdempotencyRecord>);
 
-/// Marks the answer of a request that was answered before, which comes about as an extractor's refusal.
+/// Marks a replayed response: an extractor can end a request only with an error, and this one must stay as it is.
 #[derive(Debug)]
 pub(super) struct Replayed;
 
 impl std::fmt::Display for Replayed {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("answered before")
+        f.write_str("replayed")
     }
 }
 
@@ -260,62 +264,59 @@ async fn begin(
     mut payload: Payload,
     owner: IdempotencyOwner,
 ) -> Result<Idempotent, actix_web::Error> {
-    // That body or key cannot be taken is said when it is the body's turn.
+    // An error of the body or the key is reported when the handler reads the body.
     let read = read(request.headers(), &mut payload, MAX_BODY_BYTES).await;
-    let taken = read.and_then(|body| key_of(&request).map(|key| (body, key)));
-    let (body, key) = match taken {
-        Ok(taken) => taken,
+    let body_and_key = read.and_then(|body| key_of(&request).map(|key| (body, key)));
+    let (body, key) = match body_and_key {
+        Ok(body_and_key) => body_and_key,
         Err(error) => {
             request.extensions_mut().insert(ReadBody(Err(error)));
             return Ok(Idempotent(None));
         }
     };
-    let missing = || Error::internal("idempotency is not configured");
+    let missing = || Error::internal("the app has no Db, ServerSecret or Client");
     let db = request.app_data::<web::Data<Db>>().ok_or_else(missing)?;
-    let ticket = IdempotencyRecord::of(&request, owner, key, &body).ok_or_else(missing)?;
+    let record = IdempotencyRecord::of(&request, owner, key, &body).ok_or_else(missing)?;
     request.extensions_mut().insert(ReadBody(Ok(body)));
-    let wanted = ticket.clone();
-    let answer = db.transaction(ticket.now, move |tx| wanted.remembered_at_once(tx));
-    match answer.await? {
-        Some(answer) => Err(InternalError::from_response(Replayed, replayed(answer)).into()),
-        None => Ok(Idempotent(Some(ticket))),
+    let early = record.clone();
+    let stored = db.transaction(record.now, move |tx| early.find_response_early(tx));
+    match stored.await? {
+        Some(stored) => Err(InternalError::from_response(Replayed, replayed(stored)).into()),
+        None => Ok(Idempotent(Some(record))),
     }
 }
 
 impl Idempotent {
-    /// Runs `act` in a transaction and answers what it says.
+    /// Runs `operation` in a transaction and returns its response.
     ///
     /// # Errors
-    /// What `act` fails with, which is not remembered; `idempotency_in_progress`, `idempotency_key_reused`.
+    /// Those of `operation`, which are not stored; `idempotency_in_progress`, `idempotency_key_reused`.
     pub async fn transaction(
         self,
         db: &Db,
         now: DateTime<Utc>,
-        act: impl FnOnce(&mut Tx<'_>) -> Result<ApiResponse, Error> + Send + 'static,
+        operation: impl FnOnce(&mut Tx<'_>) -> Result<ApiResponse, Error> + Send + 'static,
     ) -> Result<HttpResponse, Error> {
-        let Some(ticket) = self.0 else {
-            return db.transaction(now, act).await.map(HttpResponse::from);
+        let Some(record) = self.0 else {
+            return db.transaction(now, operation).await.map(HttpResponse::from);
         };
         db.transaction(now, move |tx| {
-            ticket.lock(tx)?;
-            // The one who held the lock may have finished since this request began.
-            if let Some(answer) = ticket.remembered(tx)? {
-                return Ok((answer, true));
+            record.lock(tx)?;
+            // The first request may have finished after the look-up in the extractor.
+            if let Some(stored) = record.find_response(tx)? {
+                return Ok((stored, true));
             }
-            let answer = act(tx)?;
-            ticket.remember(tx, &answer)?;
-            Ok((answer, false))
+            let response = operation(tx)?;
+            record.store(tx, &response)?;
+            Ok((response, false))
         })
         .await
-        .map(|(answer, repeated)| if repeated { replayed(answer) } else { answer.into() })
+        .map(|(response, is_replay)| if is_replay { replayed(response) } else { response.into() })
     }
 }
 
-/// Forgets answers past their memory.
-///
-/// # Errors
-/// When the database fails.
+/// Deletes responses whose retention is over.
 pub fn sweep(tx: &mut Tx<'_>) -> Result<usize, Error> {
-    let old = idempotency_keys::table.filter(idempotency_keys::created_at.le(tx.now - RESPONSE_RETENTION));
-    Ok(diesel::delete(old).execute(tx.conn)?)
+    let expired = idempotency_keys::table.filter(idempotency_keys::created_at.le(tx.now - RESPONSE_RETENTION));
+    Ok(diesel::delete(expired).execute(tx.conn)?)
 }
