@@ -2,6 +2,7 @@ mod configuration;
 mod document;
 mod failures;
 mod house;
+mod layout;
 mod idempotency;
 mod pages;
 mod protocol;
