@@ -1,9 +1,8 @@
 mod configuration;
 mod document;
 mod failures;
-mod house;
-mod layout;
 mod idempotency;
+mod layout;
 mod pages;
 mod protocol;
 mod schema;

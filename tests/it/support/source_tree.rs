@@ -68,7 +68,11 @@ impl SourceTree {
             let child_path = [path.clone(), vec![child.clone()]].concat();
             let flat = folder.join(format!("{child}.rs"));
             let nested = folder.join(&child).join("mod.rs");
-            let found = if source_folder().join(&flat).exists() { flat } else { nested };
+            let found = if source_folder().join(&flat).exists() {
+                flat
+            } else {
+                nested
+            };
             self.read_file(child_path, &found);
         }
         self.modules.insert(path, reader.module);
@@ -98,7 +102,11 @@ impl SourceTree {
         let module = &self.modules[of];
         let starts = |path: &Vec<String>| {
             let full = self.absolute(of, path);
-            full.len() >= beginning.len() && full.iter().zip(beginning).all(|(segment, expected)| segment == expected)
+            full.len() >= beginning.len()
+                && full
+                    .iter()
+                    .zip(beginning)
+                    .all(|(segment, expected)| segment == expected)
         };
         module.imports.iter().any(|import| starts(&import.path)) || module.paths.iter().any(starts)
     }
@@ -202,9 +210,12 @@ impl ModuleReader {
     fn table_of(&self, expression: &syn::Expr) -> Option<String> {
         let mut finder = TableFinder::default();
         finder.visit_expr(expression);
-        finder
-            .table
-            .or_else(|| finder.names.iter().find_map(|name| self.query_variables.get(name).cloned()))
+        finder.table.or_else(|| {
+            finder
+                .names
+                .iter()
+                .find_map(|name| self.query_variables.get(name).cloned())
+        })
     }
 }
 
@@ -259,7 +270,11 @@ impl<'ast> Visit<'ast> for ModuleReader {
     }
 
     fn visit_attribute(&mut self, attribute: &'ast syn::Attribute) {
-        let segments = attribute.path().segments.iter().map(|segment| segment.ident.to_string());
+        let segments = attribute
+            .path()
+            .segments
+            .iter()
+            .map(|segment| segment.ident.to_string());
         self.module.attributes.insert(segments.collect::<Vec<_>>().join("::"));
         if let syn::Meta::List(list) = &attribute.meta {
             collect_paths(&list.tokens, &mut self.module.attribute_paths);

@@ -4,6 +4,8 @@
 //! holds an advisory lock on the key: a repetition that arrives meanwhile gets 409 `idempotency_in_progress`. Secrets in the
 //! response are not stored, and of the request only a keyed MAC is, from which no password can be recovered.
 
+mod store;
+
 use std::future::{Ready, ready};
 
 use actix_web::dev::{Payload, ServiceRequest};
@@ -12,14 +14,13 @@ use actix_web::http::Method;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest, HttpResponse, web};
 use chrono::{DateTime, TimeDelta, Utc};
-use diesel::prelude::*;
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, LocalBoxFuture, Shared};
 use tokio::sync::oneshot;
 
+use self::store::StoredResponse;
 use super::ApiResponse;
 use super::request_input::{MAX_BODY_BYTES, ReadBody, read};
-use crate::db::schema::idempotency_keys;
 use crate::db::{Db, Tx};
 use crate::error::{Code, Error};
 use crate::secret::{Purpose, ServerSecret, equal};
@@ -40,7 +41,7 @@ const MAX_MISMATCHES: i16 = 5;
 #[derive(Clone, Copy, Debug)]
 pub struct IdempotencyOwner(pub UserId);
 
-/// Under which a response is stored.
+/// The key of a request and a MAC of its content, under which the response is stored.
 #[derive(Clone)]
 struct IdempotencyRecord {
     user_id: UserId,
@@ -48,22 +49,6 @@ struct IdempotencyRecord {
     request_mac: [u8; 32],
     now: DateTime<Utc>,
     secret: ServerSecret,
-}
-
-#[derive(Queryable, Selectable)]
-#[diesel(table_name = idempotency_keys, check_for_backend(diesel::pg::Pg))]
-struct StoredResponse {
-    request_mac: Vec<u8>,
-    status: i16,
-    headers: serde_json::Value,
-    body: Option<serde_json::Value>,
-    mismatches: i16,
-}
-
-impl StoredResponse {
-    fn into_response(self) -> Result<ApiResponse, Error> {
-        ApiResponse::from_stored(self.status, self.headers, self.body)
-    }
 }
 
 pub fn has_idempotency_key(request: &ServiceRequest) -> bool {
@@ -114,17 +99,15 @@ impl IdempotencyRecord {
 
     /// The stored response of the same request, if it may be replayed before the handler's checks.
     fn find_response_early(&self, tx: &mut Tx<'_>) -> Result<Option<ApiResponse>, Error> {
-        // The row is locked, so that parallel guesses are counted one by one.
-        let Some(stored) = self.find(tx)?.filter(|stored| stored.mismatches < MAX_MISMATCHES) else {
+        let stored = store::find(tx, self.user_id, &self.key, tx.now - RESPONSE_RETENTION)?;
+        let Some(stored) = stored.filter(|stored| stored.mismatches < MAX_MISMATCHES) else {
             return Ok(None);
         };
         if equal(&stored.request_mac, &self.request_mac) {
-            return stored.into_response().map(Some);
+            return from_stored(stored).map(Some);
         }
         // `idempotency_key_reused` comes after the handler's checks, in `find_response`.
-        diesel::update(idempotency_keys::table.find((self.user_id.uuid(), &self.key)))
-            .set(idempotency_keys::mismatches.eq(stored.mismatches + 1))
-            .execute(tx.conn)?;
+        store::set_mismatches(tx, self.user_id, &self.key, stored.mismatches + 1)?;
         Ok(None)
     }
 
@@ -133,22 +116,11 @@ impl IdempotencyRecord {
     /// # Errors
     /// `idempotency_key_reused` for another request.
     fn find_response(&self, tx: &mut Tx<'_>) -> Result<Option<ApiResponse>, Error> {
-        match self.find(tx)? {
+        match store::find(tx, self.user_id, &self.key, tx.now - RESPONSE_RETENTION)? {
             None => Ok(None),
-            Some(stored) if equal(&stored.request_mac, &self.request_mac) => stored.into_response().map(Some),
+            Some(stored) if equal(&stored.request_mac, &self.request_mac) => from_stored(stored).map(Some),
             Some(_) => Err(Error::new(Code::IdempotencyKeyReused)),
         }
-    }
-
-    /// Locks the row until the end of the transaction.
-    fn find(&self, tx: &mut Tx<'_>) -> Result<Option<StoredResponse>, Error> {
-        Ok(idempotency_keys::table
-            .find((self.user_id.uuid(), &self.key))
-            .filter(idempotency_keys::created_at.gt(self.now - RESPONSE_RETENTION))
-            .select(StoredResponse::as_select())
-            .for_update()
-            .first(tx.conn)
-            .optional()?)
     }
 
     /// Locks the key until the end of the transaction.
@@ -156,14 +128,12 @@ impl IdempotencyRecord {
     /// # Errors
     /// `idempotency_in_progress` while another transaction holds the lock.
     fn lock(&self, tx: &mut Tx<'_>) -> Result<(), Error> {
-        let mac = self.secret.mac(
-            Purpose::Idempotency,
-            &[self.user_id.uuid().as_bytes(), self.key.as_bytes()],
-        );
+        let user_id = self.user_id.uuid();
+        let mac = self
+            .secret
+            .mac(Purpose::Idempotency, &[user_id.as_bytes(), self.key.as_bytes()]);
         let [a, b, c, d, e, f, g, h, ..] = mac;
-        let lock = i64::from_be_bytes([a, b, c, d, e, f, g, h]);
-        let taken: bool = diesel::select(pg_try_advisory_xact_lock(lock)).get_result(tx.conn)?;
-        if taken {
+        if store::try_lock(tx, i64::from_be_bytes([a, b, c, d, e, f, g, h]))? {
             Ok(())
         } else {
             Err(Error::new(Code::IdempotencyInProgress).retry_after(1))
@@ -172,32 +142,19 @@ impl IdempotencyRecord {
 
     fn store(&self, tx: &mut Tx<'_>, response: &ApiResponse) -> Result<(), Error> {
         let (headers, body) = response.to_stored()?;
-        let values = (
-            idempotency_keys::request_mac.eq(self.request_mac.as_slice()),
-            idempotency_keys::status.eq(i16::try_from(response.status.as_u16()).unwrap_or_default()),
-            idempotency_keys::headers.eq(headers),
-            idempotency_keys::body.eq(body),
-            idempotency_keys::created_at.eq(self.now),
-            idempotency_keys::mismatches.eq(0),
-        );
-        // A row that has expired but is not deleted yet is overwritten.
-        diesel::insert_into(idempotency_keys::table)
-            .values((
-                idempotency_keys::user_id.eq(self.user_id.uuid()),
-                idempotency_keys::key.eq(&self.key),
-                values.clone(),
-            ))
-            .on_conflict((idempotency_keys::user_id, idempotency_keys::key))
-            .do_update()
-            .set(values)
-            .execute(tx.conn)?;
-        Ok(())
+        let stored = StoredResponse {
+            request_mac: self.request_mac.to_vec(),
+            status: i16::try_from(response.status.as_u16()).unwrap_or_default(),
+            headers,
+            body,
+            mismatches: 0,
+        };
+        store::upsert(tx, self.user_id, &self.key, &stored)
     }
 }
 
-diesel::define_sql_function! {
-    /// Takes the lock and returns true, or returns false if another transaction holds it.
-    fn pg_try_advisory_xact_lock(key: diesel::sql_types::BigInt) -> diesel::sql_types::Bool;
+fn from_stored(stored: StoredResponse) -> Result<ApiResponse, Error> {
+    ApiResponse::from_stored(stored.status, stored.headers, stored.body)
 }
 
 /// Runs the operation of an authenticated POST in a transaction, which also stores the response if the request has an
@@ -317,6 +274,5 @@ impl Idempotent {
 
 /// Deletes responses whose retention is over.
 pub fn sweep(tx: &mut Tx<'_>) -> Result<usize, Error> {
-    let expired = idempotency_keys::table.filter(idempotency_keys::created_at.le(tx.now - RESPONSE_RETENTION));
-    Ok(diesel::delete(expired).execute(tx.conn)?)
+    store::delete_until(tx, tx.now - RESPONSE_RETENTION)
 }
