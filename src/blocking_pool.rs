@@ -66,7 +66,7 @@ impl BlockingPool {
         // Of the thread that would begin and the caller who would give up, the first one decides.
         let decided = Arc::new(AtomicBool::new(false));
         let begun = Arc::clone(&decided);
-        let work = log::carried(work);
+        let work = log::carry_request(work);
         self.add(Box::new(move || {
             if !sender.is_closed() && !begun.swap(true, Ordering::SeqCst) {
                 // Whoever asked may be gone by now.

@@ -1,7 +1,7 @@
-//! The one error type, and the closed table of its codes.
+//! The error type of the whole service, and the table of its codes.
 //!
-//! An [`Error`] has two halves that never mix: what the client reads (code, detail, fields) and what the log reads (the
-//! source). `http::problem` turns the first half into `application/problem+json` (RFC 9457).
+//! An [`Error`] has two parts that never mix: code, detail and fields are sent to the client; the source is logged.
+//! `http/problem.rs` writes the first part as `application/problem+json` (RFC 9457).
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,32 +10,32 @@ use serde_json::{Map, Value};
 
 macro_rules! codes {
     ($($variant:ident $code:literal $status:literal $title:literal $meaning:literal;)+) => {
-        /// Why a request was refused. The table is closed: clients may match on every code there is.
+        /// Why a request failed. Clients match on the code, so that no code is ever renamed.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Code {
             $(#[doc = $meaning] $variant,)+
         }
 
         impl Code {
-            /// Every code, in the order of its status.
+            /// Every code, ordered by status.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
 
-            /// The word in the body's `code` and at the end of its `type`.
+            /// The `code` of the problem, and the end of its `type`.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $code,)+ }
             }
 
-            /// The status of the answer.
             pub const fn status(self) -> u16 {
                 match self { $(Self::$variant => $status,)+ }
             }
 
-            /// The short, unchanging summary in the body's `title`.
+            /// The `title` of the problem.
             pub const fn title(self) -> &'static str {
                 match self { $(Self::$variant => $title,)+ }
             }
 
-            /// What it means and what the caller can do, for `GET /problems/{code}`.
+            /// What the code means and what the caller can do: the text of `GET /problems/{code}`, and the `detail` of a problem
+            /// that has no more specific one.
             pub const fn meaning(self) -> &'static str {
                 match self { $(Self::$variant => $meaning,)+ }
             }
@@ -45,116 +45,119 @@ macro_rules! codes {
 
 codes! {
     MalformedJson "malformed_json" 400 "Malformed JSON"
-        "The body is not well-formed JSON (RFC 8259), or gives a member twice.";
+        "The body is not well-formed JSON (RFC 8259), or contains a field twice. Correct the body and try again.";
     MalformedRequest "malformed_request" 400 "Malformed request"
-        "The request cannot be read: for example two Authorization headers, or a header that is not valid.";
+        "A part of the request cannot be read, for example a header that is not valid or is sent twice. Correct the \
+         request and try again.";
     InvalidCursor "invalid_cursor" 400 "Invalid cursor"
-        "The cursor was not issued for this list with this sort and these filters. Start again without one.";
+        "The cursor does not belong to this list with this sort and these filters. Request the first page, without a \
+         cursor.";
     AuthenticationRequired "authentication_required" 401 "Authentication required"
-        "Send a session access token or an API key as Authorization: Bearer.";
+        "This operation needs a credential. Send a session access token or an API key as Authorization: Bearer.";
     InvalidToken "invalid_token" 401 "Invalid token"
-        "The credential is unknown, expired, revoked or no longer good. Refresh the session, log in, or use another key.";
+        "The credential is unknown, expired or revoked. Refresh the session, log in again, or use another API key.";
     InvalidCredentials "invalid_credentials" 401 "Invalid credentials"
-        "There is no account with this login and password.";
+        "No account has this login and password. Check both and try again.";
     ReauthenticationRequired "reauthentication_required" 401 "Re-authentication required"
-        "Send current_password, or call POST /auth/reauthenticate first: the password was last shown too long ago.";
+        "This operation needs a recent proof of the password. Send current_password in the body, or call POST \
+         /auth/reauthenticate first.";
     InsufficientScope "insufficient_scope" 403 "Insufficient scope"
-        "The credential may not do this; the challenge names the scope that is missing.";
+        "The credential lacks a scope that this operation needs; WWW-Authenticate names it. Use a credential that \
+         has it.";
     SessionRequired "session_required" 403 "Session required"
-        "Only a person's session may do this; an API key never may.";
+        "This operation needs a session; API keys may not perform it. Log in and use the access token of the session.";
     ApiKeyRequired "api_key_required" 403 "API key required"
-        "Only an API key may do this; a session may not.";
+        "This operation needs an API key; sessions may not perform it. Send the API key as Authorization: Bearer.";
     ForbiddenRole "forbidden_role" 403 "Forbidden for this role"
-        "The caller's role does not allow this.";
+        "The caller's role does not allow this operation. Ask an owner or administrator to do it, or to change the \
+         role.";
     EmailUnverified "email_unverified" 403 "E-mail address not verified"
-        "The password is right, but the address is not proven yet. Follow the mailed link, or ask for another.";
+        "The password is correct, but the e-mail address is not verified yet. Open the link in the verification \
+         mail, or request another one with POST /auth/register/resend.";
     AccountDisabled "account_disabled" 403 "Account disabled"
-        "An administrator has disabled this account.";
+        "An administrator has disabled this account. Contact the administrator.";
     CrossSiteRequest "cross_site_request" 403 "Cross-site request"
-        "The refresh cookie is only taken from pages of the service's own site or of a listed origin.";
-    IpNotAllowed "ip_not_allowed" 403 "Address not allowed"
-        "The API key may not be used from this network address.";
+        "The refresh cookie is accepted only from pages of this site and of the origins in KEYWARD_CORS_ORIGINS.";
+    IpNotAllowed "ip_not_allowed" 403 "IP address not allowed"
+        "The API key may not be used from this IP address. Call from an allowed network, or change the allow-list of \
+         the key.";
     NotFound "not_found" 404 "Not found"
-        "There is no such thing, or the caller may not see it.";
+        "The resource does not exist, or the caller may not see it.";
     MethodNotAllowed "method_not_allowed" 405 "Method not allowed"
-        "The path exists, but not with this method; Allow lists those it has.";
+        "The path exists, but does not support this method. The Allow header lists the methods that it supports.";
     RequestTimeout "request_timeout" 408 "Request timeout"
-        "The request did not arrive in time.";
+        "The body of the request did not arrive within 30 seconds. Try again.";
     UsernameTaken "username_taken" 409 "Username taken"
-        "Somebody has this username, or gave it up less than 30 days ago.";
+        "The username belongs to another account, or was given up less than 30 days ago. Choose another one.";
     SlugTaken "slug_taken" 409 "Slug taken"
-        "Another organisation has this slug.";
+        "The slug belongs to another organisation. Choose another one.";
     AlreadyMember "already_member" 409 "Already a member"
-        "This person is a member of the organisation already.";
+        "The user is already a member of the organisation.";
     AlreadyInvited "already_invited" 409 "Already invited"
-        "This address has a pending invitation into the organisation already.";
+        "The e-mail address already has a pending invitation to the organisation. Resend or revoke that invitation.";
     AlreadyRequested "already_requested" 409 "Already requested"
-        "There is a pending request to join this organisation already.";
+        "There already is a pending request to join this organisation. Wait for the decision, or withdraw the request.";
     LastOwner "last_owner" 409 "Last owner"
-        "An organisation must keep an owner. Make somebody else owner first.";
+        "This would leave the organisation without an owner. Make another member an owner first.";
     InvalidState "invalid_state" 409 "Invalid state"
-        "What is asked for is no longer, or not yet, possible in the present state.";
+        "The current state of the resource does not allow this operation. Read the resource again.";
     KeyNeverExpires "key_never_expires" 409 "Key never expires"
-        "A key without an expiry cannot be extended.";
+        "The API key has no expiry that could be extended.";
     LimitReached "limit_reached" 409 "Limit reached"
-        "There are as many as there may be. Delete one first.";
+        "The maximum number is reached. Delete one first.";
     IdempotencyInProgress "idempotency_in_progress" 409 "Request in progress"
-        "The first request with this Idempotency-Key is still running. Try again shortly.";
+        "The first request with this Idempotency-Key is still running. Try again after the seconds in Retry-After.";
     LinkExpiredOrUsed "link_expired_or_used" 410 "Link expired or used"
-        "This mailed link does not work: it was used, replaced, has expired, or never existed.";
+        "The token of this mailed link is not valid: it was used, was replaced by a newer one, has expired, or never \
+         existed. Request a new mail.";
     PreconditionFailed "precondition_failed" 412 "Precondition failed"
-        "It was changed since it was read: If-Match does not match. Read it again.";
+        "If-Match does not match: the resource was changed since it was read. Read it again and repeat the change.";
     PayloadTooLarge "payload_too_large" 413 "Payload too large"
-        "The body is larger than this endpoint takes.";
+        "The body is larger than this operation accepts. Send a smaller one.";
     UnsupportedMediaType "unsupported_media_type" 415 "Unsupported media type"
-        "The Content-Type, or a Content-Encoding, is not one this endpoint takes.";
+        "The operation does not accept this Content-Type or Content-Encoding.";
     ValidationError "validation_error" 422 "Validation failed"
-        "One or more members or parameters are not valid; errors lists them all.";
+        "One or more fields or parameters are not valid; errors lists all of them. Correct them and try again.";
     IdempotencyKeyReused "idempotency_key_reused" 422 "Idempotency key reused"
-        "This Idempotency-Key was used for another request. Use a new one for each request.";
+        "This Idempotency-Key was already used for a different request. Use a new key for each request.";
     RateLimited "rate_limited" 429 "Too many requests"
-        "Too many attempts. Retry-After says in how many seconds to try again.";
+        "There were too many attempts. Try again after the seconds in Retry-After.";
     HeadersTooLarge "headers_too_large" 431 "Headers too large"
-        "The request's headers are larger than the service takes.";
+        "The headers of the request are larger than the service accepts. Send fewer or shorter ones.";
     InternalError "internal_error" 500 "Internal error"
-        "Something went wrong here. The request_id helps the operator to find out what.";
+        "The service failed unexpectedly. Send the request_id to the operator, who finds the cause in the log.";
     Unavailable "unavailable" 503 "Unavailable"
-        "The service cannot answer right now. Retry-After says in how many seconds to try again.";
+        "The service is temporarily unable to handle the request. Try again after the seconds in Retry-After.";
 }
 
-/// What is wrong with one member or parameter.
+/// Which rule a field or parameter breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldCode {
-    /// It must be given.
     Required,
-    /// It has another JSON type than it should.
     InvalidType,
-    /// It does not have the form it should.
     InvalidFormat,
-    /// It has fewer characters or items than it must.
+    /// Too few characters or items.
     TooShort,
-    /// It has more characters or items than it may.
+    /// Too many characters or items.
     TooLong,
-    /// It is a number or an instant beyond the limits.
+    /// A number or an instant outside of its limits.
     OutOfRange,
-    /// There is no such member or parameter.
     UnknownField,
-    /// It is not the present password.
+    /// Not the current password.
     Incorrect,
-    /// It differs from the one it repeats.
+    /// Different from the field that it must repeat.
     Mismatch,
-    /// It is too easily guessed.
+    /// A password that is easy to guess.
     TooWeak,
-    /// It contains data of the person.
+    /// A password that contains the e-mail address, the username or the like.
     ContainsUserInfo,
-    /// It is what it is already.
+    /// Equal to the current value, which this operation would replace.
     SameAsCurrent,
-    /// It is well-formed, but not among what is allowed here.
+    /// Well-formed, but not one of the allowed values.
     NotAllowed,
 }
 
 impl FieldCode {
-    /// The word in the body.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Required => "required",
@@ -174,19 +177,17 @@ impl FieldCode {
     }
 }
 
-/// What is wrong with a value, before it is known where it stands.
+/// A rule that a value breaks; [`FieldError`] adds where the value is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invalid {
-    /// Which rule it breaks.
     pub code: FieldCode,
-    /// One sentence for the person who reads it.
+    /// One sentence that a form can show beside the field.
     pub detail: Cow<'static, str>,
-    /// The limits of the rule, for software that words it itself.
+    /// The limits of the rule, for clients that have texts of their own.
     pub params: Map<String, Value>,
 }
 
 impl Invalid {
-    /// A broken rule without limits.
     pub fn new(code: FieldCode, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
             code,
@@ -195,33 +196,32 @@ impl Invalid {
         }
     }
 
-    /// Adds a limit, such as `min`.
+    /// Adds a parameter, such as `min`.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Into<Value>) -> Self {
         self.params.insert(name.to_owned(), value.into());
         self
     }
 
-    /// At the JSON Pointer (RFC 6901, as a URI fragment) of the body, such as `#/name`.
+    /// `pointer` is a JSON Pointer into the body, as a URI fragment (RFC 6901 §6): `#/name`.
     pub fn at(self, pointer: impl Into<String>) -> FieldError {
         FieldError {
-            place: Place::Pointer(pointer.into()),
+            location: ErrorLocation::Pointer(pointer.into()),
             invalid: self,
         }
     }
 
-    /// At the query parameter `name`.
     pub fn at_parameter(self, name: impl Into<String>) -> FieldError {
         FieldError {
-            place: Place::Parameter(name.into()),
+            location: ErrorLocation::Parameter(name.into()),
             invalid: self,
         }
     }
 }
 
-/// Where in a request a value stands.
+/// Which part of the request an error is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Place {
+pub enum ErrorLocation {
     /// JSON Pointer into the body, as a URI fragment.
     Pointer(String),
     /// Name of a query parameter.
@@ -231,15 +231,13 @@ pub enum Place {
 /// One entry of `errors` in a `validation_error`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FieldError {
-    /// Where.
-    pub place: Place,
-    /// What.
+    pub location: ErrorLocation,
     pub invalid: Invalid,
 }
 
-/// What else an error's answer says, beyond code and detail.
+/// Headers of an error response.
 #[derive(Debug, Default)]
-pub struct Extras {
+pub struct ErrorHeaders {
     /// Seconds for `Retry-After` (RFC 9110 §10.2.3).
     pub retry_after: Option<u64>,
     /// Methods for `Allow` (RFC 9110 §10.2.1).
@@ -250,34 +248,34 @@ pub struct Extras {
     pub rate_limit: Option<(String, String)>,
 }
 
-/// Why a request failed: one half for the client, one for the log.
+/// Why a request failed.
 #[derive(Debug)]
 pub struct Error {
     code: Code,
     detail: Cow<'static, str>,
     fields: Vec<FieldError>,
-    extras: Box<Extras>,
+    headers: Box<ErrorHeaders>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
 }
 
 impl Error {
-    /// An error whose detail is the code's own meaning.
+    /// The detail is the code's general meaning.
     pub fn new(code: Code) -> Self {
         Self::with_detail(code, code.meaning())
     }
 
-    /// An error with a detail of its own; one sentence without anything the client sent in secret.
+    /// `detail` says in a sentence or two what is wrong and what to do. It must not repeat a secret that the client sent.
     pub fn with_detail(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
             code,
             detail: detail.into(),
             fields: Vec::new(),
-            extras: Box::default(),
+            headers: Box::default(),
             source: None,
         }
     }
 
-    /// 422 with all that is wrong.
+    /// 422 with every field that is not valid.
     pub fn validation(fields: Vec<FieldError>) -> Self {
         let detail = match fields.len() {
             1 => Cow::Borrowed("1 field is not valid."),
@@ -289,17 +287,17 @@ impl Error {
         }
     }
 
-    /// 422 with one thing that is wrong.
+    /// 422 with one field that is not valid.
     pub fn field(pointer: &str, invalid: Invalid) -> Self {
         Self::validation(vec![invalid.at(pointer)])
     }
 
-    /// 404, the same for whatever is not there or not to be seen.
+    /// 404, which is the same for what does not exist and for what the caller may not see.
     pub fn not_found() -> Self {
         Self::new(Code::NotFound)
     }
 
-    /// 500; the source goes to the log, the client learns nothing of it.
+    /// 500; `source` is logged and not sent.
     pub fn internal(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self {
             source: Some(source.into()),
@@ -307,7 +305,7 @@ impl Error {
         }
     }
 
-    /// 503 with `Retry-After`; the source goes to the log.
+    /// 503 with `Retry-After`; `source` is logged and not sent.
     pub fn unavailable(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self {
             source: Some(source.into()),
@@ -316,55 +314,51 @@ impl Error {
         .retry_after(1)
     }
 
-    /// 429 with `Retry-After` and the fields of the exhausted policy.
+    /// 429 with `Retry-After`, `RateLimit-Policy` and `RateLimit`.
     pub fn rate_limited(limit: u64, window_seconds: u64, retry_after: u64) -> Self {
         let mut error = Self::new(Code::RateLimited).retry_after(retry_after);
-        error.extras.rate_limit = Some((
+        error.headers.rate_limit = Some((
             format!("\"default\";q={limit};w={window_seconds}"),
             format!("\"default\";r=0;t={retry_after}"),
         ));
         error
     }
 
-    /// Says when to try again, in seconds.
+    /// Sets `Retry-After`.
     #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Self {
-        self.extras.retry_after = Some(seconds);
+        self.headers.retry_after = Some(seconds);
         self
     }
 
-    /// Says which methods the path has.
+    /// Sets `Allow`.
     #[must_use]
     pub fn allow(mut self, methods: impl Into<String>) -> Self {
-        self.extras.allow = Some(methods.into());
+        self.headers.allow = Some(methods.into());
         self
     }
 
-    /// 403 that names what is missing, separated by spaces.
+    /// 403 whose `WWW-Authenticate` names the missing scopes, separated by spaces.
     pub fn insufficient_scope(scope: impl Into<String>) -> Self {
         let mut error = Self::new(Code::InsufficientScope);
-        error.extras.scope = Some(scope.into());
+        error.headers.scope = Some(scope.into());
         error
     }
 
-    /// The code.
     pub const fn code(&self) -> Code {
         self.code
     }
 
-    /// What the client reads.
     pub fn detail(&self) -> &str {
         &self.detail
     }
 
-    /// What is wrong with which member.
     pub fn fields(&self) -> &[FieldError] {
         &self.fields
     }
 
-    /// What else the answer says.
-    pub const fn extras(&self) -> &Extras {
-        &self.extras
+    pub const fn headers(&self) -> &ErrorHeaders {
+        &self.headers
     }
 }
 

@@ -1,38 +1,97 @@
-//! Keyward, a self-hosted account service: people, organisations, and the API keys with which machines act for people.
+//! Keyward is a self-hosted account service. People register, log in, and belong to organisations; API keys let machines act for
+//! them. Other services ask Keyward whether a session or an API key is valid and what it may do.
 //!
-//! The house, from the street to the cellar; what stands higher may use what stands lower, never the other way round.
+//! # Modules
 //!
-//! | room | what is in it |
+//! A module imports only modules below its own row; a test (`tests/it/contract/layout.rs`) reads this table and checks it.
+//!
+//! | module | what it contains |
 //! |---|---|
-//! | [`app`], [`worker`] | the only places that know every slice: the list of routes, the middleware; the background loop |
-//! | [`personal_data`] | export and deletion of everything held about a person |
-//! | [`operator`] | what an operator does to accounts on the command line |
-//! | [`gateway`], [`health`] | what gateways ask; probes |
-//! | [`admin`] | administration of the platform |
-//! | [`invitations`], [`join_requests`] | the two doors into an organisation |
-//! | [`members`], [`orgs`] | who is there as what; organisations, and who may do what in one |
-//! | [`password`], [`email`] | change, reset; change, confirm, revert |
-//! | [`api_keys`] | keys with which machines act for people |
-//! | [`sessions`] | log in, refresh, log out |
-//! | [`accounts`] | sign up, `/me` |
-//! | [`memberships`] | who is where as what |
-//! | [`images`] | avatars and logos |
-//! | [`one_time_tokens`], [`notifications`], [`audit`] | mailed links; the notification centre; the audit log |
-//! | [`state`] | what every handler may use |
-//! | [`auth`], [`mail`], [`picture`] | identities, permissions, passwords, access tokens; messages, outbox, transports; scaling |
-//! | [`http`] | problem+json, extractors, paging, idempotency |
-//! | [`db`] | pool, transactions, migrations |
-//! | [`crew`], [`log`], [`telemetry`] | threads for work that blocks; log lines; metrics |
-//! | [`error`], [`ids`], [`locale`], [`clock`], [`secret`], [`config`] | the foundations |
+//! | [`cli`] | the command line: serve, migrate, manage users, print the OpenAPI document |
+//! | [`app`] | assembles all slices: state, routes, OpenAPI document, authentication of requests, background work |
+//! | [`gateway`] | endpoints for gateways and other services that verify credentials |
+//! | [`admin`] | endpoints for platform administrators |
+//! | [`account::personal_data`] | export and deletion of everything about a person |
+//! | [`account::password`] | change or reset the password |
+//! | [`account::email`] | change the e-mail address |
+//! | [`api_keys`] | create, list, change, rotate, revoke and verify API keys |
+//! | [`orgs`] | organisations, their members, invitations and requests to join |
+//! | [`sessions`] | log in, refresh, log out, switch the active organisation |
+//! | [`account`] | register; profile and avatar of the caller |
+//! | [`orgs::membership`] | which user has which role in which organisation |
+//! | [`users`] | the table of users |
+//! | [`one_time_tokens`] | the tokens of mailed links |
+//! | [`audit`] | the audit log |
+//! | [`notifications`], [`images`] | notifications, their preferences and the stream of new ones; download of avatars and logos |
+//! | [`state`] | the services that every handler can use |
+//! | [`notifications::email`], [`images::resize`] | rendering, queueing and delivery of e-mail; validation and scaling of images |
+//! | [`credential_cache`] | verified API keys and sessions, so that most requests need no query |
+//! | [`auth`] | principals, permissions, scopes, passwords, access tokens |
+//! | [`http`] | what is the same for every endpoint: middleware, reading requests, responses, problems, idempotency |
+//! | [`db`] | connection pool, transactions, migrations, change notifications |
+//! | [`blocking_pool`] | threads for database queries, password hashing and images |
+//! | [`observability`] | log and metrics |
+//! | [`config`] | the settings |
+//! | [`values`] | types of fields, ids, timestamps, pages; no HTTP |
+//! | [`secret`] | tokens, their hashes, keyed MACs |
+//! | [`error`], [`clock`] | the error type and its codes; the current time |
 //!
-//! Inside a slice the same few files: `routes` (request and response types, handlers) → `operations` (a function per use
-//! case, in one transaction) → `store` (every query on the slice's tables) → `model` (domain types and pure rules).
+//! The modules from [`account`] to [`api_keys`] and [`orgs`] are *slices*: each owns its tables and endpoints and has the same
+//! files. `routes` (request and response types, handlers) → `operations` (one function per use case, in one transaction) →
+//! `store` (every query on the tables of the slice) → `model` (domain types and rules).
 //!
-//! The way of a request is told in [`app`]; the life of a mail in [`mail`]; the life of a session in [`sessions`].
+//! # How a request is handled
+//!
+//! 1. `http/middleware.rs` `with_request_context`: request id, client, timeout; turns every error into a problem.
+//! 2. CORS, then `app/authenticate.rs` `authenticate`: looks the credential up (usually in the cache) and stores a principal.
+//! 3. The handler's arguments: `Caller<…>` checks kind and permission of the principal, `Path<…>` parses ids, `OrgMember<…>` checks
+//!    membership and role, `Idempotent` replays a stored response. Each can end the request with an error.
+//! 4. The handler reads the body into domain types, and calls one operation in one transaction.
+//! 5. The operation locks and changes rows, and inserts audit records, notifications and e-mails. The commit wakes the mailer
+//!    (`app/worker.rs` `spawn`), and PostgreSQL notifies all instances about what they have to remove from their caches.
+//!
+//! `POST /api-keys`: `api_keys/routes/lifecycle.rs` `create_api_key` reads and checks the fields and asks for the password →
+//! `api_keys/operations.rs` `create` counts the keys, draws the secret, writes audit record and notification →
+//! `api_keys/store.rs` `insert`. The response contains the secret; the database only its hash.
+//!
+//! `POST /api-keys/verify`: `api_keys/routes/verify.rs` `verify_api_key` → `api_keys/authenticate.rs` `look_up` finds the key by
+//! the hash of its secret, in the cache or else in the database → the checks in order: suspended, disabled, expired, IP address,
+//! scopes → the use is counted and later written by `api_keys/usage.rs` `flush`.
+//!
+//! `POST /invitations/{invitation_id}/accept`: `orgs/admission/routes.rs` `accept_invitation` → `orgs/admission/operations.rs`
+//! `accept_by_id` locks the organisation, checks that the inviter could still invite, marks the invitation as accepted →
+//! `orgs/membership/store.rs` `insert`.
+//!
+//! # Glossary
+//!
+//! - **Access token**: a signed JWT that is valid for ten minutes and names a session.
+//! - **Active organisation**: the organisation in which a session or an API key acts; without one it acts for the person alone.
+//! - **Admission**: a person becomes a member, by an invitation or by an approved request to join.
+//! - **Caller**: the principal of the current request, after the checks of the handler's first argument.
+//! - **Credential**: what a request is authenticated with: an access token or an API key.
+//! - **Credential cache**: verified credentials in memory. An entry is valid until something that it depends on changes.
+//! - **Introspection**: another service asks what a credential is and may do (RFC 7662).
+//! - **Invalidation log**: the versions of recently changed users, organisations, keys and sessions. A cache entry that was read before
+//!   the last change of what it depends on is stale.
+//! - **Membership**: the row that gives a user a role in an organisation.
+//! - **Merge patch**: the body of a PATCH; absent fields stay as they are (RFC 7396).
+//! - **One-time token**: the secret in a mailed link; it works once.
+//! - **Outbox**: e-mails that were inserted in the transaction that causes them, and are delivered after its commit.
+//! - **Platform administrator**: a user who manages all users; has no role in organisations by that.
+//! - **Principal**: who a credential stands for: user, platform role, active organisation, scopes.
+//! - **Problem**: the body of an error response (RFC 9457).
+//! - **Proof of the password**: `current_password` in the body, or a log-in or re-authentication within the last ten minutes.
+//! - **Refresh token**: gets a session its next access token; each use replaces it.
+//! - **Registration**: an address and a password that wait until the address is verified; not an account yet.
+//! - **Scope**: a name for something that an API key may do, such as `keys:verify`.
+//! - **Server secret**: the key from which cursors, MACs and one-time tokens are derived.
+//! - **Slug**: the unique short name of an organisation.
+//! - **Throttle**: the limit of wrong passwords per account and network.
+//! - **Verdict**: the result of checking an API key: valid, or the first check that it fails.
 #![forbid(unsafe_code)]
 
-/// A request makes and drops many small things, on threads that come and go in turn: this allocator is fast at it, and gives
-/// back what it does not need (`.cargo/config.toml` says how soon).
+/// jemalloc is faster than glibc at many small allocations on many threads, and returns unused memory to the system
+/// (`.cargo/config.toml` sets after how long). With musl it cannot run its background threads.
 #[cfg(not(target_env = "musl"))]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

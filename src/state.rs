@@ -1,4 +1,4 @@
-//! What handlers work with: the doors to the database, the clock, the keys.
+//! The services that handlers use.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,43 +13,34 @@ use crate::images::resize::ImageResizer;
 use crate::notifications::email::MailLimit;
 use crate::secret::ServerSecret;
 
-/// Everything that is made once, at the start. Cheap to clone.
+/// Built once at the start, by `app::build_state`; a clone shares the same services.
 #[derive(Clone)]
 pub struct State {
-    /// The settings.
     pub config: Arc<Config>,
-    /// The database.
     pub db: Db,
-    /// The time.
     pub clock: Clock,
-    /// What tokens, cursors and MACs are derived under.
+    /// The key from which one-time tokens, cursors and MACs are derived.
     pub secret: ServerSecret,
-    /// Issues and checks access tokens.
     pub tokens: Arc<AccessTokens>,
-    /// Hashes and checks passwords.
     pub hasher: PasswordHasher,
-    /// Counts attempts at passwords.
+    /// Limits wrong passwords.
     pub throttle: Throttle,
-    /// Limits the rate of public requests.
+    /// Limits requests to public endpoints.
     pub rate_limit: RateLimit,
-    /// Limits how much mail strangers can make the service send to an address.
+    /// Limits mail to an address that anonymous clients can cause.
     pub mail_limit: MailLimit,
-    /// Credentials resolved in the last seconds.
+    /// Verified API keys and sessions.
     pub credential_cache: Arc<CredentialCache>,
-    /// Uses of API keys that are not yet written to the database.
+    /// Uses of API keys that are not written to the database yet.
     pub key_usage: Arc<KeyUsage>,
-    /// What API keys can be given.
     pub scopes: Arc<ScopeCatalog>,
-    /// What a password must be.
     pub policy: PasswordPolicy,
-    /// Makes stored images of pictures.
-    pub painter: ImageResizer,
-    /// Set once the service is about to stop.
+    pub image_resizer: ImageResizer,
+    /// True while the service waits for load balancers before it stops; `/readyz` then returns 503.
     pub draining: Arc<AtomicBool>,
 }
 
 impl State {
-    /// Whether the service is about to stop.
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }

@@ -68,7 +68,7 @@ fn main() {
         }
     });
     let material = Keystore::load(&config, folder.path()).unwrap();
-    let state = app::state_of(config, &url, material, Clock::system()).unwrap();
+    let state = app::build_state(config, &url, material, Clock::system()).unwrap();
 
     let service = serve(state.clone());
     let limits = serve_limits(&url);

@@ -11,7 +11,9 @@ use crate::auth::{OrgContext, OrgRole, PlatformRole, ScopeCatalog, ScopeContext}
 use crate::credential_cache::{KeyState, KeyStatus, SuspensionReason};
 use crate::error::{Error, FieldCode, FieldError, Invalid};
 use crate::values::ids::{ApiKeyId, MembershipId, OrgId, UserId};
-use crate::values::{BoundedInt, FieldValue, Fields, IdRef, Invalids, Timestamp, clean_line, clean_text, string_enum};
+use crate::values::{
+    BoundedInt, FieldValue, Fields, IdRef, Timestamp, ValueErrors, clean_line, clean_text, string_enum,
+};
 
 /// Maximum number of keys of a person.
 pub const MAX_KEYS: i64 = 100;
@@ -45,7 +47,7 @@ fn too_many() -> Invalid {
 pub struct Scopes(pub Vec<String>);
 
 impl FieldValue for Scopes {
-    fn parse(value: Value) -> Result<Self, Invalids> {
+    fn parse(value: Value) -> Result<Self, ValueErrors> {
         let scopes = Vec::<String>::parse(value)?;
         if scopes.len() > MAX_ITEMS {
             return Err(too_many().into());
@@ -80,7 +82,7 @@ pub struct AllowedIps(pub Vec<IpNet>);
 struct Network(IpNet);
 
 impl FieldValue for Network {
-    fn parse(value: Value) -> Result<Self, Invalids> {
+    fn parse(value: Value) -> Result<Self, ValueErrors> {
         let text = String::parse(value)?;
         let network = text
             .parse::<IpNet>()
@@ -109,7 +111,7 @@ fn canonical(network: IpNet) -> IpNet {
 }
 
 impl FieldValue for AllowedIps {
-    fn parse(value: Value) -> Result<Self, Invalids> {
+    fn parse(value: Value) -> Result<Self, ValueErrors> {
         let networks = Vec::<Network>::parse(value)?;
         if networks.len() > MAX_ITEMS {
             return Err(too_many().into());
@@ -124,7 +126,7 @@ impl FieldValue for AllowedIps {
 pub struct IpAddress(pub IpAddr);
 
 impl FieldValue for IpAddress {
-    fn parse(value: Value) -> Result<Self, Invalids> {
+    fn parse(value: Value) -> Result<Self, ValueErrors> {
         let text = String::parse(value)?;
         text.parse::<IpAddr>()
             .map(|ip| Self(ip.to_canonical()))
@@ -137,7 +139,7 @@ impl FieldValue for IpAddress {
 pub struct KeyIds(pub Vec<String>);
 
 impl FieldValue for KeyIds {
-    fn parse(value: Value) -> Result<Self, Invalids> {
+    fn parse(value: Value) -> Result<Self, ValueErrors> {
         let ids = Vec::<String>::parse(value)?;
         if ids.is_empty() {
             return Err(Invalid::new(FieldCode::TooShort, "Give at least 1 id.")
@@ -192,8 +194,8 @@ impl RequestedExpiry {
             return Self::Both;
         }
         Self::new(
-            fields.look_at::<Option<Timestamp>>("expires_at").flatten(),
-            fields.look_at::<Option<WholeDays>>("expires_in_days").flatten(),
+            fields.peek::<Option<Timestamp>>("expires_at").flatten(),
+            fields.peek::<Option<WholeDays>>("expires_in_days").flatten(),
         )
     }
 
@@ -243,8 +245,8 @@ impl Grant {
     /// # Errors
     /// `not_found` if `org_id` is not an id.
     pub fn peek(fields: &Fields) -> Result<Self, Error> {
-        let org_id = fields.look_at::<Option<IdRef<OrgId>>>("org_id").flatten();
-        let Scopes(scopes) = fields.look_at::<Option<Scopes>>("scopes").flatten().unwrap_or_default();
+        let org_id = fields.peek::<Option<IdRef<OrgId>>>("org_id").flatten();
+        let Scopes(scopes) = fields.peek::<Option<Scopes>>("scopes").flatten().unwrap_or_default();
         Ok(Self {
             org_id: org_id.map(IdRef::id).transpose()?,
             scopes,

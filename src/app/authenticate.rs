@@ -16,7 +16,7 @@ use super::routes::is_at_root;
 use crate::api_keys::{self, CountUse, PresentedKey, Rejection, Verdict};
 use crate::auth::{Credential, Identity};
 use crate::error::{Code, Error};
-use crate::http::{Owner, has_idempotency_key};
+use crate::http::{IdempotencyOwner, has_idempotency_key};
 use crate::sessions;
 use crate::state::State;
 use crate::values::Client;
@@ -47,7 +47,7 @@ pub async fn authenticate(
     if let Identity::Authenticated(principal) = &identity {
         match &principal.credential {
             Credential::Session { .. } if has_idempotency_key(&request) => {
-                request.extensions_mut().insert(Owner(principal.user_id));
+                request.extensions_mut().insert(IdempotencyOwner(principal.user_id));
             }
             Credential::Session { .. } => {}
             Credential::ApiKey { id, .. } => key_id = Some(*id),

@@ -1,4 +1,4 @@
-//! `/capabilities`: what this deployment offers, so that a frontend shows only what works.
+//! `/capabilities`: which features are switched on, so that a frontend can hide the others.
 
 use actix_web::{get, web};
 use serde::Serialize;
@@ -10,28 +10,28 @@ use crate::http::{ApiResponse, RequestInput};
 use crate::state::State;
 use crate::values::locale::Locale;
 
-/// What a deployment offers; what is switched off answers 404.
+/// The features of this deployment. The paths of a feature that is switched off return 404.
 #[derive(Serialize, ToSchema)]
 #[schema(as = Capabilities)]
-#[expect(clippy::struct_excessive_bools, reason = "each says whether one thing is offered")]
+#[expect(clippy::struct_excessive_bools, reason = "one field per feature")]
 pub struct CapabilitiesResponse {
-    /// `open` or `closed`.
+    /// Whether new accounts can be registered: `open` or `closed`.
     pub registration: &'static str,
-    /// `/api-keys`.
+    /// Whether API keys (`/api-keys`) are available.
     pub api_keys: bool,
-    /// `/orgs`, `/invitations`, `/join-requests`.
+    /// Whether organisations (`/orgs`, `/invitations`, `/join-requests`) are available.
     pub organisations: bool,
-    /// `/password/forgot`, `/password/reset`.
+    /// Whether a forgotten password can be reset by mail (`/password/forgot`, `/password/reset`).
     pub password_reset: bool,
-    /// `/me/avatar`.
+    /// Whether users can upload an avatar (`/me/avatar`).
     pub avatars: bool,
-    /// Languages of mails and notifications.
+    /// Available languages of mails and notifications.
     pub locales: Vec<Locale>,
-    /// Whom mails come from.
+    /// Sender of all mails.
     pub mail_from: String,
-    /// What API keys begin with, before the underscore.
+    /// Prefix of every API key, before the underscore.
     pub api_key_prefix: String,
-    /// How long an access token is good, in seconds.
+    /// Lifetime of an access token, in seconds.
     pub access_token_seconds: u32,
 }
 
@@ -54,10 +54,12 @@ impl CapabilitiesResponse {
     }
 }
 
-/// What is offered here
+/// List capabilities
+///
+/// Returns which features this deployment offers. Needs no credential.
 #[utoipa::path(
     operation_id = "getCapabilities", tag = "Operations",
-    responses((status = 200, description = "What works here", body = CapabilitiesResponse)),
+    responses((status = 200, description = "The capabilities", body = CapabilitiesResponse)),
 )]
 #[get("/capabilities")]
 pub(super) async fn get_capabilities(input: RequestInput, state: web::Data<State>) -> Result<ApiResponse, Error> {

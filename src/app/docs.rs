@@ -1,4 +1,4 @@
-//! `/openapi.json`, and Swagger UI at `/docs/`, all of it from this program: it works without the internet.
+//! `/openapi.json`, and Swagger UI at `/docs/`. Its files are part of the program, so that it works without internet access.
 
 use std::sync::Arc;
 
@@ -10,20 +10,19 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use crate::error::Error;
 use crate::http::{RequestInput, cacheable};
 
-/// The document, as it is sent.
+/// The serialised OpenAPI document.
 pub struct Document(pub Bytes);
 
-/// Sets Swagger UI up: the document beside it, credentials kept over a reload, and whoever logs in by "Try it out" is
-/// authorised at once.
+/// Configures Swagger UI. After a log-in with "Try it out" it uses the new access token.
 const INITIALIZER: &str = include_str!("swagger-initializer.js");
 
-/// Swagger UI styles its elements one by one; scripts come from here alone.
+/// Swagger UI sets `style` attributes; scripts are allowed from this origin only.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                       connect-src 'self'; font-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
 );
 
-/// The routes of this module; only the document itself is an operation of the API.
+/// Only `/openapi.json` is an operation of the API and is in the document.
 pub fn router(routes: &mut ServiceConfig) {
     routes
         .service(get_openapi)
@@ -34,10 +33,12 @@ pub fn router(routes: &mut ServiceConfig) {
 /// The paths of Swagger UI, below the base path.
 pub const PATHS: [&str; 2] = ["/docs", "/docs/{file:.*}"];
 
-/// This document
+/// Get the OpenAPI document
+///
+/// Returns this document. It has an `ETag`; send `If-None-Match` to avoid reading it again.
 #[utoipa::path(
     operation_id = "getOpenapi", tag = "Operations",
-    responses((status = 200, description = "OpenAPI 3.1", body = serde_json::Value)),
+    responses((status = 200, description = "The OpenAPI 3.1 document", body = serde_json::Value)),
 )]
 #[get("/openapi.json")]
 async fn get_openapi(
@@ -49,14 +50,13 @@ async fn get_openapi(
     Ok(cacheable(&request, document.0.clone(), "application/json", "no-cache"))
 }
 
-/// `/docs`, for who leaves the slash out.
+/// `/docs` without the slash.
 async fn redirect_to_docs() -> HttpResponse {
     HttpResponse::PermanentRedirect()
         .insert_header((header::LOCATION, "docs/"))
         .finish()
 }
 
-/// A file of Swagger UI.
 async fn get_docs(request: HttpRequest, file: web::Path<String>) -> Result<HttpResponse, Error> {
     if file.as_str() == "swagger-initializer.js" {
         let script = cacheable(
@@ -65,20 +65,20 @@ async fn get_docs(request: HttpRequest, file: web::Path<String>) -> Result<HttpR
             "text/javascript; charset=utf-8",
             "no-cache",
         );
-        return Ok(dressed(script, &POLICY));
+        return Ok(with_content_security_policy(script, &POLICY));
     }
-    let served = utoipa_swagger_ui::serve(&file, Arc::new(utoipa_swagger_ui::Config::from("openapi.json")))
+    let file = utoipa_swagger_ui::serve(&file, Arc::new(utoipa_swagger_ui::Config::from("openapi.json")))
         .map_err(|error| Error::internal(error.to_string()))?
         .ok_or_else(Error::not_found)?;
-    let content = Bytes::copy_from_slice(&served.bytes);
-    Ok(dressed(
-        cacheable(&request, content, &served.content_type, "no-cache"),
+    let content = Bytes::copy_from_slice(&file.bytes);
+    Ok(with_content_security_policy(
+        cacheable(&request, content, &file.content_type, "no-cache"),
         &POLICY,
     ))
 }
 
-/// An answer for browsers, with a policy of its own in place of the API's.
-pub(super) fn dressed(mut response: HttpResponse, policy: &HeaderValue) -> HttpResponse {
+/// Replaces the default policy of API responses, which allows nothing.
+pub(super) fn with_content_security_policy(mut response: HttpResponse, policy: &HeaderValue) -> HttpResponse {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_SECURITY_POLICY, policy.clone());
     response

@@ -1,4 +1,4 @@
-//! Probes: is the process alive, and may traffic be sent to it.
+//! Probes for orchestrators and load balancers.
 
 use actix_web::{get, web};
 use serde::Serialize;
@@ -10,25 +10,25 @@ use crate::error::Error;
 use crate::http::{ApiResponse, RequestInput};
 use crate::state::State;
 
-/// The routes that stay at the root, whatever the base path.
+/// The probes are not below the base path.
 pub fn root_router(routes: &mut ServiceConfig) {
     routes.service(get_livez).service(get_readyz);
 }
 
-/// How the service is.
+/// State of the service.
 #[derive(Serialize, ToSchema)]
 pub struct HealthResponse {
-    /// `ok`.
+    /// Always `ok`; a service that is not ready returns a problem.
     #[schema(example = "ok")]
     pub status: &'static str,
 }
 
-/// Is the process alive
+/// Check liveness
 ///
-/// Touches nothing.
+/// Returns 200 as long as the process handles requests; uses neither the database nor anything else. Needs no credential.
 #[utoipa::path(
     operation_id = "getLivez", tag = "Operations",
-    responses((status = 200, description = "It is", body = HealthResponse)),
+    responses((status = 200, description = "The process is alive", body = HealthResponse)),
 )]
 #[get("/livez")]
 async fn get_livez(input: RequestInput) -> Result<ApiResponse, Error> {
@@ -36,18 +36,19 @@ async fn get_livez(input: RequestInput) -> Result<ApiResponse, Error> {
     ApiResponse::ok(&HealthResponse { status: "ok" })
 }
 
-/// May traffic be sent here
+/// Check readiness
 ///
-/// The database answers, every migration is applied, and the service is not about to stop.
+/// Returns 200 if the database is reachable, every migration is applied and the service is not shutting down; otherwise 503.
+/// Needs no credential.
 #[utoipa::path(
     operation_id = "getReadyz", tag = "Operations",
-    responses((status = 200, description = "It may", body = HealthResponse)),
+    responses((status = 200, description = "The service is ready", body = HealthResponse)),
 )]
 #[get("/readyz")]
 async fn get_readyz(input: RequestInput, state: web::Data<State>) -> Result<ApiResponse, Error> {
     input.none().await?;
     if state.is_draining() {
-        return Err(Error::unavailable("draining"));
+        return Err(Error::unavailable("the service is shutting down"));
     }
     if !state
         .db

@@ -1,7 +1,7 @@
-//! The service as a whole: the only place that knows every slice.
+//! Assembles the service from its slices: state, middleware, routes, OpenAPI document, background work.
 //!
-//! A request passes, from the outside in: [`http::edge`](crate::http::edge) (request id, deadline, refusals), CORS,
-//! [`authenticate`] (who is it), and then the route's handler.
+//! A request passes [`http::with_request_context`](crate::http::with_request_context) (request id, timeout, problem bodies), CORS,
+//! `authenticate.rs` (credential → [`Principal`](crate::auth::Principal)) and then the handler of its route.
 
 mod authenticate;
 mod capabilities;
@@ -16,4 +16,4 @@ pub mod worker;
 
 pub use keystore::{Keystore, KeystoreError};
 pub use openapi::document;
-pub use server::{Running, start, state_of, stop};
+pub use server::{RunningServer, build_state, start, stop};

@@ -1,4 +1,4 @@
-//! The OpenAPI document: collected from the routes, then completed with what holds for all of them.
+//! The OpenAPI document: collected from the routes, and completed with what all operations have in common.
 
 use actix_web::App;
 use utoipa::openapi::content::ContentBuilder;
@@ -19,30 +19,34 @@ use crate::http::ProblemResponse;
 #[openapi(
     info(
         title = "Keyward",
-        description = "Accounts, organisations and API keys. People use sessions (access tokens from `POST /auth/login`), machines \
-            use API keys; both go into `Authorization: Bearer`. Every refusal is `application/problem+json`; its `code` is \
-            explained at `/problems/{code}`.",
+        description = "Manages user accounts, organisations and API keys, and verifies credentials for other services.\n\n\
+            **Credentials.** Users have sessions: `POST /auth/login` returns an access token. Machines have API keys: \
+            `POST /api-keys` returns one. Send either as `Authorization: Bearer <credential>`.\n\n\
+            **Errors.** Every error is `application/problem+json`. `code` is stable and machine-readable, `detail` says what is \
+            wrong and what to do, and `GET /problems/{code}` explains the code.\n\n\
+            **Lists.** Send the `next_cursor` of a page as `cursor` to get the next page.\n\n\
+            **Retries.** Send an `Idempotency-Key` with a POST: if it is repeated with the same key, the first response is \
+            returned again and there is no second effect.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
     tags(
-        (name = "Sessions", description = "Sign up, log in, refresh, log out"),
-        (name = "Profile", description = "Who am I"),
-        (name = "Password", description = "Change and reset"),
-        (name = "Email", description = "Change of address"),
-        (name = "API keys", description = "Credentials for machines"),
-        (name = "Organisations", description = "Organisations, and which one a session acts in"),
-        (name = "Members", description = "Who is in an organisation, as what"),
-        (name = "Invitations", description = "Asking people in"),
-        (name = "Join requests", description = "Asking to be let in"),
-        (name = "Notifications", description = "The notification centre"),
-        (name = "Verification", description = "For gateways and resource servers"),
-        (name = "Administration", description = "For administrators of the platform"),
-        (name = "Operations", description = "Probes and documentation"),
+        (name = "Sessions", description = "Register, log in, refresh and end sessions"),
+        (name = "Profile", description = "The account of the caller: profile, avatar, personal data"),
+        (name = "Password", description = "Change or reset the password"),
+        (name = "Email", description = "Change the e-mail address"),
+        (name = "API keys", description = "Create and manage API keys, with which machines act for a user"),
+        (name = "Organisations", description = "Create and manage organisations, and switch the active organisation of a session"),
+        (name = "Members", description = "Members of an organisation and their roles"),
+        (name = "Invitations", description = "Invite people to an organisation by e-mail, and accept or decline invitations"),
+        (name = "Join requests", description = "Request to join an organisation, and decide about such requests"),
+        (name = "Notifications", description = "Notifications of the caller, and by which channels they arrive"),
+        (name = "Verification", description = "Verify credentials, for gateways and other services"),
+        (name = "Administration", description = "Manage users and read the audit log, for platform administrators"),
+        (name = "Operations", description = "Probes, capabilities and documentation"),
     ),
 )]
 struct Base;
 
-/// The document of a deployment with these settings.
 pub fn document(config: &Config) -> OpenApi {
     let (_, mut document) = App::new()
         .into_utoipa_app()
@@ -55,7 +59,7 @@ pub fn document(config: &Config) -> OpenApi {
     let mut schemas = Vec::new();
     ProblemResponse::schemas(&mut schemas);
     components.schemas.extend(schemas);
-    // Ids stand in paths, too, from where their schemas are not collected.
+    // utoipa does not collect the schemas of path parameters.
     components.schemas.extend(crate::values::ids::schemas());
     components
         .schemas
@@ -70,35 +74,36 @@ pub fn document(config: &Config) -> OpenApi {
         scheme.description = Some(description.to_owned());
         RefOr::T(SecurityScheme::Http(scheme))
     };
-    let session = bearer("The access token of a session, from `POST /auth/login`.");
-    let api_key = bearer("An API key, from `POST /api-keys`.");
+    let session = bearer("Access token of a session, from `POST /auth/login`.");
+    let api_key = bearer("API key, from `POST /api-keys`.");
     components.security_schemes.insert("session".to_owned(), session);
     components.security_schemes.insert("api_key".to_owned(), api_key);
     for path in document.paths.paths.values_mut() {
         for operation in operations(path) {
-            complete(operation);
+            add_problem_response(operation);
         }
-        let is_guarded = |operation: &Operation| operation.security.is_some();
-        let is_momentary = |operation: &Operation| {
+        let needs_credential = |operation: &Operation| operation.security.is_some();
+        let is_excluded = |operation: &Operation| {
             let id = operation.operation_id.as_deref();
             id.is_some_and(|id| NOT_IDEMPOTENT.contains(&id))
         };
-        let is_remembered = |operation: &&mut Operation| is_guarded(operation) && !is_momentary(operation);
-        if let Some(operation) = path.post.as_mut().filter(is_remembered) {
-            let text = "A name of your own for this request, 1 to 255 visible ASCII characters: repeated with it within 24 \
-                        hours, it gets the first answer again and has no second effect.";
+        let is_idempotent = |operation: &&mut Operation| needs_credential(operation) && !is_excluded(operation);
+        if let Some(operation) = path.post.as_mut().filter(is_idempotent) {
+            let text = "Unique key of this request, 1 to 255 visible ASCII characters. If the request is repeated with the same \
+                        key within 24 hours, the first response is returned again and there is no second effect.";
             add_header(operation, "Idempotency-Key", text);
         }
         if let Some(operation) = path.patch.as_mut() {
-            let text = "The `ETag` that was read: if it is another by now, nothing changes, and the answer is 412.";
+            let text = "`ETag` of the version that the change is based on. If the resource has another version by now, nothing is \
+                        changed and the response is 412.";
             add_header(operation, "If-Match", text);
         }
     }
     document
 }
 
-/// What is answered anew each time: the answer is good for the moment only, or is a token; or it ends the session that would
-/// repeat it.
+/// POST operations without `Idempotency-Key`. The response of the first two depends on the moment; that of the next two is an
+/// access token, which must not be stored; after the last one there is no session that could repeat it.
 const NOT_IDEMPOTENT: [&str; 5] = [
     "verifyApiKey",
     "introspectToken",
@@ -107,14 +112,13 @@ const NOT_IDEMPOTENT: [&str; 5] = [
     "logOut",
 ];
 
-/// Every member of an answer is always present.
+/// Every field of a response is always present.
 fn require_all(schema: &mut RefOr<Schema>) {
     if let RefOr::T(Schema::Object(object)) = schema {
         object.required = object.properties.keys().cloned().collect();
     }
 }
 
-/// The operations of a path.
 fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     let PathItem {
         get,
@@ -127,8 +131,8 @@ fn operations(path: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
     [get, put, post, delete, patch].into_iter().flatten()
 }
 
-/// Every operation can refuse, and all refusals look alike.
-fn complete(operation: &mut Operation) {
+/// Every operation can return a problem.
+fn add_problem_response(operation: &mut Operation) {
     let problem = || {
         ContentBuilder::new()
             .schema(Some(RefOr::Ref(Ref::from_schema_name("Problem"))))
@@ -136,7 +140,7 @@ fn complete(operation: &mut Operation) {
     };
     let codes: Vec<&str> = Code::ALL.iter().map(|code| code.as_str()).collect();
     let response = ResponseBuilder::new()
-        .description(format!("Refused; `code` is one of {}.", codes.join(", ")))
+        .description(format!("A problem; `code` is one of {}.", codes.join(", ")))
         .content("application/problem+json", problem())
         .build();
     operation
@@ -145,11 +149,11 @@ fn complete(operation: &mut Operation) {
         .insert("default".to_owned(), RefOr::T(response));
 }
 
-/// A header that every operation of a kind takes, and none needs.
+/// Adds an optional header, unless the route documents it itself.
 fn add_header(operation: &mut Operation, name: &str, description: &str) {
     let parameters = operation.parameters.get_or_insert_default();
-    let is_there = |parameter: &RefOr<Parameter>| matches!(parameter, RefOr::T(known) if known.name == name);
-    if !parameters.iter().any(is_there) {
+    let is_documented = |parameter: &RefOr<Parameter>| matches!(parameter, RefOr::T(known) if known.name == name);
+    if !parameters.iter().any(is_documented) {
         let header = ParameterBuilder::new()
             .name(name)
             .parameter_in(ParameterIn::Header)

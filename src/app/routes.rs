@@ -1,4 +1,4 @@
-//! The one list of routes; the server and the OpenAPI document are both made from it.
+//! The list of all routes. The server, the OpenAPI document and the route table are made from it.
 
 use utoipa_actix_web::service_config::ServiceConfig;
 
@@ -8,20 +8,20 @@ use crate::config::{Config, Feature};
 use crate::orgs::{self, admission, invitations, join_requests, members};
 use crate::{admin, api_keys, audit, gateway, http, images, notifications, sessions};
 
-/// Whether a path is one of those that stay at the root, whatever the base path. They are open to everybody.
+/// Whether a path is outside of the base path. All of these need no credential.
 pub fn is_at_root(path: &str) -> bool {
     path.starts_with("/.well-known/") || matches!(path, "/livez" | "/readyz")
 }
 
-/// What stays at the root.
+/// The routes outside of the base path.
 pub fn root(routes: &mut ServiceConfig) {
     health::root_router(routes);
     gateway::root_router(routes);
 }
 
-/// Everything else; what the deployment does not offer is not there.
+/// The routes below the base path, without those of features that are switched off.
 pub fn api(routes: &mut ServiceConfig, config: &Config) {
-    // Routes are tried in their order: first what is asked most often.
+    // actix tries routes in this order, so that the ones that are called most often are first.
     if config.offers(Feature::ApiKeys) {
         api_keys::verification_router(routes);
     }
@@ -39,7 +39,7 @@ pub fn api(routes: &mut ServiceConfig, config: &Config) {
     audit::router(routes);
     admin::router(routes);
     if config.offers(Feature::Organisations) {
-        // Before what takes any word for an id.
+        // `/orgs/{org_id}` also matches the literal paths of these, so that they come first.
         join_requests::router(routes);
         invitations::router(routes);
         admission::router(routes);

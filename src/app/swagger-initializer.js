@@ -1,6 +1,6 @@
-// Sets Swagger UI up for Keyward.
+// Configures Swagger UI for Keyward.
 window.onload = () => {
-  // Whoever logs in (or refreshes, or shows the password again) here is authorised with the new token from then on.
+  // After one of these operations Swagger UI uses the new access token.
   const issuesTokens = /\/auth\/(login|refresh|reauthenticate)$|\/orgs\/[^/]+\/switch$/;
   const authorise = (response) => {
     const path = new URL(response.url, window.location.href).pathname;

@@ -1,5 +1,5 @@
-//! What happens without being asked for: migrations at the start, mail, sweeps. Each step is a function of its slice, which
-//! tests call; here is only the loop.
+//! Background work: migrations at the start, mail delivery, expiry reminders, usage of API keys, and the deletion of expired rows.
+//! Each step is a function of its slice, which tests call; this file has only the loops.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,70 +15,70 @@ use crate::notifications::email::{Mailer, outbox};
 use crate::state::State;
 use crate::{account, api_keys, auth, http, notifications, one_time_tokens};
 
-/// How often the outbox is looked at when nobody says that there is something in it.
+/// How often the outbox is read without a wake-up from a commit, for mails of other instances and for retries.
 const MAIL_INTERVAL: Duration = Duration::from_secs(1);
-/// How often what has expired is swept away; nothing depends on it but the size of the tables.
+/// How often expired rows are deleted. Queries ignore expired rows, so that this only bounds the size of the tables.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
-/// How long a mail that was sent stays in the outbox: the limit of mail to one address counts them.
-const MAIL_KEPT: TimeDelta = TimeDelta::days(1);
-/// How often to look for keys that are about to expire.
-const REMIND_INTERVAL: Duration = Duration::from_secs(10);
-/// How often the uses of keys are written down.
-const BOOKS_INTERVAL: Duration = Duration::from_secs(1);
-/// How long to wait for a database that is not there.
-const RETRY_INTERVAL: Duration = Duration::from_millis(500);
+/// For which a sent mail stays in the outbox, because the limit of mails per address counts the rows of a day.
+const SENT_MAIL_RETENTION: TimeDelta = TimeDelta::days(1);
+/// How often API keys that are about to expire are looked for.
+const REMINDER_INTERVAL: Duration = Duration::from_secs(10);
+/// How often uses of API keys are written to the database.
+const USAGE_FLUSH_INTERVAL: Duration = Duration::from_secs(1);
+/// Between attempts to migrate a database that is not reachable yet.
+const MIGRATION_RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
-/// The loop, running.
+/// The running loops.
 pub struct Background {
     task: JoinHandle<()>,
     stop: Arc<Notify>,
-    bookkeeper: JoinHandle<()>,
+    usage_flusher: JoinHandle<()>,
     state: State,
 }
 
 impl Background {
-    /// Lets the step in progress finish.
+    /// Waits for the step in progress, and writes the uses of API keys that are not in the database yet.
     pub async fn stop(self) {
         self.stop.notify_one();
-        // It can only have panicked, which is in the log already.
+        // An error means that the task panicked, which is logged already.
         let _ = self.task.await;
-        // Between two flushes it is asleep; one in progress has its turn, and the last one comes behind it.
-        let turn = self.state.key_usage.flush_lock.lock().await;
-        self.bookkeeper.abort();
-        drop(turn);
+        // With this lock no flush is in progress, so that the task can be aborted without losing uses.
+        let flush_lock = self.state.key_usage.flush_lock.lock().await;
+        self.usage_flusher.abort();
+        drop(flush_lock);
         if let Err(error) = api_keys::flush_usage(&self.state).await {
-            log("write down the uses of keys", &error);
+            log("record the uses of API keys", &error);
         }
     }
 }
 
-/// Starts the loop. The service is up before its database is: the first thing is to wait for it and migrate it.
+/// Starts the loops. The service may start before its database: the first step waits for the database and migrates it.
 pub fn spawn(state: State, database_url: SecretString, mailer: Mailer) -> Background {
     let stop = Arc::new(Notify::new());
     let stopped = Arc::clone(&stop);
-    let kept = state.clone();
-    let bookkeeper = tokio::task::spawn_local(keep_books(state.clone()));
+    let background_state = state.clone();
+    let usage_flusher = tokio::task::spawn_local(flush_usage_periodically(state.clone()));
     let task = tokio::task::spawn_local(async move {
         tokio::select! {
             () = migrate(database_url) => {}
             () = stopped.notified() => return,
         }
-        let mut swept = tokio::time::Instant::now();
-        let mut reminded: Option<tokio::time::Instant> = None;
+        let mut swept_at = tokio::time::Instant::now();
+        let mut reminded_at: Option<tokio::time::Instant> = None;
         loop {
             if let Err(error) = outbox::deliver_due(&state.db, state.clock.now(), &mailer).await {
                 log("deliver mail", &error);
             }
-            if reminded.is_none_or(|at| at.elapsed() >= REMIND_INTERVAL) {
-                reminded = Some(tokio::time::Instant::now());
+            if reminded_at.is_none_or(|at| at.elapsed() >= REMINDER_INTERVAL) {
+                reminded_at = Some(tokio::time::Instant::now());
                 if let Err(error) = remind(&state).await {
-                    log("warn of keys that expire", &error);
+                    log("send expiry reminders", &error);
                 }
             }
-            if swept.elapsed() >= SWEEP_INTERVAL {
-                swept = tokio::time::Instant::now();
+            if swept_at.elapsed() >= SWEEP_INTERVAL {
+                swept_at = tokio::time::Instant::now();
                 if let Err(error) = sweep(&state).await {
-                    log("sweep", &error);
+                    log("delete expired rows", &error);
                 }
             }
             tokio::select! {
@@ -91,25 +91,22 @@ pub fn spawn(state: State, database_url: SecretString, mailer: Mailer) -> Backgr
     Background {
         task,
         stop,
-        bookkeeper,
-        state: kept,
+        usage_flusher,
+        state: background_state,
     }
 }
 
-/// Writes down the uses of keys, apart from the other steps, which may take their time.
-async fn keep_books(state: State) {
+/// In a task of its own, because mail delivery can take longer than this interval.
+async fn flush_usage_periodically(state: State) {
     loop {
-        tokio::time::sleep(BOOKS_INTERVAL).await;
+        tokio::time::sleep(USAGE_FLUSH_INTERVAL).await;
         if let Err(error) = api_keys::flush_usage(&state).await {
-            log("write down the uses of keys", &error);
+            log("record the uses of API keys", &error);
         }
     }
 }
 
-/// Warns of all keys that are about to expire.
-///
-/// # Errors
-/// When the database fails.
+/// Sends the reminders of all API keys that are about to expire.
 pub async fn remind(state: &State) -> Result<(), Error> {
     let now = state.clock.now();
     while state.db.transaction(now, api_keys::remind).await? > 0 {}
@@ -119,21 +116,21 @@ pub async fn remind(state: &State) -> Result<(), Error> {
 async fn migrate(database_url: SecretString) {
     loop {
         let url = database_url.clone();
-        #[expect(clippy::disallowed_methods, reason = "once, before the pool is of use")]
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "once, before the pool has a database to connect to"
+        )]
         let done = tokio::task::spawn_blocking(move || migrations::migrate(&url)).await;
         match done {
             Ok(Ok(())) => return,
-            Ok(Err(error)) => log("migrate", &error),
-            Err(error) => tracing::error!(%error, "cannot migrate"),
+            Ok(Err(error)) => log("migrate the database", &error),
+            Err(error) => tracing::error!(%error, "cannot migrate the database"),
         }
-        tokio::time::sleep(RETRY_INTERVAL).await;
+        tokio::time::sleep(MIGRATION_RETRY_INTERVAL).await;
     }
 }
 
-/// Deletes what has expired for good.
-///
-/// # Errors
-/// When the database fails.
+/// Deletes expired rows of all slices.
 pub async fn sweep(state: &State) -> Result<(), Error> {
     let now = state.clock.now();
     state.rate_limit.sweep();
@@ -145,7 +142,7 @@ pub async fn sweep(state: &State) -> Result<(), Error> {
             one_time_tokens::sweep(tx)?;
             account::sweep_registrations(tx)?;
             notifications::sweep(tx)?;
-            outbox::sweep(tx, now - MAIL_KEPT)?;
+            outbox::sweep(tx, now - SENT_MAIL_RETENTION)?;
             api_keys::sweep_usage(tx)?;
             Ok(())
         })

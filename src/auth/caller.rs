@@ -13,7 +13,7 @@ use super::permission::{Admin, Kind, Permission, Session};
 use super::principal::{Credential, Identity, Principal};
 use super::roles::PlatformRole;
 use crate::error::{Code, Error};
-use crate::http::{MAX_AUTH_AGE_SECONDS, wrong_method};
+use crate::http::{MAX_AUTH_AGE_SECONDS, method_not_allowed};
 use crate::values::Client;
 use crate::values::ids::SessionId;
 
@@ -110,6 +110,6 @@ impl<P: Permission> FromRequest for Caller<P> {
             _ => Err(Error::new(Code::AuthenticationRequired)),
         };
         // A method that the path does not have is reported before a missing credential.
-        ready(caller.map_err(|error| wrong_method(request).unwrap_or(error)))
+        ready(caller.map_err(|error| method_not_allowed(request).unwrap_or(error)))
     }
 }

@@ -97,7 +97,7 @@ impl Place {
     }
 
     fn state(&self, material: Keystore) -> Result<State, Failure> {
-        app::state_of(self.config.clone(), &self.database_url, material, Clock::system()).map_err(with_source)
+        app::build_state(self.config.clone(), &self.database_url, material, Clock::system()).map_err(with_source)
     }
 }
 

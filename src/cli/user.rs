@@ -24,7 +24,7 @@ pub fn run(place: &Place, command: UserCommand) -> Result<(), Failure> {
             UserCommand::List => list(&state).await,
             UserCommand::SetPassword(args) => set_password(&state, args).await,
             UserCommand::SetRole { login, role } => {
-                let role = PlatformRole::of_word(&role).unwrap_or(PlatformRole::User);
+                let role = PlatformRole::from_name(&role).unwrap_or(PlatformRole::User);
                 change(&state, &login, move |tx, user| operator::set_role(tx, user, role)).await?;
                 println!("{login} now has the role {role}.");
                 Ok(())
@@ -57,7 +57,7 @@ async fn create(state: &State, args: CreateUserArgs) -> Result<(), Failure> {
     let email = EmailAddress::try_from(args.email).map_err(invalid("--email"))?;
     let username = Username::try_from(args.username).map_err(invalid("--username"))?;
     let password = read_password(state, args.password_stdin, &[email.as_str(), username.as_str()])?;
-    let role = PlatformRole::of_word(&args.role).unwrap_or(PlatformRole::User);
+    let role = PlatformRole::from_name(&args.role).unwrap_or(PlatformRole::User);
     let password_hash = state.hasher.hash(password).await.map_err(failure)?;
     let new = NewUser {
         email,

@@ -1,4 +1,4 @@
-//! Who is at the other end of the wire.
+//! The client of a request: its address behind trusted proxies, its user agent, and the id of the request.
 
 use std::future::{Ready, ready};
 use std::net::{IpAddr, SocketAddr};
@@ -12,13 +12,14 @@ use ipnet::IpNet;
 use crate::error::Error;
 use crate::values::{Client, RequestId};
 
-/// The id of a request: the client's when it matches `^[A-Za-z0-9_-]{8,64}$`, else a new one.
+/// `X-Request-Id` if it is well-formed, else a new id.
 pub fn request_id(headers: &HeaderMap) -> RequestId {
-    let given = headers.get("x-request-id").and_then(|value| value.to_str().ok());
-    given.and_then(RequestId::parse).unwrap_or_else(RequestId::generate)
+    let from_header = headers.get("x-request-id").and_then(|value| value.to_str().ok());
+    from_header
+        .and_then(RequestId::parse)
+        .unwrap_or_else(RequestId::generate)
 }
 
-/// Reads the client off a request.
 pub fn client_of(
     headers: &HeaderMap,
     peer: Option<SocketAddr>,
@@ -28,8 +29,8 @@ pub fn client_of(
 ) -> Client {
     let user_agent = headers.get(USER_AGENT).map(|value| {
         let text = String::from_utf8_lossy(value.as_bytes());
-        let shown: String = text.chars().filter(|c| !c.is_control()).take(256).collect();
-        shown.into()
+        let printable: String = text.chars().filter(|c| !c.is_control()).take(256).collect();
+        printable.into()
     });
     Client {
         now,
@@ -39,7 +40,8 @@ pub fn client_of(
     }
 }
 
-/// IPv4 addresses in IPv6 clothes (RFC 4291 §2.5.5.2) are IPv4 addresses.
+/// Walks `X-Forwarded-For` from the right, past the trusted proxies: a client can write anything to the left of them.
+/// IPv4-mapped IPv6 addresses (RFC 4291 §2.5.5.2) become IPv4 addresses, so that both forms share limits and allow-lists.
 fn client_ip(headers: &HeaderMap, peer: Option<SocketAddr>, trusted: &[IpNet]) -> IpAddr {
     let mut ip = peer.map_or(IpAddr::from([0, 0, 0, 0]), |peer| peer.ip().to_canonical());
     let is_trusted = |ip: IpAddr| trusted.iter().any(|network| network.contains(&ip));
@@ -57,7 +59,7 @@ fn client_ip(headers: &HeaderMap, peer: Option<SocketAddr>, trusted: &[IpNet]) -
             .parse::<IpAddr>()
             .ok()
             .or_else(|| hop.parse::<SocketAddr>().ok().map(|address| address.ip()));
-        // Beyond something unreadable nothing is known: the last trusted hop stands for the client.
+        // Left of an unreadable entry nothing can be trusted: use the last address that was read.
         let Some(next) = parsed else { break };
         ip = next.to_canonical();
         if !is_trusted(ip) {
@@ -77,7 +79,7 @@ impl FromRequest for Client {
                 .extensions()
                 .get::<Self>()
                 .cloned()
-                .ok_or_else(|| Error::internal("no client in the request")),
+                .ok_or_else(|| Error::internal("with_request_context has not run")),
         )
     }
 }

@@ -1,4 +1,4 @@
-//! Entity tags (RFC 9110 §8.8.3) and what is conditional on them.
+//! Entity tags (RFC 9110 §8.8.3) and conditional requests.
 
 use std::future::{Ready, ready};
 
@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::secret::TokenHash;
 use crate::values::Precondition;
 
-fn list(headers: &HeaderMap, name: HeaderName) -> Option<Vec<String>> {
+fn tags_in(headers: &HeaderMap, name: HeaderName) -> Option<Vec<String>> {
     headers.contains_key(&name).then(|| {
         let values = headers.get_all(&name).filter_map(|value| value.to_str().ok());
         values
@@ -23,11 +23,11 @@ fn list(headers: &HeaderMap, name: HeaderName) -> Option<Vec<String>> {
     })
 }
 
-/// Whether `If-None-Match` names `tag`: the client has it already (weak comparison, RFC 9110 §13.1.2).
+/// Whether `If-None-Match` contains `tag`, by weak comparison (RFC 9110 §13.1.2).
 pub fn etag_matches(headers: &HeaderMap, tag: &str) -> bool {
-    list(headers, IF_NONE_MATCH).is_some_and(|tags| {
+    tags_in(headers, IF_NONE_MATCH).is_some_and(|tags| {
         tags.iter()
-            .any(|given| given == "*" || given.trim_start_matches("W/") == tag)
+            .any(|known| known == "*" || known.trim_start_matches("W/") == tag)
     })
 }
 
@@ -36,15 +36,15 @@ impl FromRequest for Precondition {
     type Future = Ready<Result<Self, Error>>;
 
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
-        ready(Ok(Self::new(list(request.headers(), IF_MATCH))))
+        ready(Ok(Self::new(tags_in(request.headers(), IF_MATCH))))
     }
 }
 
-/// Bytes that may be cached, under a tag of their content; 304 for who has them already.
+/// A response that may be cached: its entity tag is a hash of the content. 304 if the client has it already.
 pub fn cacheable(request: &HttpRequest, content: Bytes, media_type: &str, cache_control: &'static str) -> HttpResponse {
     let tag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(TokenHash::of(&content).as_bytes()));
-    let known = etag_matches(request.headers(), &tag);
-    let mut response = if known {
+    let is_cached = etag_matches(request.headers(), &tag);
+    let mut response = if is_cached {
         HttpResponse::NotModified()
     } else {
         HttpResponse::Ok()
@@ -52,7 +52,7 @@ pub fn cacheable(request: &HttpRequest, content: Bytes, media_type: &str, cache_
     response
         .insert_header((header::ETAG, tag))
         .insert_header((header::CACHE_CONTROL, cache_control));
-    if known {
+    if is_cached {
         response.finish()
     } else {
         response.content_type(media_type).body(content)

@@ -1,4 +1,5 @@
-//! JSON (RFC 8259), strictly: a member given twice is an error, where most parsers silently take the last.
+//! Strict JSON (RFC 8259): a duplicate name in an object is an error, where `serde_json::Value` silently keeps the last one.
+//! Two parsers that disagree about such a body could be played off against each other.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -8,19 +9,19 @@ use serde_json::{Number, Value};
 
 use crate::error::{Code, Error};
 
-/// Reads one JSON text, which is to be an object; `None` when it is something else.
+/// Parses a JSON object; `None` for any other JSON value.
 ///
 /// # Errors
-/// `malformed_json`; the detail says where, without repeating what was sent.
+/// `malformed_json`; the detail names line and column and does not repeat the body, which may contain a password.
 pub fn parse_object(bytes: &[u8]) -> Result<Option<BTreeMap<String, Value>>, Error> {
-    if let Ok(StrictObject(members)) = serde_json::from_slice(bytes) {
-        return Ok(Some(members));
+    if let Ok(StrictObject(fields)) = serde_json::from_slice(bytes) {
+        return Ok(Some(fields));
     }
     match serde_json::from_slice::<Strict>(bytes) {
         Ok(_) => Ok(None),
         Err(error) => {
             let detail = format!(
-                "The body is not well-formed JSON at line {}, column {}.",
+                "The body is not well-formed JSON, or contains a field twice: see line {}, column {}.",
                 error.line(),
                 error.column()
             );
@@ -29,7 +30,7 @@ pub fn parse_object(bytes: &[u8]) -> Result<Option<BTreeMap<String, Value>>, Err
     }
 }
 
-/// The few members of a request, which are taken out by their names: no hash is needed to find one.
+/// A `BTreeMap`, because errors about unknown fields are then in a fixed order.
 struct StrictObject(BTreeMap<String, Value>);
 
 impl<'de> Deserialize<'de> for StrictObject {
@@ -48,13 +49,13 @@ impl<'de> Visitor<'de> for ObjectVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Self::Value, A::Error> {
-        let mut members = BTreeMap::new();
+        let mut fields = BTreeMap::new();
         while let Some((name, Strict(value))) = entries.next_entry::<String, Strict>()? {
-            if members.insert(name, value).is_some() {
-                return Err(A::Error::custom("a member is given twice"));
+            if fields.insert(name, value).is_some() {
+                return Err(A::Error::custom("duplicate name in an object"));
             }
         }
-        Ok(members)
+        Ok(fields)
     }
 }
 
@@ -114,8 +115,8 @@ impl<'de> Visitor<'de> for StrictVisitor {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, entries: A) -> Result<Value, A::Error> {
-        let members = ObjectVisitor.visit_map(entries)?;
-        Ok(Value::Object(members.into_iter().collect()))
+        let fields = ObjectVisitor.visit_map(entries)?;
+        Ok(Value::Object(fields.into_iter().collect()))
     }
 }
 
@@ -126,11 +127,11 @@ mod tests {
     use super::parse_object;
 
     #[test]
-    fn a_member_given_twice_is_refused_at_any_depth() {
-        let members = parse_object(br#"{"b": {"c": [1, 2.5, "x", null, true]}, "a": 1}"#);
+    fn a_duplicate_name_is_an_error_at_any_depth() {
+        let fields = parse_object(br#"{"b": {"c": [1, 2.5, "x", null, true]}, "a": 1}"#);
         let expected = [("a", json!(1)), ("b", json!({"c": [1, 2.5, "x", null, true]}))];
         let expected = expected.map(|(name, value)| (name.to_owned(), value)).into();
-        assert_eq!(members.unwrap(), Some(expected));
+        assert_eq!(fields.unwrap(), Some(expected));
         assert!(parse_object(br#"{"a": 1, "a": 1}"#).is_err());
         assert!(parse_object(br#"{"a": [{"b": 1, "b": 2}]}"#).is_err());
         assert!(parse_object(br#"{"a": 1, "\u0061": 1}"#).is_err());
@@ -138,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_object_is_told_apart_from_what_is_not_json() {
+    fn a_json_value_that_is_not_an_object_is_not_malformed() {
         for text in ["null", "true", "-1", "1.5e3", "\"a\"", "[]", "[{}, [1]]", " [1] "] {
             assert_eq!(parse_object(text.as_bytes()).unwrap(), None, "{text}");
         }
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_json_is_refused() {
+    fn malformed_json_is_an_error() {
         for text in [
             "",
             "{",

@@ -1,11 +1,10 @@
-//! What is the same for every endpoint: how a request is read, how an answer and a refusal look.
+//! HTTP, as it is the same for every endpoint: reading requests, writing responses and problems.
 //!
-//! A handler reads its request in the order of the contract: credential (its first argument), existence and permission
-//! (its own look-ups), and only then the body or query, through [`RequestInput`]. Whoever asks for an answer to be remembered
-//! ([`Idempotent`]) has the body read before, but nothing is said of it before its turn.
+//! A handler checks its request in the order of the contract: credential (its first argument), existence and permission
+//! (its own look-ups), then media type, size and content of query and body. [`RequestInput`] therefore reads nothing until
+//! the handler asks for it. [`Idempotent`] has to read the body before, but keeps the errors until then.
 
 mod client;
-mod deadline;
 mod etag;
 mod idempotency;
 mod json;
@@ -15,12 +14,14 @@ mod problem;
 mod rate_limit;
 mod request_input;
 mod response;
+mod route_table;
 
 pub use etag::cacheable;
-pub use idempotency::{Idempotent, Owner, has_idempotency_key, no_replay, sweep as sweep_idempotency_keys};
-pub use middleware::{Edge, RouteTable, edge, fallback};
-pub use path::{FromPath, Path, wrong_method};
+pub use idempotency::{IdempotencyOwner, Idempotent, has_idempotency_key, no_replay, sweep as sweep_idempotency_keys};
+pub use middleware::{RequestContext, with_request_context};
+pub use path::{FromPath, Path, method_not_allowed};
 pub use problem::{Challenge, MAX_AUTH_AGE_SECONDS, PROTECTED_RESOURCE, ProblemResponse, router};
 pub use rate_limit::RateLimit;
 pub use request_input::{MAX_BODY_BYTES, RequestInput};
 pub use response::ApiResponse;
+pub use route_table::{RouteTable, fallback};

@@ -11,14 +11,13 @@ use super::RouteTable;
 use crate::error::{Code, Error};
 use crate::values::ids::Id;
 
-/// The ids of a path, in its order: `Path<OrgId>` or `Path<(OrgId, UserId)>`. What is not an id is 404, the same as one
-/// that names nothing. It answers after the credential, which is a handler's first argument and ready at once.
+/// The ids of a path, in order: `Path<OrgId>` or `Path<(OrgId, UserId)>`. Text that is not an id is 404, like the id of something
+/// that does not exist. A handler takes it after the caller, whose 401 or 403 comes first.
 #[derive(Clone, Copy, Debug)]
 pub struct Path<T>(pub T);
 
-/// What a path can be read into.
 pub trait FromPath: Sized {
-    /// Reads the segments that are variable, in their order.
+    /// `segments` are the values of the path's parameters, in order.
     fn from_path<'a>(segments: impl Iterator<Item = &'a str>) -> Option<Self>;
 }
 
@@ -42,25 +41,27 @@ impl<T: FromPath + 'static> FromRequest for Path<T> {
         let segments = request.match_info().iter().map(|(_, segment)| segment);
         match T::from_path(segments) {
             Some(ids) => Either::Left(ready(Ok(Self(ids)))),
-            None => Either::Right(refuse(request.clone(), payload.take()).map(Err).boxed_local()),
+            None => Either::Right(reject(request.clone(), payload.take()).map(Err).boxed_local()),
         }
     }
 }
 
-async fn refuse(request: HttpRequest, payload: Payload) -> Error {
-    // As where the id is one, but of nothing: a body that nobody takes closes the connection, unless it has come with the
-    // head, and is there once the protocol layer had its turn. By that the two could be told apart.
+async fn reject(request: HttpRequest, payload: Payload) -> Error {
+    // actix closes the connection after a response to a request whose body was not read, except when the body arrived together
+    // with the head. A handler that looks the id up gives actix time to notice that, so this path has to yield as well:
+    // otherwise `Connection: close` would distinguish a malformed id from an unknown one.
     tokio::task::yield_now().await;
     drop(payload);
-    wrong_method(&request).unwrap_or_else(Error::not_found)
+    method_not_allowed(&request).unwrap_or_else(Error::not_found)
 }
 
-/// That a path has other methods than this one: `/api-keys/current` is no id, though it was taken for one.
-pub fn wrong_method(request: &HttpRequest) -> Option<Error> {
+/// 405 if the request was routed to a pattern (`PATCH /api-keys/{api_key_id}`) although its path is a literal route with other
+/// methods (`/api-keys/current`).
+pub fn method_not_allowed(request: &HttpRequest) -> Option<Error> {
     let routes = request.app_data::<web::Data<RouteTable>>()?;
-    // As the router sees it, without percent-encoding.
+    // Percent-decoded, as the router compares it.
     let path = request.match_info().as_str();
     let methods = routes.allow_literal(path)?;
-    let is_itself = request.match_pattern().is_some_and(|pattern| pattern == path);
-    (!is_itself).then(|| Error::new(Code::MethodNotAllowed).allow(methods))
+    let is_literal_route = request.match_pattern().is_some_and(|pattern| pattern == path);
+    (!is_literal_route).then(|| Error::new(Code::MethodNotAllowed).allow(methods))
 }

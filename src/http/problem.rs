@@ -1,4 +1,4 @@
-//! Refusals as `application/problem+json` (RFC 9457).
+//! Error responses: `application/problem+json` (RFC 9457), and the pages that explain the codes.
 
 use std::fmt::Write as _;
 
@@ -10,43 +10,42 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
-use crate::error::{Code, Error, FieldError, Place};
+use crate::error::{Code, Error, ErrorLocation, FieldError};
 use crate::values::RequestId;
 
-/// The media type of every refusal.
 const PROBLEM_JSON: &str = "application/problem+json";
 
-/// Where the metadata of RFC 9728 is, which every challenge names; the path of the public URL follows (§3.1).
+/// The path of the protected resource metadata (RFC 9728), followed by the path of the public URL (§3.1). Every challenge names it.
 pub const PROTECTED_RESOURCE: &str = "/.well-known/oauth-protected-resource";
 
-/// How fresh a password must be for what asks for re-authentication, in seconds.
+/// An operation that needs re-authentication accepts a password that was proven at most so long ago.
 pub const MAX_AUTH_AGE_SECONDS: i64 = 600;
 
-/// Why a request was refused.
+/// An error response (RFC 9457).
 #[derive(Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub struct ProblemResponse<'a> {
-    /// URL of a page about `code`.
+    /// URL of the page that explains `code`.
     #[serde(rename = "type")]
     #[schema(rename = "type")]
     pub kind: String,
-    /// Short summary; the same for every problem with this code.
+    /// Short summary, the same for every problem with this code.
     pub title: &'a str,
-    /// The status of the answer.
+    /// HTTP status of the response.
     pub status: u16,
-    /// What software goes by; see `GET /problems/{code}`.
+    /// Machine-readable code; `GET /problems/{code}` explains it.
     pub code: &'a str,
-    /// One sentence about this occurrence.
+    /// What is wrong with this request, and what to do.
     pub detail: &'a str,
-    /// The request, as the log knows it.
+    /// Id of the request, as in `X-Request-Id` and in the log.
     pub request_id: &'a str,
-    /// Everything that is not valid; in a `validation_error` only.
+    /// Every field and parameter that is not valid; only in a `validation_error`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub errors: Option<Vec<ProblemFieldResponse<'a>>>,
 }
 
-/// One thing that is not valid: in the body (`pointer`) or in the query (`parameter`).
+/// A field of the body (`pointer`) or a query parameter (`parameter`) that is not valid.
 #[derive(Serialize, ToSchema)]
 #[schema(as = ProblemField)]
 pub struct ProblemFieldResponse<'a> {
@@ -54,24 +53,24 @@ pub struct ProblemFieldResponse<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub pointer: Option<&'a str>,
-    /// Name of a query parameter.
+    /// Name of the query parameter.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub parameter: Option<&'a str>,
-    /// What software goes by.
+    /// Machine-readable code of the broken rule.
     pub code: &'a str,
-    /// One sentence for people.
+    /// What is wrong with the value, and what to do.
     pub detail: &'a str,
-    /// The limits of the rule.
+    /// Limits of the broken rule, such as `min` and `max`.
     #[schema(value_type = Object)]
     pub params: &'a Map<String, Value>,
 }
 
 impl<'a> From<&'a FieldError> for ProblemFieldResponse<'a> {
     fn from(field: &'a FieldError) -> Self {
-        let (pointer, parameter) = match &field.place {
-            Place::Pointer(pointer) => (Some(pointer.as_str()), None),
-            Place::Parameter(name) => (None, Some(name.as_str())),
+        let (pointer, parameter) = match &field.location {
+            ErrorLocation::Pointer(pointer) => (Some(pointer.as_str()), None),
+            ErrorLocation::Parameter(name) => (None, Some(name.as_str())),
         };
         let invalid = &field.invalid;
         Self {
@@ -84,7 +83,7 @@ impl<'a> From<&'a FieldError> for ProblemFieldResponse<'a> {
     }
 }
 
-/// What refusals need to know of the deployment.
+/// Renders errors; knows the public URL, which problems and challenges contain.
 #[derive(Clone, Debug)]
 pub struct Challenge {
     public_url: String,
@@ -92,7 +91,6 @@ pub struct Challenge {
 }
 
 impl Challenge {
-    /// Of the service that clients reach at `public_url`.
     pub fn new(public_url: &crate::config::BaseUrl) -> Self {
         Self {
             public_url: public_url.as_str().to_owned(),
@@ -100,8 +98,7 @@ impl Challenge {
         }
     }
 
-    /// The `WWW-Authenticate` of RFC 6750 §3, with RFC 9470 §3 for a password shown too long ago and RFC 9728 §5.1 for
-    /// where to learn more.
+    /// `WWW-Authenticate` (RFC 6750 §3), with `max_age` for re-authentication (RFC 9470 §3) and `resource_metadata` (RFC 9728 §5.1).
     fn header(&self, error: &Error) -> Option<String> {
         let code = error.code();
         let mut challenge = format!(
@@ -112,7 +109,7 @@ impl Challenge {
             Code::InvalidToken => "invalid_token",
             Code::ReauthenticationRequired => "insufficient_user_authentication",
             Code::InsufficientScope => "insufficient_scope",
-            // What a gateway hands on is a challenge, whichever of the two it is.
+            // Gateways answer their client with this response, and a 403 of theirs needs a challenge as well.
             Code::ForbiddenRole | Code::IpNotAllowed => return Some(challenge),
             _ if code.status() == 401 => return Some(challenge),
             _ => return None,
@@ -121,13 +118,12 @@ impl Challenge {
         if code == Code::ReauthenticationRequired {
             let _ = write!(challenge, ", max_age={MAX_AUTH_AGE_SECONDS}");
         }
-        if let Some(scope) = &error.extras().scope {
+        if let Some(scope) = &error.headers().scope {
             let _ = write!(challenge, ", scope=\"{scope}\"");
         }
         Some(challenge)
     }
 
-    /// The whole answer.
     pub fn render(&self, error: &Error, request_id: &RequestId) -> HttpResponse {
         let code = error.code();
         let errors = (code == Code::ValidationError).then(|| error.fields().iter().map(Into::into).collect());
@@ -140,7 +136,7 @@ impl Challenge {
             request_id: request_id.as_str(),
             errors,
         };
-        let extras = error.extras();
+        let headers = error.headers();
         let mut response = HttpResponse::build(status_of(code));
         let mut set = |name: &'static str, value: Option<String>| {
             if let Some(value) = value.and_then(|value| HeaderValue::from_str(&value).ok()) {
@@ -148,9 +144,9 @@ impl Challenge {
             }
         };
         set("www-authenticate", self.header(error));
-        set("retry-after", extras.retry_after.map(|seconds| seconds.to_string()));
-        set("allow", extras.allow.clone());
-        let (policy, limit) = extras.rate_limit.clone().unzip();
+        set("retry-after", headers.retry_after.map(|seconds| seconds.to_string()));
+        set("allow", headers.allow.clone());
+        let (policy, limit) = headers.rate_limit.clone().unzip();
         set("ratelimit-policy", policy);
         set("ratelimit", limit);
         let body = serde_json::to_string(&body).unwrap_or_default();
@@ -162,8 +158,7 @@ fn status_of(code: Code) -> StatusCode {
     StatusCode::from_u16(code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// Actix carries an [`Error`] out of a handler by this; the body is written by the outermost middleware, which knows the
-/// request.
+/// Lets handlers return an [`Error`]. The response has no body yet: `http/middleware.rs` adds it, which knows the request id.
 impl ResponseError for Error {
     fn status_code(&self) -> StatusCode {
         status_of(self.code())
@@ -174,8 +169,8 @@ impl ResponseError for Error {
     }
 }
 
-/// The framework's own refusals, by their status.
-pub(super) fn of_status(status: StatusCode) -> Error {
+/// The error of a status that actix chose, such as 404 for an unknown path.
+pub(super) fn error_of_status(status: StatusCode) -> Error {
     Error::new(match status.as_u16() {
         404 => Code::NotFound,
         405 => Code::MethodNotAllowed,
@@ -189,11 +184,13 @@ pub(super) fn of_status(status: StatusCode) -> Error {
     })
 }
 
-/// A page about a problem code, for the people who follow a problem's `type`.
+/// Explain a problem code
+///
+/// Returns an HTML page about the code. The `type` of a problem is the URL of this page.
 #[utoipa::path(
     operation_id = "getProblem", tag = "Operations",
-    params(("code" = String, Path, description = "A problem code, such as `validation_error`")),
-    responses((status = 200, description = "What the code means", body = String, content_type = "text/html")),
+    params(("code" = String, Path, description = "Code of a problem, such as `validation_error`")),
+    responses((status = 200, description = "The page", body = String, content_type = "text/html")),
 )]
 #[get("/problems/{code}")]
 async fn get_problem(code: web::Path<String>, input: super::RequestInput) -> Result<HttpResponse, Error> {
@@ -216,7 +213,6 @@ async fn get_problem(code: web::Path<String>, input: super::RequestInput) -> Res
         .body(page))
 }
 
-/// The routes of this module.
 pub fn router(routes: &mut utoipa_actix_web::service_config::ServiceConfig) {
     routes.service(get_problem);
 }

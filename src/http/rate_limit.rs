@@ -1,4 +1,4 @@
-//! Limits of rate on public endpoints, by network address: they bound what a stranger can make the service do.
+//! The rate limit of public endpoints, by IP address: it bounds the work that anonymous clients can cause.
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -9,19 +9,18 @@ use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 use crate::error::Error;
 
-/// Requests an address may make at once.
+/// Requests that an address may make at once.
 const BURST: NonZeroU32 = NonZeroU32::new(300).unwrap();
-/// Requests a second with which that fills up again.
+/// Requests per second by which the burst is restored.
 const PER_SECOND: NonZeroU32 = NonZeroU32::new(5).unwrap();
-/// In how many seconds it is full again.
+/// After how many seconds a used-up burst is fully restored.
 const WINDOW_SECONDS: u64 = 60;
 
-/// Counts requests of each address, unless limits are switched off.
+/// `None` with `KEYWARD_RATE_LIMITS=off`.
 #[derive(Clone)]
 pub struct RateLimit(Option<Arc<DefaultKeyedRateLimiter<IpAddr>>>);
 
 impl RateLimit {
-    /// Counts, if `enabled`.
     pub fn new(enabled: bool) -> Self {
         let quota = Quota::per_second(PER_SECOND).allow_burst(BURST);
         Self(enabled.then(|| Arc::new(RateLimiter::keyed(quota))))
@@ -33,7 +32,7 @@ impl RateLimit {
     /// `rate_limited`.
     pub fn check(&self, ip: IpAddr) -> Result<(), Error> {
         let Some(limiter) = &self.0 else { return Ok(()) };
-        // An IPv6 host has a whole network of addresses (RFC 4291 §2.5.4): it counts as one.
+        // An IPv6 client has a whole /64 (RFC 4291 §2.5.4), which shares one limit.
         let key = match ip {
             IpAddr::V4(_) => ip,
             IpAddr::V6(v6) => IpAddr::from((u128::from(v6) & !u128::from(u64::MAX)).to_be_bytes()),
@@ -44,7 +43,7 @@ impl RateLimit {
         })
     }
 
-    /// Forgets addresses that have not called for a while.
+    /// Removes the counters of addresses whose burst is restored.
     pub fn sweep(&self) {
         if let Some(limiter) = &self.0 {
             limiter.retain_recent();

@@ -1,4 +1,4 @@
-//! The part of a request that comes after permission: its query and its body.
+//! Query and body of a request, which a handler reads after it has checked the permissions of the caller.
 
 use std::collections::BTreeMap;
 use std::future::{Ready, ready};
@@ -10,26 +10,26 @@ use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, He
 use actix_web::web::{Bytes, BytesMut};
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
 use futures_util::StreamExt as _;
+use tokio::time::timeout;
 
-use super::deadline::within;
 use super::json;
 use crate::error::{Code, Error, FieldCode, Invalid};
 use crate::values::{Fields, FromFields};
 
-/// Most bytes of a body, unless an endpoint says otherwise.
+/// The limit of a body in bytes, except for images.
 pub const MAX_BODY_BYTES: usize = 64 * 1024;
 
-/// What a merge patch may call itself (RFC 7396 §4).
+/// The media types of a merge patch (RFC 7396 §4).
 const MERGE_PATCH: [&str; 2] = ["application/json", "application/merge-patch+json"];
 
-/// How long a body may take to arrive.
-const BODY_DEADLINE: Duration = Duration::from_secs(30);
+/// Within which a body must have arrived; actix itself has no such limit.
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// What came of reading the body, for who needed it before the handler.
+/// The body, or why it could not be read, if [`Idempotent`](super::Idempotent) read it before the handler.
 pub(super) struct ReadBody(pub Result<Bytes, Error>);
 
-/// Query and body, of which nothing was said yet. A handler calls exactly one of its methods, once it knows that the caller
-/// may go on: in this way a stranger gets 404, and not 422, and no request can carry parameters nobody looks at.
+/// Query and body, not read yet. A handler calls exactly one of the methods, after it has checked the permissions: a caller
+/// without them gets 403 or 404 and not 422. Every method rejects unknown parameters and fields.
 pub struct RequestInput {
     request: HttpRequest,
     payload: Payload,
@@ -47,35 +47,35 @@ impl FromRequest for RequestInput {
     }
 }
 
-struct Nothing;
+struct NoFields;
 
-impl FromFields for Nothing {
+impl FromFields for NoFields {
     fn from_fields(_: &mut Fields) -> Option<Self> {
         Some(Self)
     }
 }
 
 impl RequestInput {
-    /// Neither query nor body is wanted. Of a GET nobody reads a body; of the others an empty object is as good as none.
+    /// For operations without parameters and body. `{}` is accepted as an empty body; the body of a GET is not read.
     ///
     /// # Errors
-    /// `validation_error` for a query parameter or a member; as [`RequestInput::json`] for a body that is none.
+    /// `validation_error` for a parameter or a field; the errors of [`RequestInput::json`] for other bodies.
     pub async fn none(self) -> Result<(), Error> {
         if self.request.method() == Method::GET {
-            return self.query::<Nothing>().map(|_| ());
+            return self.query::<NoFields>().map(|_| ());
         }
-        self.optional_json::<Nothing>().await.map(|_| ())
+        self.optional_json::<NoFields>().await.map(|_| ())
     }
 
-    /// The query; a body is not looked at.
+    /// The query; a body is not read.
     ///
     /// # Errors
     /// `validation_error`.
     pub fn query<T: FromFields>(&self) -> Result<T, Error> {
-        Fields::of_query(self.request.query_string()).read()
+        Fields::from_query(self.request.query_string()).read()
     }
 
-    /// A JSON object as body.
+    /// A JSON object.
     ///
     /// # Errors
     /// In this order: `unsupported_media_type`, `payload_too_large`, `request_timeout`, `malformed_json`,
@@ -84,23 +84,23 @@ impl RequestInput {
         self.json_of(&["application/json"], false).await
     }
 
-    /// The members of a JSON object as body, for a handler that has rules about more than one of them.
+    /// The fields of a JSON object, for handlers with rules about several fields.
     ///
     /// # Errors
-    /// As [`RequestInput::json`], but for what the members are.
+    /// As [`RequestInput::json`], except for `validation_error` about a field.
     pub async fn fields(self) -> Result<Fields, Error> {
         self.fields_of(&["application/json"], false).await
     }
 
-    /// The members of a merge patch, likewise.
+    /// The fields of a merge patch, for handlers with rules about several fields.
     ///
     /// # Errors
-    /// As [`RequestInput::members`].
+    /// As [`RequestInput::fields`].
     pub async fn merge_patch_fields(self) -> Result<Fields, Error> {
         self.fields_of(&MERGE_PATCH, false).await
     }
 
-    /// A JSON object as body, or nothing at all, which is read as `{}`.
+    /// A JSON object, or no body, which is read as `{}`.
     ///
     /// # Errors
     /// As [`RequestInput::json`].
@@ -119,19 +119,20 @@ impl RequestInput {
     /// A form (`application/x-www-form-urlencoded`).
     ///
     /// # Errors
-    /// As [`RequestInput::json`], but for the syntax, of which a form has none.
+    /// As [`RequestInput::json`], except for `malformed_json`; `malformed_request` for a body that is not UTF-8.
     pub async fn form<T: FromFields>(self) -> Result<T, Error> {
         check_media_type(self.request.headers(), &["application/x-www-form-urlencoded"])?;
         let request = self.request.clone();
         let body = self.read(MAX_BODY_BYTES).await?;
-        let text = String::from_utf8(body.to_vec()).map_err(|_| Error::new(Code::MalformedRequest))?;
-        let mut members = Fields::of_query(&text);
-        let parsed = T::from_fields(&mut members);
-        refuse_query(&request, &mut members);
-        members.finish(parsed)
+        let text = String::from_utf8(body.to_vec())
+            .map_err(|_| Error::with_detail(Code::MalformedRequest, "Send the form in UTF-8."))?;
+        let mut fields = Fields::from_query(&text);
+        let parsed = T::from_fields(&mut fields);
+        reject_query(&request, &mut fields);
+        fields.finish(parsed)
     }
 
-    /// Bytes of one of the media types given, with the one they have.
+    /// The bytes of a body with one of the media types.
     ///
     /// # Errors
     /// `unsupported_media_type`, `payload_too_large`, `request_timeout`, `validation_error` for a query parameter.
@@ -139,9 +140,9 @@ impl RequestInput {
         check_media_type(self.request.headers(), media_types)?;
         let request = self.request.clone();
         let body = self.read(limit).await?;
-        let mut members = Fields::of_body(BTreeMap::new());
-        refuse_query(&request, &mut members);
-        members.finish(Some(body))
+        let mut fields = Fields::from_json(BTreeMap::new());
+        reject_query(&request, &mut fields);
+        fields.finish(Some(body))
     }
 
     async fn json_of<T: FromFields>(self, media_types: &[&str], optional: bool) -> Result<T, Error> {
@@ -173,14 +174,14 @@ impl RequestInput {
                 Invalid::new(FieldCode::InvalidType, "The body must be a JSON object."),
             ));
         };
-        let mut members = Fields::of_body(values);
-        refuse_query(&request, &mut members);
-        Ok(members)
+        let mut fields = Fields::from_json(values);
+        reject_query(&request, &mut fields);
+        Ok(fields)
     }
 
     async fn read(mut self, limit: usize) -> Result<Bytes, Error> {
-        let before = self.request.extensions_mut().remove::<ReadBody>();
-        if let Some(ReadBody(body)) = before {
+        let read_before = self.request.extensions_mut().remove::<ReadBody>();
+        if let Some(ReadBody(body)) = read_before {
             return body.and_then(|body| {
                 if body.len() > limit {
                     Err(Error::new(Code::PayloadTooLarge))
@@ -193,19 +194,24 @@ impl RequestInput {
     }
 }
 
-/// Reads a whole body, up to `limit` bytes, in bounded time.
+/// Reads a whole body of at most `limit` bytes.
 pub(super) async fn read(headers: &HeaderMap, payload: &mut Payload, limit: usize) -> Result<Bytes, Error> {
-    let announced = headers
+    let content_length = headers
         .get(CONTENT_LENGTH)
         .and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > limit as u64) {
+    if content_length.is_some_and(|length| length > limit as u64) {
         return Err(Error::new(Code::PayloadTooLarge));
     }
     let body = async {
-        // Most bodies come in one piece, which need not be copied.
+        // Most bodies arrive in one chunk, which is returned without a copy.
         let mut body = Bytes::new();
         while let Some(chunk) = payload.next().await {
-            let chunk = chunk.map_err(|_| Error::with_detail(Code::MalformedRequest, "The body broke off."))?;
+            let chunk = chunk.map_err(|_| {
+                Error::with_detail(
+                    Code::MalformedRequest,
+                    "The connection broke before the whole body had arrived. Send the request again.",
+                )
+            })?;
             if body.len() + chunk.len() > limit {
                 return Err(Error::new(Code::PayloadTooLarge));
             }
@@ -219,12 +225,13 @@ pub(super) async fn read(headers: &HeaderMap, payload: &mut Payload, limit: usiz
         }
         Ok(body)
     };
-    within(BODY_DEADLINE, body)
+    timeout(BODY_TIMEOUT, body)
         .await
-        .unwrap_or_else(|| Err(Error::new(Code::RequestTimeout)))
+        .unwrap_or_else(|_| Err(Error::new(Code::RequestTimeout)))
 }
 
-/// A body has one of the given types, in UTF-8, and no content coding: what inflates is not bounded by its length.
+/// Accepts a body in UTF-8 with one of the media types. A `Content-Encoding` is rejected: a compressed body can inflate far beyond
+/// the limit of its length.
 fn check_media_type(headers: &HeaderMap, media_types: &[&str]) -> Result<(), Error> {
     let unsupported = || {
         Error::with_detail(
@@ -236,7 +243,7 @@ fn check_media_type(headers: &HeaderMap, media_types: &[&str]) -> Result<(), Err
     if coding.is_some_and(|coding| !coding.eq_ignore_ascii_case(b"identity")) {
         return Err(Error::with_detail(
             Code::UnsupportedMediaType,
-            "Send the body without Content-Encoding.",
+            "Send the body uncompressed, without Content-Encoding.",
         ));
     }
     let mut parts = headers
@@ -262,10 +269,11 @@ fn check_media_type(headers: &HeaderMap, media_types: &[&str]) -> Result<(), Err
     }
 }
 
-/// Beside a body there are no query parameters.
-fn refuse_query(request: &HttpRequest, fields: &mut Fields) {
+/// Operations with a body have no query parameters.
+fn reject_query(request: &HttpRequest, fields: &mut Fields) {
     for (name, _) in url::form_urlencoded::parse(request.query_string().as_bytes()) {
-        let unknown = Invalid::new(FieldCode::UnknownField, "There is no such parameter.");
-        fields.refuse_parameter(&name, unknown);
+        let detail = "There is no such parameter. Remove it, or check its spelling.";
+        let unknown = Invalid::new(FieldCode::UnknownField, detail);
+        fields.add_parameter_error(&name, unknown);
     }
 }

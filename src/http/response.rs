@@ -1,4 +1,4 @@
-//! The answer of an act: status, body, and the few headers an act can set.
+//! Responses as plain data: status, body and a few headers.
 
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
@@ -9,48 +9,47 @@ use serde_json::Value;
 use crate::config::Config;
 use crate::error::Error;
 
-/// Room for most bodies.
-const USUAL_BYTES: usize = 1024;
+/// Most bodies are shorter, so that the buffer is allocated once.
+const INITIAL_CAPACITY: usize = 1024;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
 
-/// An answer as data, so that it can be remembered (see [`Idempotent`](super::Idempotent)).
+/// A response that can be stored for its `Idempotency-Key` (see [`Idempotent`](super::Idempotent)).
 #[derive(Clone, Debug)]
 pub struct ApiResponse {
     pub(super) status: StatusCode,
     pub(super) headers: Vec<(HeaderName, String)>,
-    /// JSON, written already: most answers are sent and never looked at again.
+    /// Serialised JSON.
     pub(super) body: Option<Vec<u8>>,
-    secret: Option<&'static str>,
+    /// The field that holds a secret, which is not stored.
+    secret_field: Option<&'static str>,
 }
 
 impl ApiResponse {
-    /// 204, no body.
+    /// 204.
     pub const fn no_content() -> Self {
         Self {
             status: StatusCode::NO_CONTENT,
             headers: Vec::new(),
             body: None,
-            secret: None,
+            secret_field: None,
         }
     }
 
-    /// A body under the given status.
-    ///
     /// # Errors
-    /// `internal_error` when it cannot be written as JSON, which no response type can cause.
+    /// `internal_error` when `body` cannot be serialised, which does not happen with our response types.
     pub fn json(status: StatusCode, body: &impl Serialize) -> Result<Self, Error> {
-        let mut written = Vec::with_capacity(USUAL_BYTES);
+        let mut written = Vec::with_capacity(INITIAL_CAPACITY);
         serde_json::to_writer(&mut written, body).map_err(Error::internal)?;
         Ok(Self {
             status,
             headers: Vec::new(),
             body: Some(written),
-            secret: None,
+            secret_field: None,
         })
     }
 
-    /// 200 with a body.
+    /// 200.
     ///
     /// # Errors
     /// As [`ApiResponse::json`].
@@ -58,7 +57,7 @@ impl ApiResponse {
         Self::json(StatusCode::OK, body)
     }
 
-    /// 201 with a body and where it can be read again: a path, below the public URL.
+    /// 201; `Location` is `path` below the public URL.
     ///
     /// # Errors
     /// As [`ApiResponse::json`].
@@ -67,7 +66,7 @@ impl ApiResponse {
         Ok(Self::json(StatusCode::CREATED, body)?.header(header::LOCATION, location))
     }
 
-    /// 202 with a body.
+    /// 202.
     ///
     /// # Errors
     /// As [`ApiResponse::json`].
@@ -75,42 +74,41 @@ impl ApiResponse {
         Self::json(StatusCode::ACCEPTED, body)
     }
 
-    /// Sets a header.
     #[must_use]
     pub fn header(mut self, name: HeaderName, value: impl Into<String>) -> Self {
         self.headers.push((name, value.into()));
         self
     }
 
-    /// Sets the entity tag.
+    /// Sets `ETag`.
     #[must_use]
     pub fn etag(self, version: i64) -> Self {
         self.header(header::ETAG, crate::values::etag(version))
     }
 
-    /// Names the member that is a secret: a repeated answer has `null` in its place.
+    /// Names the field that holds a secret: it is null in a replayed response.
     #[must_use]
-    pub const fn secret(mut self, member: &'static str) -> Self {
-        self.secret = Some(member);
+    pub const fn secret(mut self, field: &'static str) -> Self {
+        self.secret_field = Some(field);
         self
     }
 
-    /// One that was remembered.
-    pub(super) fn remembered(status: i16, headers: Value, body: Option<Value>) -> Result<Self, Error> {
+    /// A response from the database.
+    pub(super) fn from_stored(status: i16, headers: Value, body: Option<Value>) -> Result<Self, Error> {
         let headers: Vec<(String, String)> = serde_json::from_value(headers).map_err(Error::internal)?;
-        let named = |(name, value): (String, String)| Some((HeaderName::try_from(name).ok()?, value));
+        let parse_name = |(name, value): (String, String)| Some((HeaderName::try_from(name).ok()?, value));
         let body = body.map(|body| serde_json::to_vec(&body)).transpose();
         let status = u16::try_from(status).map_err(Error::internal)?;
         Ok(Self {
             status: StatusCode::from_u16(status).map_err(Error::internal)?,
-            headers: headers.into_iter().filter_map(named).collect(),
+            headers: headers.into_iter().filter_map(parse_name).collect(),
             body: body.map_err(Error::internal)?,
-            secret: None,
+            secret_field: None,
         })
     }
 
-    /// Its headers and body as they may be stored: without the secret.
-    pub(super) fn to_remember(&self) -> Result<(Value, Option<Value>), Error> {
+    /// Headers and body for the database, without the secret.
+    pub(super) fn to_stored(&self) -> Result<(Value, Option<Value>), Error> {
         let headers: Vec<(&str, &str)> = self
             .headers
             .iter()
@@ -118,22 +116,22 @@ impl ApiResponse {
             .collect();
         let body = self.body.as_deref().map(serde_json::from_slice).transpose();
         let mut body: Option<Value> = body.map_err(Error::internal)?;
-        if let (Some(member), Some(Value::Object(members))) = (self.secret, &mut body) {
-            members.insert(member.to_owned(), Value::Null);
+        if let (Some(field), Some(Value::Object(fields))) = (self.secret_field, &mut body) {
+            fields.insert(field.to_owned(), Value::Null);
         }
         Ok((serde_json::to_value(headers).map_err(Error::internal)?, body))
     }
 }
 
 impl From<ApiResponse> for HttpResponse {
-    fn from(answer: ApiResponse) -> Self {
-        let mut response = Self::build(answer.status);
-        for (name, value) in answer.headers {
+    fn from(api_response: ApiResponse) -> Self {
+        let mut response = Self::build(api_response.status);
+        for (name, value) in api_response.headers {
             if let Ok(value) = HeaderValue::try_from(value) {
                 response.insert_header((name, value));
             }
         }
-        match answer.body {
+        match api_response.body {
             Some(body) => response.insert_header((header::CONTENT_TYPE, JSON)).body(body),
             None => response.finish(),
         }

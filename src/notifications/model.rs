@@ -279,7 +279,7 @@ impl Notification {
         }
         let action = |name, method, path| Action { name, method, path };
         let org_id = self.data.get("org_id").and_then(Value::as_str).unwrap_or_default();
-        match NotificationType::of_word(&self.kind) {
+        match NotificationType::from_name(&self.kind) {
             Some(NotificationType::OrgInvitation) => self.invitation_id.map(|id| {
                 vec![
                     action("accept", "POST", format!("/invitations/{id}/accept")),

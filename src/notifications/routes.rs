@@ -19,7 +19,7 @@ use crate::request_type;
 use crate::state::State;
 use crate::values::ids::NotificationId;
 use crate::values::{Cursors, PageQuery, Precondition};
-use crate::values::{FieldValue, Fields, FromFields, Invalids, Patch, Timestamp};
+use crate::values::{FieldValue, Fields, FromFields, Patch, Timestamp, ValueErrors};
 
 /// The routes of this slice; what is fixed comes before what is an id.
 pub fn router(routes: &mut ServiceConfig) {
@@ -260,30 +260,30 @@ async fn delete_notification(
 pub struct MailPreferences(Vec<(NotificationType, bool)>);
 
 impl FieldValue for MailPreferences {
-    fn parse(value: Value) -> Result<Self, Invalids> {
+    fn parse(value: Value) -> Result<Self, ValueErrors> {
         let Value::Object(members) = value else {
             return Err(Invalid::new(FieldCode::InvalidType, "Must be an object.").into());
         };
         let mut preferences = Vec::new();
-        let mut invalids = Invalids::default();
+        let mut errors = ValueErrors::default();
         for (word, value) in members {
             let below = format!("/{}", word.replace('~', "~0").replace('/', "~1"));
-            match (NotificationType::of_word(&word), value) {
+            match (NotificationType::from_name(&word), value) {
                 (None, _) => {
-                    invalids.push(&below, Invalid::new(FieldCode::UnknownField, "There is no such type."));
+                    errors.push(&below, Invalid::new(FieldCode::UnknownField, "There is no such type."));
                 }
                 (Some(kind), Value::Bool(false)) if kind.is_security() => {
                     let detail = "Mail about the safety of the account cannot be switched off.";
-                    invalids.push(&below, Invalid::new(FieldCode::NotAllowed, detail));
+                    errors.push(&below, Invalid::new(FieldCode::NotAllowed, detail));
                 }
                 (Some(kind), Value::Bool(wanted)) => preferences.push((kind, wanted)),
-                (Some(_), _) => invalids.push(&below, Invalid::new(FieldCode::InvalidType, "Must be true or false.")),
+                (Some(_), _) => errors.push(&below, Invalid::new(FieldCode::InvalidType, "Must be true or false.")),
             }
         }
-        if invalids.is_empty() {
+        if errors.is_empty() {
             Ok(Self(preferences))
         } else {
-            Err(invalids)
+            Err(errors)
         }
     }
 }

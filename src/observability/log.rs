@@ -1,7 +1,8 @@
-//! Log lines: for people on a terminal, JSON otherwise. Each says which request it is about.
+//! The log: text on a terminal, one JSON object per line otherwise. Each line names the request that it belongs to.
 //!
-//! What is known of a request is kept beside its task, and is written out when a line is: a tracing span would be formatted
-//! for every request, of which hardly any logs a line.
+//! Id, method and path of a request are in a task-local variable, and are formatted when a line is written. A tracing span would
+//! format them for every request, also for those that log nothing: 0.55 µs instead of 0.05 µs, of about 20 µs that a request
+//! from the cache takes.
 
 use std::fmt;
 use std::io::IsTerminal as _;
@@ -22,28 +23,26 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::{Config, LogFormat};
 
-/// What a line says of the request it is about.
+/// What each line contains about its request.
 #[derive(Debug)]
-pub struct Request {
-    /// Its id, which its answer bears too.
+pub struct RequestFields {
     pub id: Arc<str>,
-    /// Its method.
     pub method: Method,
-    /// Its path, without the query.
+    /// Without the query, which can contain personal data.
     pub path: String,
 }
 
 tokio::task_local! {
-    static REQUEST: Arc<Request>;
+    static REQUEST: Arc<RequestFields>;
 }
 
-/// Does `work` for a request.
-pub async fn about<T>(request: Request, work: impl Future<Output = T>) -> T {
+/// Runs `work`, whose log lines name `request`.
+pub async fn with_request<T>(request: RequestFields, work: impl Future<Output = T>) -> T {
     REQUEST.scope(Arc::new(request), work).await
 }
 
-/// `work` to be done elsewhere, as a part of what is done here.
-pub fn carried<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T {
+/// Wraps work for another thread, so that its log lines name the request of this task.
+pub fn carry_request<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T {
     let request = REQUEST.try_with(Arc::clone).ok();
     move || match request {
         Some(request) => REQUEST.sync_scope(request, work),
@@ -51,10 +50,10 @@ pub fn carried<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T {
     }
 }
 
-/// Sends log lines to standard error. A panic becomes a line like any other.
+/// Starts logging to standard error; panics are logged as well.
 ///
 /// # Errors
-/// The filter cannot be read; one line that names the setting.
+/// `KEYWARD_LOG` is not valid; the message is one line that names the setting.
 pub fn start(config: &Config) -> Result<(), String> {
     let filter = filter(&config.log).map_err(|error| format!("KEYWARD_LOG: {error}"))?;
     let is_json = match config.log_format {
@@ -71,27 +70,27 @@ pub fn start(config: &Config) -> Result<(), String> {
         registry.with(lines.event_format(Pretty(line))).init();
     }
     std::panic::set_hook(Box::new(|panic| {
-        let place = panic.location().map(ToString::to_string);
-        // Only messages written in the source are logged: others may carry what a client sent.
+        let location = panic.location().map(ToString::to_string);
+        // A formatted message can contain data of a client; only messages that are literals in the source are logged.
         let message = panic
             .payload()
             .downcast_ref::<&str>()
             .copied()
-            .unwrap_or("(not a fixed message)");
-        tracing::error!(place, message, "panicked");
+            .unwrap_or("(formatted message)");
+        tracing::error!(location, message, "panicked");
     }));
     Ok(())
 }
 
-/// What is logged, by directives such as `info, keyward=debug`.
+/// Parses directives such as `info, keyward=debug`.
 fn filter(directives: &str) -> Result<Targets, ParseError> {
     let directives = directives.split(',').map(str::trim).filter(|part| !part.is_empty());
-    // What strangers send that is not HTTP is no error of ours.
+    // actix_http logs an error for each connection that sends something other than HTTP.
     let all: Vec<&str> = std::iter::once("actix_http=off").chain(directives).collect();
     all.join(",").parse()
 }
 
-/// One JSON object a line.
+/// One JSON object per line.
 struct Json;
 
 impl<S, N> FormatEvent<S, N> for Json
@@ -102,7 +101,7 @@ where
     fn format_event(&self, _: &FmtContext<'_, S, N>, mut writer: Writer<'_>, event: &Event<'_>) -> fmt::Result {
         let mut timestamp = String::new();
         SystemTime.format_time(&mut Writer::new(&mut timestamp))?;
-        // Libraries that know of no tracing say where a line is from in its fields.
+        // Lines of the `log` crate carry their target in fields.
         let normalized = event.normalized_metadata();
         let metadata = normalized.as_ref().unwrap_or_else(|| event.metadata());
         let mut line = LogFields(Map::new());
@@ -122,7 +121,7 @@ where
 struct LogFields(Map<String, Value>);
 
 impl LogFields {
-    /// Adds a member that is not there yet.
+    /// Keeps the first value of a name.
     fn put(&mut self, name: &str, value: impl Into<Value>) {
         if !name.starts_with("log.") {
             self.0.entry(name).or_insert_with(|| value.into());
@@ -156,7 +155,7 @@ impl Visit for LogFields {
     }
 }
 
-/// The time, the request, and what tracing makes of the rest.
+/// Time and request, followed by the default format of tracing.
 struct Pretty(Format<Full, ()>);
 
 impl<S, N> FormatEvent<S, N> for Pretty
@@ -195,7 +194,7 @@ mod tests {
         }
     }
 
-    /// What is logged, about a request and about none, on this thread and on another.
+    /// The lines logged outside of a request, in a request, and on another thread for that request.
     async fn lines<E>(format: E) -> Vec<String>
     where
         E: for<'a> FormatEvent<tracing_subscriber::Registry, tracing_subscriber::fmt::format::DefaultFields>
@@ -210,19 +209,19 @@ mod tests {
             .with_writer(move || writer.clone())
             .event_format(format);
         let dispatch = tracing::Dispatch::new(tracing_subscriber::registry().with(layer));
-        let say = |word: &'static str| {
+        let log = |word: &'static str| {
             let dispatch = dispatch.clone();
-            move || tracing::dispatcher::with_default(&dispatch, || tracing::info!(status = 404_u16, word, "said"))
+            move || tracing::dispatcher::with_default(&dispatch, || tracing::info!(status = 404_u16, word, "logged"))
         };
-        say("before")();
-        let request = Request {
+        log("before")();
+        let request = RequestFields {
             id: "request-1".into(),
             method: Method::GET,
             path: "/me\"".to_owned(),
         };
-        about(request, async {
-            say("here")();
-            std::thread::spawn(carried(say("there"))).join().unwrap();
+        with_request(request, async {
+            log("here")();
+            std::thread::spawn(carry_request(log("there"))).join().unwrap();
         })
         .await;
         let written = written.0.lock().unwrap().clone();
@@ -234,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn directives_are_separated_by_commas_and_perhaps_spaces() {
+    fn directives_are_separated_by_commas_and_optional_spaces() {
         use tracing::Level;
         for text in ["info,keyward=debug", " keyward=debug , info,", "info,,keyward=debug,"] {
             let filter = filter(text).unwrap();
@@ -247,7 +246,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn json_lines_name_their_request() {
+    async fn json_lines_contain_their_request() {
         let lines: Vec<Value> = lines(Json)
             .await
             .iter()
@@ -261,7 +260,7 @@ mod tests {
         {
             assert_eq!(line["word"], word);
             assert_eq!(line["request"], request);
-            assert_eq!((&line["message"], &line["status"]), (&json!("said"), &json!(404)));
+            assert_eq!((&line["message"], &line["status"]), (&json!("logged"), &json!(404)));
             assert_eq!(
                 (&line["level"], &line["target"]),
                 (&json!("INFO"), &json!("keyward::observability::log::tests"))
@@ -272,11 +271,11 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn lines_for_people_name_their_request() {
+    async fn text_lines_contain_their_request() {
         let lines = lines(Pretty(Format::default().without_time().with_target(false))).await;
         assert!(!lines[0].contains("request-1"));
         for line in &lines[1..] {
-            assert!(line.contains(" request-1 GET /me\"  INFO said status=404"), "{line}");
+            assert!(line.contains(" request-1 GET /me\"  INFO logged status=404"), "{line}");
         }
         assert_eq!(lines.len(), 3);
     }

@@ -1,4 +1,4 @@
-//! Metrics.
+//! Collects metrics and serves them for Prometheus, on a listener of its own.
 
 use actix_web::{App, HttpResponse, HttpServer, web};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
@@ -6,13 +6,12 @@ use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 /// Upper bounds of the histogram of request durations, in seconds.
 const DURATION_BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
-/// How often measurements are folded into their histograms.
 const UPKEEP_INTERVAL: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// Gathers metrics from now on.
+/// Installs the recorder of the process.
 ///
 /// # Errors
-/// When they are gathered already.
+/// A recorder is installed already.
 pub fn gather() -> Result<PrometheusHandle, String> {
     PrometheusBuilder::new()
         .set_buckets_for_metric(
@@ -23,30 +22,31 @@ pub fn gather() -> Result<PrometheusHandle, String> {
         .map_err(|error| error.to_string())
 }
 
-/// Shows metrics at `/metrics`, on a listener apart from the API.
+/// Serves `GET /metrics`.
 ///
 /// # Errors
 /// The listener cannot be used.
 pub fn serve(listener: std::net::TcpListener, metrics: PrometheusHandle) -> std::io::Result<actix_web::dev::Server> {
-    let shown = |metrics: web::Data<PrometheusHandle>| async move {
+    let get_metrics = |metrics: web::Data<PrometheusHandle>| async move {
         metrics.run_upkeep();
         HttpResponse::Ok()
             .content_type("text/plain; version=0.0.4; charset=utf-8")
             .body(metrics.render())
     };
     let metrics = web::Data::new(metrics);
-    // What was measured is folded into its histogram now and then: nobody may ever come to look.
-    let kept = metrics.clone();
+    // Measurements are queued until upkeep adds them to their histograms. Without this the queue would grow for as long as
+    // `/metrics` is not read.
+    let upkeep = metrics.clone();
     actix_web::rt::spawn(async move {
         loop {
             tokio::time::sleep(UPKEEP_INTERVAL).await;
-            kept.run_upkeep();
+            upkeep.run_upkeep();
         }
     });
     let server = HttpServer::new(move || {
         App::new()
             .app_data(metrics.clone())
-            .route("/metrics", web::get().to(shown))
+            .route("/metrics", web::get().to(get_metrics))
     })
     .workers(1)
     .disable_signals()

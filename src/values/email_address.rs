@@ -1,4 +1,4 @@
-//! E-mail addresses in their one canonical form.
+//! E-mail addresses in a canonical form, so that equal addresses are equal strings.
 
 use std::str::FromStr as _;
 
@@ -7,7 +7,7 @@ use unicode_normalization::UnicodeNormalization as _;
 
 use crate::error::{FieldCode, Invalid};
 
-/// Lower case, ASCII local part, domain in the ASCII form of IDNA (RFC 5891): two spellings of one mailbox are one text.
+/// Lower case, with an ASCII local part and the domain in the ASCII form of IDNA (RFC 5891).
 fn canonical(text: String) -> Result<String, Invalid> {
     let invalid = || {
         Invalid::new(
@@ -27,7 +27,7 @@ fn canonical(text: String) -> Result<String, Invalid> {
         return Err(invalid());
     }
     let domain = idna::domain_to_ascii_strict(&domain.nfc().collect::<String>()).map_err(|_| invalid())?;
-    // A last label of digits is that of a network address (RFC 3696 §2).
+    // A last label of digits only is an IP address (RFC 3696 §2).
     let (_, last) = domain.rsplit_once('.').ok_or_else(invalid)?;
     if domain.starts_with('[') || last.is_empty() || last.bytes().all(|b| b.is_ascii_digit()) {
         return Err(invalid());
@@ -38,7 +38,7 @@ fn canonical(text: String) -> Result<String, Invalid> {
         .without_domain_literal()
         .with_required_tld();
     Parsed::parse_with_options(&address, options).map_err(|_| invalid())?;
-    // What is not a mailbox to the library that sends to it must not be stored.
+    // lettre sends the mail: an address that it refuses must not be stored.
     lettre::Address::from_str(&address).map_err(|_| invalid())?;
     Ok(address)
 }
@@ -49,7 +49,7 @@ crate::text_type! {
 }
 
 impl EmailAddress {
-    /// Takes one that was stored, which was canonical when it was.
+    /// An address from the database, which was made canonical before it was stored.
     pub fn stored(text: String) -> Self {
         Self(text)
     }
@@ -66,7 +66,7 @@ mod tests {
     }
 
     #[test]
-    fn spellings_of_one_mailbox_are_one_address() {
+    fn different_spellings_of_an_address_have_one_canonical_form() {
         assert_eq!(canonical("Ada@Example.COM").as_deref(), Some("ada@example.com"));
         assert_eq!(
             canonical("a@BÜCHER.example").as_deref(),
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_plain_mailbox_is_refused() {
+    fn invalid_and_unusual_addresses_are_rejected() {
         let long = format!("a@{}.com", "b".repeat(260));
         for text in [
             "",

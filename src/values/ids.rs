@@ -1,6 +1,6 @@
-//! Typed ids: UUID v7 (RFC 9562 §5.7), so that they sort by the instant they were made at.
+//! Typed ids: UUID v7 (RFC 9562 §5.7), which sort by the time of their creation.
 //!
-//! One type per thing, so that an organisation's id cannot be handed where a user's is wanted.
+//! Each resource has its own id type, so that the compiler refuses an organisation's id where a user's is expected.
 
 use chrono::{DateTime, Utc};
 use diesel::deserialize::{self, FromSql, FromSqlRow};
@@ -10,20 +10,19 @@ use diesel::serialize::{self, Output, ToSql};
 use serde::{Deserialize, Serialize};
 use uuid::{NoContext, Timestamp, Uuid};
 
-/// A UUID v7 of the given instant; ids of the same millisecond are in no order.
+/// Ids of the same millisecond are in random order.
 fn uuid_at(now: DateTime<Utc>) -> Uuid {
     let seconds = u64::try_from(now.timestamp()).unwrap_or_default();
     Uuid::new_v7(Timestamp::from_unix(NoContext, seconds, now.timestamp_subsec_nanos()))
 }
 
-/// The hyphenated form of RFC 9562 §4 and no other; `None` for anything else.
+/// Accepts only the hyphenated form of RFC 9562 §4; the `uuid` crate accepts three more.
 fn parse(text: &str) -> Option<Uuid> {
     (text.len() == 36).then(|| Uuid::parse_str(text).ok()).flatten()
 }
 
-/// What every typed id can do, for code that works with any of them.
 pub trait Id: Sized {
-    /// Reads the hyphenated form; `None` for anything that is not a UUID.
+    /// `None` for anything but a hyphenated UUID.
     fn parse(text: &str) -> Option<Self>;
 }
 
@@ -38,12 +37,10 @@ macro_rules! ids {
         pub struct $name(Uuid);
 
         impl $name {
-            /// A new id, made at `now`.
             pub fn new(now: DateTime<Utc>) -> Self {
                 Self(uuid_at(now))
             }
 
-            /// The bare UUID.
             pub const fn uuid(self) -> Uuid {
                 self.0
             }
@@ -90,7 +87,7 @@ macro_rules! ids {
         impl utoipa::ToSchema for $name {}
     )+
 
-        /// The schema of every id, by its name.
+        /// The OpenAPI schema of every id, by its name.
         pub fn schemas() -> Vec<(String, utoipa::openapi::RefOr<utoipa::openapi::Schema>)> {
             vec![$((stringify!($name).to_owned(), <$name as utoipa::PartialSchema>::schema())),+]
         }
@@ -98,31 +95,31 @@ macro_rules! ids {
 }
 
 ids! {
-    /// A person.
+    /// A user account.
     UserId,
-    /// A sign-up that awaits proof of its mailbox.
+    /// A registration whose e-mail address is not verified yet.
     RegistrationId,
-    /// A log-in of a person, from its start to its end.
+    /// A session: from a log-in until log-out, expiry or revocation.
     SessionId,
-    /// One link of a session's chain of refresh tokens.
+    /// A refresh token; each use replaces it by the next one of its session.
     RefreshTokenId,
-    /// A mailed link.
+    /// The one-time token in a mailed link.
     OneTimeTokenId,
-    /// A change of e-mail address, from request to confirmation or cancellation.
+    /// A requested change of an account's e-mail address.
     EmailChangeId,
     /// An organisation.
     OrgId,
-    /// One stay of a person in an organisation.
+    /// The membership of a user in an organisation.
     MembershipId,
-    /// An invitation into an organisation.
+    /// An invitation to join an organisation.
     InvitationId,
     /// A request to join an organisation.
     JoinRequestId,
     /// An API key.
     ApiKeyId,
-    /// An entry of somebody's notification centre.
+    /// A notification of a user.
     NotificationId,
-    /// A mail in the outbox.
+    /// An e-mail in the outbox.
     MailId,
     /// A record of the audit log.
     AuditId,

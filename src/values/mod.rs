@@ -1,22 +1,28 @@
-//! Values that cross the API: how a field of a request becomes a domain type, and how one is written.
+//! Types of values that requests and responses carry: each knows how it is parsed, written and stored.
 //!
-//! Nothing here knows HTTP, so a slice's `model.rs` may use all of it.
+//! Nothing here knows HTTP, so that the `model.rs` of a slice can use all of it.
 
+mod bounded_int;
 mod client;
 mod email_address;
 mod fields;
+mod id_ref;
 pub mod ids;
 pub mod locale;
 mod page;
+mod patch;
 mod precondition;
 mod string_enum;
 mod text;
 mod timestamp;
 
+pub use bounded_int::BoundedInt;
 pub use client::{Client, RequestId};
 pub use email_address::EmailAddress;
-pub use fields::{BoundedInt, FieldValue, Fields, FromFields, IdRef, Invalids, Patch};
+pub use fields::{FieldValue, Fields, FromFields, ValueErrors};
+pub use id_ref::IdRef;
 pub use page::{Cursors, Page, PageQuery};
+pub use patch::Patch;
 pub use precondition::{Precondition, etag};
 pub use string_enum::string_enum;
 pub use text::{check_length, clean_line, clean_text, code_points};

@@ -1,5 +1,5 @@
-//! Lists in pages, by keyset: a page costs the same wherever it stands, and nothing is shown twice or left out while
-//! others come and go.
+//! Pages of lists, by keyset: a query reads the rows after the last one of the page before. Every page costs the same, and
+//! rows that are added or deleted meanwhile cause no duplicates or gaps.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,30 +11,28 @@ use crate::error::{Code, Error};
 use crate::secret::{Purpose, ServerSecret, equal};
 use crate::values::{BoundedInt, Fields, FromFields, Patch};
 
-/// Entries of a page when the client does not say.
 const DEFAULT_LIMIT: i64 = 25;
-/// Most entries of a page.
 const MAX_LIMIT: i64 = 100;
-/// How much of the MAC a cursor carries, in bytes.
-const SEAL_BYTES: usize = 16;
+/// A cursor carries a MAC that is truncated to this length.
+const MAC_BYTES: usize = 16;
 
 /// One page of a list.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Page<T> {
-    /// The entries.
+    /// The entries of this page.
     pub data: Vec<T>,
-    /// What to send as `cursor` for the next page; null on the last one.
+    /// The `cursor` of the next page; null on the last page.
     pub next_cursor: Option<String>,
 }
 
-/// Which page of a list is wanted.
+/// The parameters of every list.
 #[derive(Clone, Debug, IntoParams)]
 #[into_params(parameter_in = Query)]
 pub struct PageQuery {
-    /// Entries of a page, 1 to 100.
+    /// Maximum number of entries to return.
     #[param(required = false, value_type = i64, minimum = 1, maximum = 100, default = 25)]
     pub limit: i64,
-    /// The `next_cursor` of the page before.
+    /// The `next_cursor` of the previous page; without it the list begins at its first entry.
     #[param(required = false, nullable = false)]
     pub cursor: Option<String>,
 }
@@ -50,15 +48,14 @@ impl FromFields for PageQuery {
     }
 }
 
-/// Makes and reads the cursors of one list. A cursor is the key of the last entry shown, sealed under the name of its
-/// list, which holds whatever decides its order: sort, filters, owner.
+/// Writes and reads the cursors of one list. A cursor is the key of the last entry of a page with a MAC over that key and the
+/// name of the list. The name contains the sort, the filters and the owner, so that a cursor is valid for one list only.
 pub struct Cursors<'a> {
     secret: &'a ServerSecret,
     list: String,
 }
 
 impl<'a> Cursors<'a> {
-    /// Of the list so named.
     pub fn new(secret: &'a ServerSecret, list: impl Into<String>) -> Self {
         Self {
             secret,
@@ -66,33 +63,33 @@ impl<'a> Cursors<'a> {
         }
     }
 
-    fn seal(&self, key: &[u8]) -> Vec<u8> {
+    fn mac(&self, key: &[u8]) -> Vec<u8> {
         self.secret
             .mac(Purpose::Cursor, &[self.list.as_bytes(), key])
             .into_iter()
-            .take(SEAL_BYTES)
+            .take(MAC_BYTES)
             .collect()
     }
 
-    /// Where the page before ended; `None` for the first page.
+    /// The key of the last entry of the previous page; `None` for the first page.
     ///
     /// # Errors
-    /// `invalid_cursor` for one that was not made for this list.
+    /// `invalid_cursor` for a cursor of another list.
     pub fn read<K: DeserializeOwned>(&self, cursor: Option<&str>) -> Result<Option<K>, Error> {
         let Some(cursor) = cursor else { return Ok(None) };
         let invalid = || Error::new(Code::InvalidCursor);
         let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| invalid())?;
-        let (seal, key) = bytes.split_at_checked(SEAL_BYTES).ok_or_else(invalid)?;
-        if !equal(seal, &self.seal(key)) {
+        let (mac, key) = bytes.split_at_checked(MAC_BYTES).ok_or_else(invalid)?;
+        if !equal(mac, &self.mac(key)) {
             return Err(invalid());
         }
         serde_json::from_slice(key).map(Some).map_err(|_| invalid())
     }
 
-    /// Makes a page of rows of which one more than `limit` was asked for: that one tells whether there are more.
+    /// Makes a page of at most `limit + 1` rows: the last one only shows that there is another page.
     ///
     /// # Errors
-    /// `internal_error` when a key cannot be written, which no key can cause.
+    /// `internal_error` when a key cannot be serialised, which does not happen with the keys of our lists.
     pub fn page<R, K: Serialize>(&self, mut rows: Vec<R>, limit: i64, key: impl Fn(&R) -> K) -> Result<Page<R>, Error> {
         let limit = usize::try_from(limit).unwrap_or_default();
         let more = rows.len() > limit;
@@ -100,7 +97,7 @@ impl<'a> Cursors<'a> {
         let next_cursor = match rows.last() {
             Some(last) if more => {
                 let key = serde_json::to_vec(&key(last)).map_err(Error::internal)?;
-                Some(URL_SAFE_NO_PAD.encode([self.seal(&key), key].concat()))
+                Some(URL_SAFE_NO_PAD.encode([self.mac(&key), key].concat()))
             }
             _ => None,
         };
@@ -112,10 +109,9 @@ impl<'a> Cursors<'a> {
 }
 
 impl<T> Page<T> {
-    /// The same page of something else.
-    pub fn map<U>(self, change: impl FnMut(T) -> U) -> Page<U> {
+    pub fn map<U>(self, convert: impl FnMut(T) -> U) -> Page<U> {
         Page {
-            data: self.data.into_iter().map(change).collect(),
+            data: self.data.into_iter().map(convert).collect(),
             next_cursor: self.next_cursor,
         }
     }
@@ -126,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_cursor_is_good_for_its_own_list_only() {
+    fn a_cursor_is_valid_for_its_own_list_only() {
         let secret = ServerSecret::new(&[7; 32]);
         let cursors = Cursors::new(&secret, "keys of a");
         let page = cursors.page(vec![3, 2, 1], 2, |row| *row).unwrap();

@@ -1,4 +1,4 @@
-//! The condition of a conditional request (`If-Match`, RFC 9110 §13.1.1).
+//! Conditional requests: `If-Match` (RFC 9110 §13.1.1).
 
 use crate::error::{Code, Error};
 
@@ -7,7 +7,7 @@ pub fn etag(version: i64) -> String {
     format!("\"{version}\"")
 }
 
-/// The entity tags that the client accepts; without any, every version is.
+/// The entity tags of `If-Match`; `None` without that header, which every version satisfies.
 #[derive(Clone, Debug)]
 pub struct Precondition(Option<Vec<String>>);
 
@@ -16,10 +16,10 @@ impl Precondition {
         Self(tags)
     }
 
-    /// Compares with the version of a locked row.
+    /// Call this with the version of a row that is locked, so that it cannot change between the check and the update.
     ///
     /// # Errors
-    /// `precondition_failed` when the row was changed since the client read it.
+    /// `precondition_failed` when the row has changed since the client read it.
     pub fn check(&self, version: i64) -> Result<(), Error> {
         match &self.0 {
             Some(tags) if !tags.iter().any(|given| given == "*" || *given == etag(version)) => {

@@ -1,37 +1,35 @@
-//! Members that are one of a few words.
+//! Enums that are strings in JSON and in the database.
 
-/// Declares an enum whose values are words (`lower_snake`), in JSON and in the database; the first is the least, and the
-/// one a stored word is read as that this version does not know.
+/// Declares an enum whose values are `lower_snake` strings in JSON and in the database. Its order is that of the declaration.
+///
+/// The first value must be the one with the fewest permissions: a stored string that this version of the program does not
+/// know is read as that value. (During a rolling update a newer version may have written it.)
 #[macro_export]
 macro_rules! string_enum {
     (@first $first:ident $($rest:ident)*) => { Self::$first };
-    ($(#[doc = $text:literal])* $vis:vis enum $name:ident { $($(#[$doc:meta])* $variant:ident $word:literal,)+ }) => {
+    ($(#[doc = $text:literal])* $vis:vis enum $name:ident { $($(#[$doc:meta])* $variant:ident $string:literal,)+ }) => {
         $(#[doc = $text])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
         #[derive(diesel::FromSqlRow, diesel::AsExpression)]
         #[diesel(sql_type = diesel::sql_types::Text)]
-        $vis enum $name { $($(#[$doc])* #[serde(rename = $word)] $variant,)+ }
+        $vis enum $name { $($(#[$doc])* #[serde(rename = $string)] $variant,)+ }
 
-        #[allow(dead_code, reason = "not every word is stored")]
+        #[allow(dead_code, reason = "not every enum is stored, or listed")]
         impl $name {
-            const LEAST: Self = $crate::string_enum!(@first $($variant)+);
+            const FALLBACK: Self = $crate::string_enum!(@first $($variant)+);
 
-            /// Every value, the least first.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)+];
 
-            /// The word in JSON and in the database.
             pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $word,)+ }
+                match self { $(Self::$variant => $string,)+ }
             }
 
-            /// The value of a word.
-            pub fn of_word(word: &str) -> Option<Self> {
-                Self::ALL.iter().copied().find(|value| value.as_str() == word)
+            pub fn from_name(name: &str) -> Option<Self> {
+                Self::ALL.iter().copied().find(|value| value.as_str() == name)
             }
 
-            /// The value of a stored word.
-            pub fn stored(word: &str) -> Self {
-                Self::of_word(word).unwrap_or(Self::LEAST)
+            pub fn stored(name: &str) -> Self {
+                Self::from_name(name).unwrap_or(Self::FALLBACK)
             }
         }
 
@@ -44,11 +42,9 @@ macro_rules! string_enum {
             }
         }
 
-        // A value that a newer version of the program wrote is read as the first, which is the least.
         impl diesel::deserialize::FromSql<diesel::sql_types::Text, diesel::pg::Pg> for $name {
             fn from_sql(bytes: diesel::pg::PgValue<'_>) -> diesel::deserialize::Result<Self> {
-                let text = std::str::from_utf8(bytes.as_bytes())?;
-                Ok(Self::stored(text))
+                Ok(Self::stored(std::str::from_utf8(bytes.as_bytes())?))
             }
         }
 
@@ -58,13 +54,13 @@ macro_rules! string_enum {
             }
         }
 
-        // By hand: the derive does not see a rename that a macro made, and would list the names of the variants.
+        // utoipa's derive ignores `#[serde(rename)]` with a macro variable and would list the variants' Rust names.
         impl utoipa::PartialSchema for $name {
             fn schema() -> utoipa::openapi::RefOr<utoipa::openapi::Schema> {
                 utoipa::openapi::ObjectBuilder::new()
                     .schema_type(utoipa::openapi::Type::String)
                     .description(Some([$($text.trim()),*].join(" ")))
-                    .enum_values(Some([$($word),+]))
+                    .enum_values(Some([$($string),+]))
                     .into()
             }
         }
@@ -72,12 +68,12 @@ macro_rules! string_enum {
         impl utoipa::ToSchema for $name {}
 
         impl $crate::values::FieldValue for $name {
-            fn parse(value: serde_json::Value) -> Result<Self, $crate::values::Invalids> {
-                let word = <String as $crate::values::FieldValue>::parse(value)?;
-                Self::of_word(&word).ok_or_else(|| {
-                    let words: Vec<&str> = Self::ALL.iter().map(|value| value.as_str()).collect();
-                    let detail = format!("Must be one of {}.", words.join(", "));
-                    $crate::error::Invalid::new($crate::error::FieldCode::NotAllowed, detail).with("allowed", words).into()
+            fn parse(value: serde_json::Value) -> Result<Self, $crate::values::ValueErrors> {
+                let name = <String as $crate::values::FieldValue>::parse(value)?;
+                Self::from_name(&name).ok_or_else(|| {
+                    let names: Vec<&str> = Self::ALL.iter().map(|value| value.as_str()).collect();
+                    let detail = format!("Must be one of {}.", names.join(", "));
+                    $crate::error::Invalid::new($crate::error::FieldCode::NotAllowed, detail).with("allowed", names).into()
                 })
             }
         }

@@ -1,15 +1,14 @@
-//! Rules of text that all slices share, and the macro that makes a type of one.
+//! Rules for text that several slices share, and the macro that declares a text type.
 
 use crate::error::{FieldCode, Invalid};
 
-/// How long a text is for people: in Unicode code points.
 pub fn code_points(text: &str) -> usize {
     text.chars().count()
 }
 
-/// Whether `c` steers rather than shows: controls, and the marks that reverse or hide what stands beside them
-/// (Unicode Standard Annex #9, bidirectional formatting; zero-width characters other than joiners, which scripts need).
-fn steers(c: char) -> bool {
+/// Control characters, bidirectional formatting (Unicode Standard Annex #9), line separators and zero-width characters: they
+/// are invisible, or change how the text around them is displayed. Joiners (U+200C, U+200D) are needed by some scripts.
+fn is_invisible_formatting(c: char) -> bool {
     matches!(c,
         '\u{200e}' | '\u{200f}' | '\u{061c}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
         | '\u{2028}' | '\u{2029}' | '\u{200b}' | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
@@ -17,38 +16,44 @@ fn steers(c: char) -> bool {
         || c.is_control()
 }
 
-fn refused() -> Invalid {
+fn contains_formatting() -> Invalid {
     Invalid::new(
         FieldCode::InvalidFormat,
-        "Must not contain control characters or be blank.",
+        "Must not contain control characters or invisible formatting characters.",
     )
 }
 
-/// One line that people read, such as a name: nothing that steers, not blank; carried as it is.
+/// Checks one line of text for display, such as a name; the text is not changed.
 ///
 /// # Errors
-/// `invalid_format`.
+/// `invalid_format` for formatting characters, or spaces only.
 pub fn clean_line(text: String) -> Result<String, Invalid> {
-    if text.chars().any(steers) || (!text.is_empty() && text.trim().is_empty()) {
-        Err(refused())
+    if text.chars().any(is_invisible_formatting) {
+        Err(contains_formatting())
+    } else if !text.is_empty() && text.trim().is_empty() {
+        Err(Invalid::new(
+            FieldCode::InvalidFormat,
+            "Must not consist of spaces only.",
+        ))
     } else {
         Ok(text)
     }
 }
 
-/// Text that people read, line breaks and tabs included.
+/// Checks text for display that may have line breaks and tabs; the text is not changed.
 ///
 /// # Errors
-/// `invalid_format`.
+/// `invalid_format` for other formatting characters.
 pub fn clean_text(text: String) -> Result<String, Invalid> {
-    if text.chars().any(|c| steers(c) && !matches!(c, '\n' | '\r' | '\t')) {
-        Err(refused())
+    let allowed = |c| matches!(c, '\n' | '\r' | '\t');
+    if text.chars().any(|c| is_invisible_formatting(c) && !allowed(c)) {
+        Err(contains_formatting())
     } else {
         Ok(text)
     }
 }
 
-/// Checks a length in code points.
+/// Checks a length, in Unicode code points.
 ///
 /// # Errors
 /// `too_short` or `too_long`, with the limit.
@@ -63,8 +68,8 @@ pub fn check_length(text: &str, min: usize, max: usize) -> Result<(), Invalid> {
     }
 }
 
-/// Declares a type of text: its limits (in code points), and the function that refuses or normalises it. Check, message
-/// and schema share the limits.
+/// Declares a text type by its limits in code points and a function that rejects or normalises the text. The check, the error
+/// message and the OpenAPI schema use the same limits.
 #[macro_export]
 macro_rules! text_type {
     ($(#[$meta:meta])* $vis:vis struct $name:ident($min:literal..=$max:literal) by $rule:path $(, format $format:literal)? $(, pattern $pattern:literal)? $(, example $example:literal)?) => {
@@ -72,19 +77,15 @@ macro_rules! text_type {
         #[derive(Clone, Debug, PartialEq, Eq, Hash)]
         $vis struct $name(String);
 
-        #[allow(dead_code, reason = "not every text is looked into")]
+        #[allow(dead_code, reason = "no type uses all of these")]
         impl $name {
-            /// Fewest code points.
             pub const MIN: usize = $min;
-            /// Most code points.
             pub const MAX: usize = $max;
 
-            /// The text.
             pub fn as_str(&self) -> &str {
                 &self.0
             }
 
-            /// The text, given away.
             pub fn into_string(self) -> String {
                 self.0
             }
@@ -107,7 +108,7 @@ macro_rules! text_type {
         }
 
         impl $crate::values::FieldValue for $name {
-            fn parse(value: serde_json::Value) -> Result<Self, $crate::values::Invalids> {
+            fn parse(value: serde_json::Value) -> Result<Self, $crate::values::ValueErrors> {
                 Ok(Self::try_from(String::parse(value)?)?)
             }
         }

@@ -89,7 +89,7 @@ pub async fn create_api_key(
     // Checked before the password, and reported together with the errors of the other fields; checked again by the
     // transaction, as a role may change in between.
     if let Err(errors) = operations::check_grant(&state, &caller, membership.as_ref(), &grant) {
-        fields.refuse_all(errors);
+        fields.add_errors(errors);
     }
     let (new, password) = fields.read::<CreateApiKeyRequest>()?.into_parts()?;
     users::check_password(&state, &caller, password, "#/current_password").await?;

@@ -63,9 +63,9 @@ pub async fn update_api_key(
     let details = state.db.read(now, move |tx| operations::find(tx, user_id, id)).await?;
     let mut fields = input.merge_patch_fields().await?;
     // Read ahead of the other fields, so that the errors of all of them go into one response.
-    let scopes = fields.look_at::<Patch<Scopes>>("scopes").and_then(Patch::set);
+    let scopes = fields.peek::<Patch<Scopes>>("scopes").and_then(Patch::set);
     let Scopes(scopes) = scopes.unwrap_or_default();
-    fields.refuse_all(operations::check_patched_scopes(&state.scopes, &details, &scopes));
+    fields.add_errors(operations::check_patched_scopes(&state.scopes, &details, &scopes));
     let request: UpdateApiKeyRequest = fields.read()?;
     let password_confirmed = details.is_widened_by(&scopes) || request.current_password.is_some();
     if password_confirmed {
@@ -125,9 +125,9 @@ pub async fn extend_api_key(
     let details = state.db.read(now, move |tx| operations::find(tx, user_id, id)).await?;
     let mut fields = input.fields().await?;
     // Read ahead of the other fields, so that the errors of all of them go into one response.
-    if let Some((expires_at, days)) = details.key.expires_at.zip(fields.look_at::<ExtensionDays>("days")) {
+    if let Some((expires_at, days)) = details.key.expires_at.zip(fields.peek::<ExtensionDays>("days")) {
         let extended = operations::extended_expiry(&state.config, now, expires_at, days.get());
-        fields.refuse_all(extended.err().map(|error| *error));
+        fields.add_errors(extended.err().map(|error| *error));
     }
     let request: ExtendApiKeyRequest = fields.read()?;
     let days = request.days.get();

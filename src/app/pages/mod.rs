@@ -1,5 +1,5 @@
-//! The pages that mailed links lead to where there is no frontend (`KEYWARD_APP_URL` is not set): a button, and the few
-//! fields that the act needs. A page sends the token of its link to the very endpoint that a frontend would use.
+//! Pages for mailed links, if there is no frontend (`KEYWARD_APP_URL` is not set). Each has a form with a button, and sends the
+//! token of the link to the same endpoint that a frontend would call.
 
 use std::sync::LazyLock;
 
@@ -10,7 +10,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::docs::dressed;
+use super::docs::with_content_security_policy;
 use crate::config::Config;
 use crate::http::cacheable;
 use crate::notifications::email::Link;
@@ -24,7 +24,7 @@ static PAGE: LazyLock<Bytes> = LazyLock::new(|| {
     page.replace("{style}", STYLE).replace("{script}", SCRIPT).into()
 });
 
-/// Nothing but this very script and style (CSP Level 3 §2.3.1), and no request to elsewhere.
+/// Allows only this script and style, by their hashes (CSP Level 3 §2.3.1), and requests to this origin.
 static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     let hash = |text: &str| STANDARD.encode(TokenHash::of(text.as_bytes()).as_bytes());
     let policy = format!(
@@ -36,7 +36,7 @@ static POLICY: LazyLock<HeaderValue> = LazyLock::new(|| {
     HeaderValue::try_from(policy).unwrap_or(HeaderValue::from_static("default-src 'none'"))
 });
 
-/// The paths of the pages, below the base path; none where a frontend has its own.
+/// The paths of the pages, below the base path; empty if a frontend has these pages.
 pub fn paths(config: &Config) -> Vec<String> {
     if config.app_url.is_some() {
         return Vec::new();
@@ -44,15 +44,15 @@ pub fn paths(config: &Config) -> Vec<String> {
     Link::ALL.iter().map(|link| format!("/{}", link.page())).collect()
 }
 
-/// The pages are no operations of the API.
+/// The pages are not operations of the API and not in the document.
 pub fn router(routes: &mut ServiceConfig, config: &Config) {
     for path in paths(config) {
         routes.route(&path, web::get().to(get_page));
     }
 }
 
-/// The page; which one it is, its script sees by the path.
+/// One file for all pages: its script chooses the texts and fields by the path.
 async fn get_page(request: HttpRequest) -> HttpResponse {
     let page = cacheable(&request, PAGE.clone(), "text/html; charset=utf-8", "no-cache");
-    dressed(page, &POLICY)
+    with_content_security_policy(page, &POLICY)
 }

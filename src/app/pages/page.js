@@ -1,4 +1,4 @@
-// What each page does once its button is pressed. To open a link changes nothing.
+// The texts, fields and endpoint of each page. Opening a link changes nothing; only the button does.
 const pages = {
   "verify-email": {
     title: "Confirm your address", button: "Confirm", path: "auth/verify-email", fields: [],
@@ -6,26 +6,26 @@ const pages = {
   },
   "confirm-email": {
     title: "Confirm your new address", button: "Confirm", path: "email/confirm", fields: [],
-    done: "This is your address from now on.",
+    done: "Your new address is confirmed.",
   },
   "revert-email": {
-    title: "Keep your old address", button: "Keep it", path: "email/revert", fields: [],
-    done: "Your old address stays.",
+    title: "Keep your old address", button: "Keep the old address", path: "email/revert", fields: [],
+    done: "Your account keeps your old address.",
   },
   "reset-password": {
     title: "Choose a new password", button: "Set the password", path: "password/reset",
-    fields: ["new_password", "confirm_password"], done: "The password is set. You can log in with it now.",
+    fields: ["new_password", "confirm_password"], done: "Your password is changed. You can log in with it now.",
   },
   "invitation": {
     title: "Join the organisation", button: "Log in and join", path: "invitations/accept",
-    fields: ["login", "password"], done: "You are a member now.",
+    fields: ["login", "password"], done: "You are now a member of the organisation.",
   },
 };
 
 const page = pages[location.pathname.split("/").pop()];
 const token = new URLSearchParams(location.hash.slice(1)).get("token");
 const form = document.forms[0];
-const say = (text) => { document.querySelector("[role=status]").textContent = text; };
+const showStatus = (text) => { document.querySelector("[role=status]").textContent = text; };
 
 document.title = document.querySelector("h1").textContent = page.title;
 form.querySelector("button").textContent = page.button;
@@ -36,24 +36,24 @@ for (const name of page.fields) {
 }
 if (token) {
   form.hidden = false;
-  // A token belongs neither into the history nor into what is copied from the address bar.
+  // Remove the token from the history and the address bar.
   history.replaceState(null, "", location.pathname);
 } else {
-  say("The link is not complete. Open it as it stands in the mail.");
+  showStatus("The link is incomplete. Open it from the mail, or copy all of it.");
 }
 
 async function post(path, body, bearer) {
   const headers = { "Content-Type": "application/json", ...(bearer && { Authorization: `Bearer ${bearer}` }) };
-  const answer = await fetch(path, { method: "POST", headers, body: JSON.stringify(body), credentials: "omit" });
-  const content = answer.status === 204 ? null : await answer.json();
-  if (answer.ok) return content;
+  const response = await fetch(path, { method: "POST", headers, body: JSON.stringify(body), credentials: "omit" });
+  const content = response.status === 204 ? null : await response.json();
+  if (response.ok) return content;
   const errors = content.errors ?? [];
   throw new Error([content.detail ?? content.title, ...errors.map((error) => error.detail)].join("\n"));
 }
 
-async function act(values) {
+async function submit(values) {
   if (!page.fields.includes("login")) return post(page.path, { token, ...values });
-  // Logged in for this one act only.
+  // The session exists only for this request.
   const { access_token: session } = await post("auth/login", values);
   try {
     await post(page.path, { token }, session);
@@ -66,13 +66,13 @@ form.addEventListener("submit", async (event) => {
   event.preventDefault();
   const button = form.querySelector("button");
   button.disabled = true;
-  say("");
+  showStatus("");
   try {
-    await act(Object.fromEntries(page.fields.map((name) => [name, form.elements[name].value])));
+    await submit(Object.fromEntries(page.fields.map((name) => [name, form.elements[name].value])));
     form.hidden = true;
-    say(page.done);
+    showStatus(page.done);
   } catch (error) {
-    say(error.message);
+    showStatus(error.message);
   } finally {
     button.disabled = false;
   }

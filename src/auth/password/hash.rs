@@ -14,7 +14,7 @@ use unicode_normalization::UnicodeNormalization as _;
 use crate::blocking_pool::BlockingPool;
 use crate::config::Config;
 use crate::error::{Error, FieldCode, Invalid};
-use crate::values::{FieldValue, Invalids};
+use crate::values::{FieldValue, ValueErrors};
 
 /// How long a hash may wait for a free thread.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -49,7 +49,7 @@ impl TryFrom<String> for Password {
 }
 
 impl FieldValue for Password {
-    fn parse(value: Value) -> Result<Self, Invalids> {
+    fn parse(value: Value) -> Result<Self, ValueErrors> {
         Ok(Self::try_from(String::parse(value)?)?)
     }
 }

@@ -44,7 +44,7 @@ fn a_mistake_in_the_scopes_file_prevents_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let material = Keystore::load(&config, folder.path()).unwrap();
     let url = "postgres://nobody@localhost/none".into();
-    let error = app::state_of(config, &url, material, Clock::system()).err().unwrap();
+    let error = app::build_state(config, &url, material, Clock::system()).err().unwrap();
     let line = std::error::Error::source(&error).unwrap().to_string();
     assert!(
         line.starts_with("KEYWARD_SCOPES_FILE: ") && !line.contains('\n'),

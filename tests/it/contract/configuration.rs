@@ -115,7 +115,11 @@ fn the_document_is_printed_without_a_database() {
     let output = keyward(&["openapi"]).output().unwrap();
     assert!(output.status.success());
     let kept = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/openapi/openapi.json"));
-    assert_eq!(String::from_utf8(output.stdout).unwrap().trim_end(), kept.trim_end());
+    let printed = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        printed.trim_end() == kept.trim_end(),
+        "run: cargo run -- openapi > openapi/openapi.json"
+    );
 }
 
 #[test]

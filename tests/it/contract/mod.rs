@@ -1,8 +1,8 @@
 mod configuration;
 mod document;
 mod failures;
-mod house;
 mod idempotency;
+mod layout;
 mod pages;
 mod protocol;
 mod schema;

@@ -92,7 +92,7 @@ impl TestApp {
         let config = config_with(&settings, "http://keyward.test");
         let material = Keystore::load(&config, folder.path()).unwrap();
         let url: SecretString = database.url.clone();
-        let state = app::state_of(config, &url, material, clock).unwrap();
+        let state = app::build_state(config, &url, material, clock).unwrap();
         let served = state.clone();
         let (sender, receiver) = mpsc::channel();
         let thread = std::thread::spawn(move || {

@@ -1,0 +1,75 @@
+//! Queries on `idempotency_keys`.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use serde_json::Value;
+
+use crate::db::Tx;
+use crate::db::schema::idempotency_keys;
+use crate::error::Error;
+use crate::values::ids::UserId;
+
+#[derive(Clone, Queryable, Selectable, Insertable, AsChangeset)]
+#[diesel(table_name = idempotency_keys, check_for_backend(diesel::pg::Pg), treat_none_as_null = true)]
+pub(super) struct StoredResponse {
+    pub request_mac: Vec<u8>,
+    pub status: i16,
+    pub headers: Value,
+    pub body: Option<Value>,
+    /// Other requests that were sent with the same key.
+    pub mismatches: i16,
+}
+
+/// Locks the row until the end of the transaction, so that parallel requests count mismatches one by one.
+pub(super) fn find(
+    tx: &mut Tx<'_>,
+    user_id: UserId,
+    key: &str,
+    created_after: DateTime<Utc>,
+) -> Result<Option<StoredResponse>, Error> {
+    Ok(idempotency_keys::table
+        .find((user_id, key))
+        .filter(idempotency_keys::created_at.gt(created_after))
+        .select(StoredResponse::as_select())
+        .for_update()
+        .first(tx.conn)
+        .optional()?)
+}
+
+pub(super) fn set_mismatches(tx: &mut Tx<'_>, user_id: UserId, key: &str, mismatches: i16) -> Result<(), Error> {
+    diesel::update(idempotency_keys::table.find((user_id, key)))
+        .set(idempotency_keys::mismatches.eq(mismatches))
+        .execute(tx.conn)?;
+    Ok(())
+}
+
+/// Overwrites a row that has expired but is not deleted yet.
+pub(super) fn upsert(tx: &mut Tx<'_>, user_id: UserId, key: &str, response: &StoredResponse) -> Result<(), Error> {
+    let created_at = idempotency_keys::created_at.eq(tx.now);
+    diesel::insert_into(idempotency_keys::table)
+        .values((
+            idempotency_keys::user_id.eq(user_id),
+            idempotency_keys::key.eq(key),
+            created_at,
+            response.clone(),
+        ))
+        .on_conflict((idempotency_keys::user_id, idempotency_keys::key))
+        .do_update()
+        .set((created_at, response))
+        .execute(tx.conn)?;
+    Ok(())
+}
+
+diesel::define_sql_function! {
+    /// Takes the lock until the end of the transaction and returns true, or returns false if another transaction holds it.
+    fn pg_try_advisory_xact_lock(key: diesel::sql_types::BigInt) -> diesel::sql_types::Bool;
+}
+
+pub(super) fn try_lock(tx: &mut Tx<'_>, key: i64) -> Result<bool, Error> {
+    Ok(diesel::select(pg_try_advisory_xact_lock(key)).get_result(tx.conn)?)
+}
+
+pub(super) fn delete_until(tx: &mut Tx<'_>, instant: DateTime<Utc>) -> Result<usize, Error> {
+    let expired = idempotency_keys::table.filter(idempotency_keys::created_at.le(instant));
+    Ok(diesel::delete(expired).execute(tx.conn)?)
+}
