@@ -31,7 +31,7 @@ use keyward::api_keys::generate;
 use keyward::app::{self, Keystore};
 use keyward::auth::{Password, PlatformRole};
 use keyward::clock::Clock;
-use keyward::config;
+use keyward::config::Config;
 use keyward::db::Tx;
 use keyward::db::migrations;
 use keyward::secret::TokenHash;
@@ -57,7 +57,7 @@ fn main() {
     migrations::migrate(&url).unwrap();
     let settings = [("KEYWARD_RATE_LIMITS", "off"), ("KEYWARD_PUBLIC_URL", "http://bench")];
     let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let config = config::parse(settings, ["keyward".to_owned()]).unwrap().config;
+    let config = Config::from_environment(settings).unwrap();
     // As in production: logs and metrics cost what they cost.
     keyward::observability::log::start(&config).unwrap();
     let metrics = keyward::observability::metrics::gather().unwrap();

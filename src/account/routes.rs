@@ -33,7 +33,7 @@ pub fn router(routes: &mut ServiceConfig, config: &Config) {
         .service(get_me)
         .service(update_me)
         .service(get_username_availability);
-    if config.offers(Feature::Avatars) {
+    if config.is_enabled(Feature::Avatars) {
         routes.service(avatar::put_avatar).service(avatar::delete_avatar);
     }
 }
@@ -162,7 +162,7 @@ request_type! {
 #[post("/auth/verify-email")]
 async fn verify_email(client: Client, input: RequestInput, state: web::Data<State>) -> Result<ApiResponse, Error> {
     let request: MailedTokenRequest = input.json().await?;
-    let token = Token::presented(request.token);
+    let token = Token::new(request.token);
     state
         .db
         .transaction(client.now, move |tx| operations::verify_email(tx, &client, &token))

@@ -22,12 +22,12 @@ pub fn root(routes: &mut ServiceConfig) {
 /// Everything else; what the deployment does not offer is not there.
 pub fn api(routes: &mut ServiceConfig, config: &Config) {
     // Routes are tried in their order: first what is asked most often.
-    if config.offers(Feature::ApiKeys) {
+    if config.is_enabled(Feature::ApiKeys) {
         api_keys::verification_router(routes);
     }
     gateway::router(routes);
     account::router(routes, config);
-    if config.offers(Feature::ApiKeys) {
+    if config.is_enabled(Feature::ApiKeys) {
         api_keys::router(routes);
     }
     sessions::router(routes);
@@ -37,7 +37,7 @@ pub fn api(routes: &mut ServiceConfig, config: &Config) {
     notifications::router(routes);
     audit::router(routes);
     admin::router(routes);
-    if config.offers(Feature::Organisations) {
+    if config.is_enabled(Feature::Organisations) {
         // Before what takes any word for an id.
         join_requests::router(routes);
         invitations::router(routes);
@@ -45,7 +45,7 @@ pub fn api(routes: &mut ServiceConfig, config: &Config) {
         members::router(routes);
         orgs::router(routes);
     }
-    if config.offers(Feature::Avatars) {
+    if config.is_enabled(Feature::Avatars) {
         images::router(routes);
     }
     routes.service(capabilities::get_capabilities);

@@ -23,7 +23,7 @@ use super::request_input::{MAX_BODY_BYTES, ReadBody, read};
 use crate::db::Db;
 use crate::db::schema::idempotency_keys;
 use crate::error::{Code, Error};
-use crate::secret::{Purpose, ServerSecret, equal};
+use crate::secret::{Purpose, ServerSecret, constant_time_eq};
 use crate::values::Client;
 use crate::values::ids::UserId;
 
@@ -116,7 +116,7 @@ impl IdempotencyRecord {
         let Some(found) = self.find(tx)?.filter(|found| found.mismatches < MISMATCHES) else {
             return Ok(None);
         };
-        if equal(&found.request_mac, &self.request_mac) {
+        if constant_time_eq(&found.request_mac, &self.request_mac) {
             return found.answer().map(Some);
         }
         // That the key is in use is for the handler's transaction to say.
@@ -130,7 +130,7 @@ impl IdempotencyRecord {
     fn remembered(&self, tx: &mut Tx<'_>) -> Result<Option<ApiResponse>, Error> {
         match self.find(tx)? {
             None => Ok(None),
-            Some(found) if equal(&found.request_mac, &self.request_mac) => found.answer().map(Some),
+            Some(found) if constant_time_eq(&found.request_mac, &self.request_mac) => found.answer().map(Some),
             Some(_) => Err(Error::new(Code::IdempotencyKeyReused)),
         }
     }

@@ -117,7 +117,7 @@ fn respond(
 }
 
 fn cookie(state: &State, value: String, max_age: CookieDuration) -> Cookie<'static> {
-    let base = state.config.cookie_path();
+    let base = state.config.public_url().path();
     Cookie::build(COOKIE, value)
         .path(format!("{base}/auth"))
         .http_only(true)
@@ -130,13 +130,13 @@ fn cookie(state: &State, value: String, max_age: CookieDuration) -> Cookie<'stat
 /// The refresh token of a request: the body's, or else the cookie's, which only pages of ours may send.
 fn presented(request: &HttpRequest, state: &State, in_body: Option<String>) -> Result<Option<(Token, bool)>, Error> {
     if let Some(token) = in_body {
-        return Ok(Some((Token::presented(token), false)));
+        return Ok(Some((Token::new(token), false)));
     }
     let Some(cookie) = request.cookie(COOKIE) else {
         return Ok(None);
     };
     refuse_cross_site(request.headers(), state)?;
-    Ok(Some((Token::presented(cookie.value()), true)))
+    Ok(Some((Token::new(cookie.value()), true)))
 }
 
 /// Browsers say where a request comes from (Fetch Metadata, and RFC 6454 §7).

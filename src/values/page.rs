@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::error::{Code, Error};
-use crate::secret::{Purpose, ServerSecret, equal};
+use crate::secret::{Purpose, ServerSecret, constant_time_eq};
 use crate::values::{BoundedInt, Fields, FromFields, Patch};
 
 /// Entries of a page when the client does not say.
@@ -83,7 +83,7 @@ impl<'a> Cursors<'a> {
         let invalid = || Error::new(Code::InvalidCursor);
         let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| invalid())?;
         let (seal, key) = bytes.split_at_checked(SEAL_BYTES).ok_or_else(invalid)?;
-        if !equal(seal, &self.seal(key)) {
+        if !constant_time_eq(seal, &self.seal(key)) {
             return Err(invalid());
         }
         serde_json::from_slice(key).map(Some).map_err(|_| invalid())

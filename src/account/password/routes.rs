@@ -24,7 +24,7 @@ pub fn router(routes: &mut ServiceConfig, config: &Config) {
         .service(get_password_policy)
         .service(check_password)
         .service(change_password);
-    if config.offers(Feature::PasswordReset) {
+    if config.is_enabled(Feature::PasswordReset) {
         routes.service(forget_password).service(reset_password);
     }
 }
@@ -251,7 +251,7 @@ request_type! {
 #[post("/password/reset")]
 async fn reset_password(client: Client, input: RequestInput, state: web::Data<State>) -> Result<ApiResponse, Error> {
     let request: ResetPasswordRequest = input.json().await?;
-    let token = Token::presented(request.token);
+    let token = Token::new(request.token);
     let (now, looked_up) = (client.now, token.clone());
     let user = state
         .db

@@ -17,7 +17,7 @@ use crate::error::{Error, FieldCode, Invalid};
 use crate::values::{FieldValue, Invalids};
 
 /// Longest wait for a turn.
-const PATIENCE: Duration = Duration::from_secs(10);
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A password in NFKC (Unicode Standard Annex #15), so that it is the same from every keyboard. It has no `Debug`; whether
 /// it is good enough is for the policy to say.
@@ -76,7 +76,7 @@ type Memory = Vec<Block>;
 #[derive(Clone)]
 pub struct PasswordHasher {
     argon2: Argon2<'static>,
-    crew: Arc<BlockingPool>,
+    blocking_pool: Arc<BlockingPool>,
     /// As many as there are threads, at most.
     memories: Arc<Mutex<Vec<Memory>>>,
     /// The hash of nothing anybody knows, to spend the same time on accounts that do not exist.
@@ -97,7 +97,7 @@ impl PasswordHasher {
         let dummy = phc_string(&argon2, random()?, random()?);
         Ok(Self {
             argon2,
-            crew: Arc::new(BlockingPool::new("passwords", cores, PATIENCE)),
+            blocking_pool: Arc::new(BlockingPool::new("passwords", cores, QUEUE_TIMEOUT)),
             memories: Arc::default(),
             dummy: dummy.into(),
         })
@@ -114,7 +114,7 @@ impl PasswordHasher {
             lock(&memories).push(memory);
             result
         };
-        self.crew.run(work).await
+        self.blocking_pool.run(work).await
     }
 
     /// The PHC string to store.
@@ -199,7 +199,7 @@ fn matches(phc: &str, password: &[u8], memory: &mut Memory) -> Result<bool, Erro
         &mut out,
         memory,
     )?;
-    Ok(crate::secret::equal(&out, expected.as_bytes()))
+    Ok(crate::secret::constant_time_eq(&out, expected.as_bytes()))
 }
 
 #[cfg(test)]
