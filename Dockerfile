@@ -1,9 +1,11 @@
 # Build with `docker build -t keyward .`
 #
-# The image does not contain PostgreSQL, so DATABASE_URL must be set. The signing key and the server secret are generated in
-# the volume /var/lib/keyward: keep it, or set KEYWARD_SIGNING_KEYS and KEYWARD_SECRET_FILE to mounted secrets.
+# The image does not contain PostgreSQL, so DATABASE_URL must be set. The signing key and the server secret are
+# generated in the volume /var/lib/keyward: keep it, or set KEYWARD_SIGNING_KEYS and KEYWARD_SECRET_FILE to mounted
+# secrets.
 
-# The same version as in rust-toolchain.toml. That file is not copied, because rustup would download the components it lists.
+# The same version as in rust-toolchain.toml. That file is not copied, because rustup would download the components it
+# lists.
 ARG RUST_VERSION=1.95.0
 
 FROM rust:${RUST_VERSION}-slim-bookworm AS build
@@ -13,8 +15,8 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /build
 
-# The dependencies are built in a separate layer, which is rebuilt only if a manifest or the lock file changes. The sections
-# of tests, benches and examples are removed from the manifest, because cargo requires their source files.
+# The dependencies are built in a separate layer, which is rebuilt only if a manifest or the lock file changes. The
+# sections of tests, benches and examples are removed from the manifest, because cargo requires their source files.
 COPY .cargo .cargo
 COPY Cargo.toml Cargo.lock ./
 COPY crates/embedded-postgres/Cargo.toml crates/embedded-postgres/
@@ -54,8 +56,8 @@ ENV KEYWARD_BIND=0.0.0.0:8080 \
 VOLUME /var/lib/keyward
 EXPOSE 8080
 
-# bash sends the request, so that the image needs no curl. /livez does not depend on the database: an orchestrator must not
-# restart Keyward because PostgreSQL is down.
+# bash sends the request, so that the image needs no curl. /livez does not depend on the database: an orchestrator must
+# not restart Keyward because PostgreSQL is down.
 HEALTHCHECK --interval=10s --timeout=3s --start-period=30s --retries=3 \
     CMD ["/bin/bash", "-c", "exec 3<>/dev/tcp/127.0.0.1/${KEYWARD_BIND##*:} && printf 'GET /livez HTTP/1.1\\r\\nHost: localhost\\r\\nConnection: close\\r\\n\\r\\n' >&3 && read -r -t 2 _ status _ <&3 && [[ $status == 200 ]]"]
 

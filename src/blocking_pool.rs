@@ -1,8 +1,8 @@
 //! Bounded thread pools for blocking work: database statements, password hashing, image decoding.
 //!
 //! Each kind of work has its own pool, so a burst of one kind can't take the threads of another. Jobs wait in one FIFO
-//! queue. A thread that finishes a job takes the next one from the queue without sleeping in between: parking and waking
-//! a thread costs about as much as a short SQL statement.
+//! queue. A thread that finishes a job takes the next one from the queue without sleeping in between: parking and
+//! waking a thread costs about as much as a short SQL statement.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -40,7 +40,8 @@ struct State {
 }
 
 impl BlockingPool {
-    /// Threads are called `name` and started on demand. A job that is still queued after `queue_timeout` is never started.
+    /// Threads are called `name` and started on demand. A job that is still queued after `queue_timeout` is never
+    /// started.
     pub fn new(name: &'static str, max_threads: usize, queue_timeout: Duration) -> Self {
         Self {
             name,
@@ -50,8 +51,8 @@ impl BlockingPool {
         }
     }
 
-    /// Runs `work` on a thread of the pool. Dropping the future cancels work that is still queued; work that has started
-    /// runs to its end.
+    /// Runs `work` on a thread of the pool. Dropping the future cancels work that is still queued; work that has
+    /// started runs to its end.
     ///
     /// # Errors
     /// `unavailable` if the work didn't start within the queue timeout, `internal_error` if it panicked, otherwise its

@@ -1,8 +1,8 @@
 //! The only module that reads the system clock.
 //!
 //! A request reads the clock once and passes `now` on, so that everything it decides refers to the same instant. Tests
-//! advance the clock. Instants are truncated to milliseconds, the precision of the API: clients see exactly the values that
-//! the database compares.
+//! advance the clock. Instants are truncated to milliseconds, the precision of the API: clients see exactly the values
+//! that the database compares.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};

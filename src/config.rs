@@ -1,8 +1,8 @@
 //! The settings of the service.
 //!
-//! Each setting is an environment variable and a flag of the command line: `KEYWARD_PUBLIC_URL` and `--public-url`. A flag
-//! overrides the environment, the environment overrides the file `.env`. An invalid value or an unknown `KEYWARD_*`
-//! variable stops the program with one line that names the variable.
+//! Each setting is an environment variable and a flag of the command line: `KEYWARD_PUBLIC_URL` and `--public-url`. A
+//! flag overrides the environment, the environment overrides the file `.env`. An invalid value or an unknown
+//! `KEYWARD_*` variable stops the program with one line that names the variable.
 //!
 //! The doc comments of [`Config`] are the texts of `keyward --help`. `.env.example` repeats them; a test compares both.
 
@@ -182,19 +182,19 @@ pub const DEFAULT_ADMIN_BIND: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::
 
 #[derive(Clone, Debug, Args)]
 pub struct Config {
-    /// URL of the PostgreSQL database, such as postgres://user:password@host/database; if not set, Keyward starts a private
-    /// PostgreSQL in the data folder
+    /// URL of the PostgreSQL database, such as postgres://user:password@host/database; if not set, Keyward starts a
+    /// private PostgreSQL in the data folder
     #[arg(long, global = true, value_name = "URL", value_parser = StringValueParser::new().map(SecretString::from))]
     pub database_url: Option<SecretString>,
     /// Address and port on which the API listens
     #[arg(long, global = true, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     pub bind: SocketAddr,
-    /// URL at which clients reach the API, including the base path; if not set: http://, the listen address and the base
-    /// path
+    /// URL at which clients reach the API, including the base path; if not set: http://, the listen address and the
+    /// base path
     #[arg(long, global = true, value_name = "URL")]
     pub public_url: Option<BaseUrl>,
-    /// URL to which links in e-mails point, usually that of the frontend; if not set, they point to plain pages at the public
-    /// URL
+    /// URL to which links in e-mails point, usually that of the frontend; if not set, they point to plain pages at the
+    /// public URL
     #[arg(long, global = true, value_name = "URL")]
     pub app_url: Option<BaseUrl>,
     /// Path prefix of all endpoints except the probes and /.well-known, such as /account
@@ -203,12 +203,12 @@ pub struct Config {
     /// Address and port of /metrics; if not set: 127.0.0.1:9090, or no metrics if that port is in use
     #[arg(long, global = true, value_name = "ADDR")]
     pub admin_bind: Option<SocketAddr>,
-    /// Folder of the private PostgreSQL, of generated keys and of e-mails written to files; if not set: /var/lib/keyward for
-    /// root, otherwise $XDG_DATA_HOME/keyward or ~/.local/share/keyward
+    /// Folder of the private PostgreSQL, of generated keys and of e-mails written to files; if not set:
+    /// /var/lib/keyward for root, otherwise $XDG_DATA_HOME/keyward or ~/.local/share/keyward
     #[arg(long, global = true, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
-    /// URL of the mail server, such as smtps://user:password@mail.example.com; if not set, e-mails are written as .eml files
-    /// to the data folder
+    /// URL of the mail server, such as smtps://user:password@mail.example.com; if not set, e-mails are written as .eml
+    /// files to the data folder
     #[arg(long, global = true, value_name = "URL", value_parser = parse_smtp_url)]
     pub smtp_url: Option<SecretString>,
     /// Sender of all e-mails
@@ -218,8 +218,8 @@ pub struct Config {
     /// generated in the data folder. Instances that share a database need the same keys
     #[arg(long, global = true, value_name = "FILES", value_delimiter = ',')]
     pub signing_keys: Vec<PathBuf>,
-    /// File with 32 random bytes from which tokens, cursors and MACs are derived; if not set, it is generated in the data
-    /// folder. Instances that share a database need the same file
+    /// File with 32 random bytes from which tokens, cursors and MACs are derived; if not set, it is generated in the
+    /// data folder. Instances that share a database need the same file
     #[arg(long, global = true, value_name = "FILE")]
     pub secret_file: Option<PathBuf>,
     /// Audience (the claim aud) of access tokens
@@ -398,7 +398,8 @@ pub fn flags(environment: impl IntoIterator<Item = (String, String)>) -> Result<
     Ok(flags)
 }
 
-/// The first line of clap's message. If a setting is invalid, its variable stands in front and the possible values behind.
+/// The first line of clap's message. If a setting is invalid, its variable stands in front and the possible values
+/// behind.
 pub fn one_line(error: &clap::Error) -> String {
     let text = error.to_string();
     let first_line = text.lines().next().unwrap_or_default().trim_start_matches("error: ");

@@ -1,9 +1,9 @@
 //! Opaque tokens, their hashes, and the server secret from which mailed tokens and refresh tokens are derived.
 //!
-//! [`Token`] is the plaintext, [`TokenHash`] is what the database stores. The secrets of API keys are random. Mailed tokens
-//! and refresh tokens are an HMAC of the id of their row under the [`ServerSecret`], so the plaintext needn't be stored even
-//! while an e-mail waits in the outbox. The [`Purpose`] is part of the HMAC: a token made for one endpoint doesn't work at
-//! another.
+//! [`Token`] is the plaintext, [`TokenHash`] is what the database stores. The secrets of API keys are random. Mailed
+//! tokens and refresh tokens are an HMAC of the id of their row under the [`ServerSecret`], so the plaintext needn't be
+//! stored even while an e-mail waits in the outbox. The [`Purpose`] is part of the HMAC: a token made for one endpoint
+//! doesn't work at another.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use aws_lc_rs::{constant_time, hmac};
@@ -98,8 +98,8 @@ impl ServerSecret {
         Self(hmac::Key::new(hmac::HMAC_SHA256, bytes))
     }
 
-    /// HMAC-SHA-256 (RFC 2104) of the purpose and the parts. Each is preceded by its length, so that different lists of parts
-    /// never yield the same input.
+    /// HMAC-SHA-256 (RFC 2104) of the purpose and the parts. Each is preceded by its length, so that different lists of
+    /// parts never yield the same input.
     pub fn mac(&self, purpose: Purpose, parts: &[&[u8]]) -> [u8; 32] {
         let mut context = hmac::Context::with_key(&self.0);
         for part in std::iter::once(&purpose.as_str().as_bytes()).chain(parts) {

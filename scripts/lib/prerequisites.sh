@@ -1,9 +1,9 @@
 # shellcheck shell=bash
 # Installs what is needed to build, test and run Keyward. Sourced by scripts/serve and scripts/test.
 #
-# `ensure_prerequisites` looks for each prerequisite in the places in which the build looks for it. It installs missing ones
-# if it may: with apt as root or with passwordless sudo, Rust with rustup in the home folder. Otherwise it prints the commands
-# to run. If nothing is missing, it calls no package manager. Works with bash 3.2, the version of macOS.
+# `ensure_prerequisites` looks for each prerequisite in the places in which the build looks for it. It installs missing
+# ones if it may: with apt as root or with passwordless sudo, Rust with rustup in the home folder. Otherwise it prints
+# the commands to run. If nothing is missing, it calls no package manager. Works with bash 3.2, the version of macOS.
 
 # Extra arguments for cargo, set by `ensure_prerequisites`. Expand as ${cargo_features[@]+"${cargo_features[@]}"}.
 cargo_features=()
@@ -20,7 +20,8 @@ die() {
 # Rust links with `cc`, aws-lc-sys compiles C with it, and jemalloc is built with `make`.
 have_c_compiler() { command -v cc >/dev/null 2>&1 && command -v make >/dev/null 2>&1; }
 
-# The same places in which pq-sys looks. That pg_config exists is not enough: Debian has a package with it but without libpq.
+# The same places in which pq-sys looks. That pg_config exists is not enough: Debian has a package with it but without
+# libpq.
 have_libpq() {
     if [[ -n ${PQ_LIB_DIR:-} ]]; then return 0; fi
     if pkg-config --exists libpq 2>/dev/null; then return 0; fi
@@ -87,8 +88,8 @@ apt_install() {
     say "installing with apt: $*"
     local result=0 no_cluster=/etc/postgresql-common/createcluster.d/keyward.conf
     if [[ " $* " == *" postgresql "* ]]; then
-        # Only the programs are needed. Without this file Debian's package would also create a cluster and start a server on
-        # port 5432. The file is removed afterwards, so that later installations behave as usual.
+        # Only the programs are needed. Without this file Debian's package would also create a cluster and start a
+        # server on port 5432. The file is removed afterwards, so that later installations behave as usual.
         # shellcheck disable=SC2016 # expanded by the inner shell
         printf 'create_main_cluster = false\n' |
             "${as_root[@]}" sh -c 'mkdir -p "$(dirname "$1")" && cat >"$1"' sh "$no_cluster" || result=$?
@@ -224,7 +225,8 @@ needs_rustup() {
 
 install_rustup() {
     local url=${RUSTUP_UPDATE_ROOT:-https://static.rust-lang.org/rustup}/rustup-init.sh script
-    # Debian's package first, because apt checks its signature. Not if Debian's cargo is installed: the packages conflict.
+    # Debian's package first, because apt checks its signature. Not if Debian's cargo is installed: the packages
+    # conflict.
     if ! command -v cargo >/dev/null 2>&1 && may_use_apt; then
         if ! apt_offers rustup; then apt_get update || true; fi
         if apt_offers rustup && apt_install rustup; then return 0; fi
@@ -244,8 +246,9 @@ install_rustup() {
     hash -r
 }
 
-# Whether the active toolchain has the needed programs. Must not make rustup install a toolchain, because that would lack
-# components and print nothing. rustup 1.27 does not know RUSTUP_AUTO_INSTALL, so the list of toolchains is checked first.
+# Whether the active toolchain has the needed programs. Must not make rustup install a toolchain, because that would
+# lack components and print nothing. rustup 1.27 does not know RUSTUP_AUTO_INSTALL, so the list of toolchains is checked
+# first.
 toolchain_is_complete() {
     local sysroot program
     if [[ -z ${RUSTUP_TOOLCHAIN:-} && $'\n'$(rustup toolchain list 2>/dev/null) != *$'\n'"$(wanted_rust)"* ]]; then

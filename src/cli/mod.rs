@@ -1,6 +1,7 @@
 //! The program `keyward`: `serve`, `migrate`, `openapi`, `keys`, `user`.
 //!
-//! A command that fails prints one line on standard error that says what is wrong and, where a setting can help, names it.
+//! A command that fails prints one line on standard error that says what is wrong and, where a setting can help, names
+//! it.
 
 pub mod args;
 mod operator;

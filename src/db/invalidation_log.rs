@@ -1,13 +1,13 @@
 //! Which cached reads are still valid.
 //!
 //! Database triggers send a NOTIFY with the id of each changed row that credentials depend on, on two channels: the
-//! channel of the connection that makes the change, which this instance reads before [`super::Db::transaction`] returns,
-//! and the channel `keyward`, on which every instance listens with a dedicated connection.
+//! channel of the connection that makes the change, which this instance reads before [`super::Db::transaction`]
+//! returns, and the channel `keyward`, on which every instance listens with a dedicated connection.
 //!
 //! Cache entries aren't evicted. Each change bumps a version and stores it in the slot of the changed id. A cache entry
-//! holds the [`ReadVersion`] taken before its database read, and is valid while the slots of all ids it depends on are at
-//! or below that version. A change between the read and the insertion into the cache therefore invalidates the entry too.
-//! Ids share a fixed number of slots; a collision only causes an extra read.
+//! holds the [`ReadVersion`] taken before its database read, and is valid while the slots of all ids it depends on are
+//! at or below that version. A change between the read and the insertion into the cache therefore invalidates the entry
+//! too. Ids share a fixed number of slots; a collision only causes an extra read.
 //!
 //! While the listening connection isn't known to work, no entry is valid.
 
@@ -30,8 +30,8 @@ const MAX_AGE: Duration = Duration::from_secs(5);
 /// After this age an entry in use is read again in the background. One second is enough for a read even under load; a
 /// shorter age would only cause more reads for keys that are used all the time.
 const REVALIDATE_AFTER: Duration = Duration::from_secs(4);
-/// The listening connection counts as lost if its last successful heartbeat is older than this. Heartbeats are sent every
-/// 400 ms. This bounds how long a change can stay unnoticed if the connection hangs.
+/// The listening connection counts as lost if its last successful heartbeat is older than this. Heartbeats are sent
+/// every 400 ms. This bounds how long a change can stay unnoticed if the connection hangs.
 const HEARTBEAT_TIMEOUT: Duration = Duration::from_millis(900);
 /// The channel on which the triggers send every change.
 const CHANNEL: &str = "keyward";

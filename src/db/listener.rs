@@ -53,8 +53,8 @@ pub enum Event {
     },
 }
 
-/// Handle of the listening thread. Dropping it ends the thread within one poll interval, or after the current attempt to
-/// connect.
+/// Handle of the listening thread. Dropping it ends the thread within one poll interval, or after the current attempt
+/// to connect.
 #[derive(Debug)]
 pub struct Listener {
     stop: Option<Sender<()>>,

@@ -10,8 +10,8 @@ use crate::error::Error;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
-/// Key of the advisory lock that makes instances which start at the same time migrate one after the other. The number has
-/// no meaning.
+/// Key of the advisory lock that makes instances which start at the same time migrate one after the other. The number
+/// has no meaning.
 const LOCK_KEY: i64 = 0x006b_6579_7761_7264;
 
 /// Applies the pending migrations. Any number of instances may call it at once.

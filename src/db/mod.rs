@@ -1,8 +1,8 @@
 //! PostgreSQL: a bounded connection pool, transactions, LISTEN, migrations.
 //!
-//! diesel is synchronous, so statements run on a [`BlockingPool`] with one thread per connection: a job that has started
-//! finds a free connection without waiting. Both waits are bounded; a request that gets neither thread nor connection in
-//! time fails with 503.
+//! diesel is synchronous, so statements run on a [`BlockingPool`] with one thread per connection: a job that has
+//! started finds a free connection without waiting. Both waits are bounded; a request that gets neither thread nor
+//! connection in time fails with 503.
 
 mod invalidation_log;
 pub mod listener;

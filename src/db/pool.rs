@@ -10,8 +10,8 @@ use diesel::pg::PgConnection;
 use diesel::r2d2::R2D2Connection as _;
 use secrecy::{ExposeSecret as _, SecretString};
 
-/// libpq has no timeouts by default: without these, a server that stops responding would block a connection for ever. In
-/// seconds, `tcp_user_timeout` in milliseconds.
+/// libpq has no timeouts by default: without these, a server that stops responding would block a connection for ever.
+/// In seconds, `tcp_user_timeout` in milliseconds.
 const CONNECT_OPTIONS: [(&str, &str); 6] = [
     ("connect_timeout", "2"),
     ("tcp_user_timeout", "2500"),
@@ -31,8 +31,8 @@ const SESSION_SETTINGS: &str = "SET statement_timeout = '5s'; SET lock_timeout =
 const TEST_AFTER_IDLE: Duration = Duration::from_secs(1);
 
 /// Counts the times that a connection turned out to be lost. The other connections are then probably lost too, so each
-/// one from an earlier generation is tested before its next use: after a restart of PostgreSQL one request fails, not one
-/// per connection.
+/// one from an earlier generation is tested before its next use: after a restart of PostgreSQL one request fails, not
+/// one per connection.
 #[derive(Clone, Debug, Default)]
 pub struct PoolGeneration(Arc<AtomicU64>);
 
