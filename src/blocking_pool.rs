@@ -1,8 +1,8 @@
-//! Threads for work that blocks: the database, password hashes, pictures. The async threads do none of it, and no kind of
-//! it is done by more threads than it can use.
+//! Bounded thread pools for blocking work: database statements, password hashing, image decoding.
 //!
-//! Work waits in one queue and is begun in the order it came. Who finishes a piece of work takes the next one at once: to
-//! put a thread to sleep and to wake it costs about as much as a short statement, and a busy crew does neither.
+//! Each kind of work has its own pool, so a burst of one kind can't take the threads of another. Jobs wait in one FIFO
+//! queue. A thread that finishes a job takes the next one from the queue without sleeping in between: parking and
+//! waking a thread costs about as much as a short SQL statement.
 
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,91 +15,91 @@ use tokio::sync::oneshot;
 use crate::error::Error;
 use crate::observability::log;
 
-type Work = Box<dyn FnOnce() + Send>;
+type Job = Box<dyn FnOnce() + Send>;
 
-/// The crew. Dropping it sends its threads away, once they have finished what they do; nobody waits for them.
+/// Dropping the pool ends its threads after their current jobs; the drop itself doesn't wait for them.
 pub struct BlockingPool {
     name: &'static str,
-    size: usize,
-    patience: Duration,
+    max_threads: usize,
+    queue_timeout: Duration,
     shared: Arc<Shared>,
 }
 
 #[derive(Default)]
 struct Shared {
     state: Mutex<State>,
-    woken: Condvar,
+    job_added: Condvar,
 }
 
 #[derive(Default)]
 struct State {
-    queue: VecDeque<Work>,
-    /// How many there are.
+    queue: VecDeque<Job>,
     threads: usize,
-    /// How many of them sleep.
-    asleep: usize,
-    dismissed: bool,
+    idle_threads: usize,
+    shut_down: bool,
 }
 
 impl BlockingPool {
-    /// Of at most `size` threads, so named, which are started when they are first needed. Work that is not begun within
-    /// `patience` never is.
-    pub fn new(name: &'static str, size: usize, patience: Duration) -> Self {
+    /// Threads are called `name` and started on demand. A job that is still queued after `queue_timeout` is never
+    /// started.
+    pub fn new(name: &'static str, max_threads: usize, queue_timeout: Duration) -> Self {
         Self {
             name,
-            size,
-            patience,
+            max_threads,
+            queue_timeout,
             shared: Arc::default(),
         }
     }
 
-    /// Has `work` done. If the caller goes away before it is begun, it never is; what is begun is finished, whoever still
-    /// waits for it, unless the program ends.
+    /// Runs `work` on a thread of the pool. Dropping the future cancels work that is still queued; work that has
+    /// started runs to its end.
     ///
     /// # Errors
-    /// `unavailable` when it was not begun in time, `internal_error` when it panicked, and what it fails with.
+    /// `unavailable` if the work didn't start within the queue timeout, `internal_error` if it panicked, otherwise its
+    /// own error.
     pub async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let (sender, mut done) = oneshot::channel();
-        // Of the thread that would begin and the caller who would give up, the first one decides.
-        let decided = Arc::new(AtomicBool::new(false));
-        let begun = Arc::clone(&decided);
+        let (sender, mut result) = oneshot::channel();
+        // Set by the thread that starts the job or by the caller that times out, whichever is first.
+        let claimed = Arc::new(AtomicBool::new(false));
+        let claimed_by_thread = Arc::clone(&claimed);
         let work = log::carry_request(work);
-        self.add(Box::new(move || {
-            if !sender.is_closed() && !begun.swap(true, Ordering::SeqCst) {
-                // Whoever asked may be gone by now.
+        self.enqueue(Box::new(move || {
+            if !sender.is_closed() && !claimed_by_thread.swap(true, Ordering::SeqCst) {
+                // Fails only if the caller's future was dropped.
                 let _ = sender.send(catch_unwind(AssertUnwindSafe(work)));
             }
         }))?;
-        let done = match tokio::time::timeout(self.patience, &mut done).await {
-            Ok(done) => done,
-            Err(late) if !decided.swap(true, Ordering::SeqCst) => return Err(Error::unavailable(late)),
-            Err(_) => done.await,
+        let result = match tokio::time::timeout(self.queue_timeout, &mut result).await {
+            Ok(result) => result,
+            Err(elapsed) if !claimed.swap(true, Ordering::SeqCst) => return Err(Error::unavailable(elapsed)),
+            Err(_) => result.await,
         };
-        // The panic hook has logged message and place already.
-        done.map_err(Error::unavailable)?
-            .map_err(|_| Error::internal("work panicked"))?
+        // The panic hook has already logged the message and location.
+        result
+            .map_err(Error::unavailable)?
+            .map_err(|_| Error::internal("blocking work panicked"))?
     }
 
-    fn add(&self, work: Work) -> Result<(), Error> {
+    fn enqueue(&self, job: Job) -> Result<(), Error> {
         let mut state = self.shared.lock();
-        state.queue.push_back(work);
-        if state.queue.len() > state.asleep && state.threads < self.size {
+        state.queue.push_back(job);
+        if state.queue.len() > state.idle_threads && state.threads < self.max_threads {
             match self.start_thread() {
                 Ok(()) => state.threads += 1,
                 Err(error) if state.threads == 0 => {
                     state.queue.clear();
                     return Err(Error::unavailable(error));
                 }
-                Err(error) => tracing::warn!(%error, crew = self.name, "no further thread"),
+                Err(error) => tracing::warn!(%error, pool = self.name, "cannot start another thread"),
             }
         }
-        let wake = state.asleep > 0;
+        let has_idle_thread = state.idle_threads > 0;
         drop(state);
-        if wake {
-            self.shared.woken.notify_one();
+        if has_idle_thread {
+            self.shared.job_added.notify_one();
         }
         Ok(())
     }
@@ -107,14 +107,14 @@ impl BlockingPool {
     fn start_thread(&self) -> std::io::Result<()> {
         let shared = Arc::clone(&self.shared);
         let thread = std::thread::Builder::new().name(self.name.to_owned());
-        thread.spawn(move || shared.work()).map(drop)
+        thread.spawn(move || shared.run_jobs()).map(drop)
     }
 }
 
 impl Drop for BlockingPool {
     fn drop(&mut self) {
-        self.shared.lock().dismissed = true;
-        self.shared.woken.notify_all();
+        self.shared.lock().shut_down = true;
+        self.shared.job_added.notify_all();
     }
 }
 
@@ -123,20 +123,20 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The life of a thread.
-    fn work(&self) {
+    /// The main loop of a pool thread.
+    fn run_jobs(&self) {
         let mut state = self.lock();
         loop {
-            if let Some(work) = state.queue.pop_front() {
+            if let Some(job) = state.queue.pop_front() {
                 drop(state);
-                work();
+                job();
                 state = self.lock();
-            } else if state.dismissed {
+            } else if state.shut_down {
                 return;
             } else {
-                state.asleep += 1;
-                state = self.woken.wait(state).unwrap_or_else(PoisonError::into_inner);
-                state.asleep -= 1;
+                state.idle_threads += 1;
+                state = self.job_added.wait(state).unwrap_or_else(PoisonError::into_inner);
+                state.idle_threads -= 1;
             }
         }
     }
@@ -144,105 +144,109 @@ impl Shared {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Barrier;
     use std::sync::mpsc;
 
     use super::*;
+    use crate::error::Code;
 
     const LONG: Duration = Duration::from_mins(1);
 
-    fn crew(size: usize, patience: Duration) -> BlockingPool {
-        BlockingPool::new("test", size, patience)
+    fn pool(max_threads: usize, queue_timeout: Duration) -> BlockingPool {
+        BlockingPool::new("test", max_threads, queue_timeout)
     }
 
     #[tokio::test]
-    async fn what_panics_harms_nobody_else() {
-        let crew = crew(1, LONG);
-        let panicked = crew.run(|| -> Result<(), Error> { panic!("on purpose") }).await;
-        assert_eq!(panicked.unwrap_err().code(), crate::error::Code::InternalError);
-        assert_eq!(crew.run(|| Ok(1)).await.unwrap(), 1);
+    async fn a_panic_fails_only_its_own_job() {
+        let pool = pool(1, LONG);
+        let panicked = pool.run(|| -> Result<(), Error> { panic!("on purpose") }).await;
+        assert_eq!(panicked.unwrap_err().code(), Code::InternalError);
+        assert_eq!(pool.run(|| Ok(1)).await.unwrap(), 1);
     }
 
     #[tokio::test]
-    async fn all_threads_work_at_once_and_the_rest_waits_its_turn() {
-        let crew = Arc::new(crew(3, LONG));
-        let meeting = Arc::new(std::sync::Barrier::new(3));
-        let order = Arc::new(Mutex::new(Vec::new()));
-        let work: Vec<_> = (0..3)
-            .map(|_| {
-                let (crew, meeting) = (Arc::clone(&crew), Arc::clone(&meeting));
-                tokio::spawn(async move { crew.run(move || Ok(meeting.wait())).await.map(drop) })
-            })
-            .collect();
-        for work in work {
-            work.await.unwrap().unwrap();
+    async fn as_many_jobs_run_at_once_as_there_are_threads() {
+        let pool = pool(3, LONG);
+        let barrier = Arc::new(Barrier::new(3));
+        let jobs = (0..3).map(|_| {
+            let barrier = Arc::clone(&barrier);
+            pool.run(move || Ok(barrier.wait()))
+        });
+        for result in futures_util::future::join_all(jobs).await {
+            result.unwrap();
         }
-        let alone = BlockingPool::new("test", 1, LONG);
-        let turns = (0..50).map(|turn| {
-            let order = Arc::clone(&order);
-            alone.run(move || {
-                order.lock().unwrap().push(turn);
+    }
+
+    #[tokio::test]
+    async fn jobs_start_in_the_order_they_were_queued() {
+        let pool = pool(1, LONG);
+        let started = Arc::new(Mutex::new(Vec::new()));
+        let jobs = (0..50).map(|number| {
+            let started = Arc::clone(&started);
+            pool.run(move || {
+                started.lock().unwrap().push(number);
                 Ok(())
             })
         });
-        futures_util::future::join_all(turns).await;
-        assert_eq!(*order.lock().unwrap(), (0..50).collect::<Vec<_>>());
+        futures_util::future::join_all(jobs).await;
+        assert_eq!(*started.lock().unwrap(), (0..50).collect::<Vec<_>>());
     }
 
-    /// Work that says when it is begun, and ends when it is told to.
-    fn held() -> (impl FnOnce() -> Result<(), Error>, mpsc::Receiver<()>, mpsc::Sender<()>) {
-        let (begun, has_begun) = mpsc::channel();
+    /// A job that reports its start on the receiver and returns once the sender is used.
+    fn blocked_job() -> (impl FnOnce() -> Result<(), Error>, mpsc::Receiver<()>, mpsc::Sender<()>) {
+        let (start, started) = mpsc::channel();
         let (release, released) = mpsc::channel();
-        let work = move || {
-            begun.send(()).unwrap();
+        let job = move || {
+            start.send(()).unwrap();
             released.recv().map_err(Error::internal)
         };
-        (work, has_begun, release)
+        (job, started, release)
     }
 
     #[tokio::test]
-    async fn what_is_not_begun_in_time_never_is() {
-        let crew = crew(1, Duration::from_millis(5));
-        let (work, has_begun, release) = held();
-        let mut busy = std::pin::pin!(crew.run(work));
-        assert!(futures_util::poll!(&mut busy).is_pending());
-        has_begun.recv().unwrap();
-        let (tell, told) = mpsc::channel();
-        let refused = crew.run(move || tell.send(()).map_err(Error::internal)).await;
-        assert_eq!(refused.unwrap_err().code(), crate::error::Code::Unavailable);
+    async fn a_job_that_times_out_in_the_queue_never_runs() {
+        let pool = pool(1, Duration::from_millis(5));
+        let (job, started, release) = blocked_job();
+        let mut running = std::pin::pin!(pool.run(job));
+        assert!(futures_util::poll!(&mut running).is_pending());
+        started.recv().unwrap();
+        let (run, has_run) = mpsc::channel();
+        let timed_out = pool.run(move || run.send(()).map_err(Error::internal)).await;
+        assert_eq!(timed_out.unwrap_err().code(), Code::Unavailable);
         release.send(()).unwrap();
-        busy.await.unwrap();
-        assert!(told.recv().is_err());
+        running.await.unwrap();
+        assert!(has_run.recv().is_err());
     }
 
     #[tokio::test]
-    async fn what_nobody_waits_for_any_more_is_not_begun() {
-        let crew = crew(1, LONG);
-        let (work, has_begun, release) = held();
-        let mut busy = std::pin::pin!(crew.run(work));
-        assert!(futures_util::poll!(&mut busy).is_pending());
-        has_begun.recv().unwrap();
-        let (tell, told) = mpsc::channel();
+    async fn a_queued_job_whose_caller_is_gone_never_runs() {
+        let pool = pool(1, LONG);
+        let (job, started, release) = blocked_job();
+        let mut running = std::pin::pin!(pool.run(job));
+        assert!(futures_util::poll!(&mut running).is_pending());
+        started.recv().unwrap();
+        let (run, has_run) = mpsc::channel();
         {
-            let mut dropped = std::pin::pin!(crew.run(move || tell.send(()).map_err(Error::internal)));
+            let mut dropped = std::pin::pin!(pool.run(move || run.send(()).map_err(Error::internal)));
             assert!(futures_util::poll!(&mut dropped).is_pending());
         }
         release.send(()).unwrap();
-        busy.await.unwrap();
-        assert!(told.recv().is_err());
-        crew.run(|| Ok(())).await.unwrap();
+        running.await.unwrap();
+        assert!(has_run.recv().is_err());
+        pool.run(|| Ok(())).await.unwrap();
     }
 
     #[tokio::test]
-    async fn what_is_begun_is_finished_however_long_it_takes() {
-        let patience = Duration::from_millis(5);
-        let crew = crew(1, patience);
-        let (work, has_begun, release) = held();
-        let mut asked = std::pin::pin!(crew.run(work));
-        assert!(futures_util::poll!(&mut asked).is_pending());
-        has_begun.recv().unwrap();
-        tokio::time::sleep(patience * 2).await;
-        assert!(futures_util::poll!(&mut asked).is_pending());
+    async fn the_queue_timeout_does_not_end_a_job_that_has_started() {
+        let queue_timeout = Duration::from_millis(5);
+        let pool = pool(1, queue_timeout);
+        let (job, started, release) = blocked_job();
+        let mut running = std::pin::pin!(pool.run(job));
+        assert!(futures_util::poll!(&mut running).is_pending());
+        started.recv().unwrap();
+        tokio::time::sleep(queue_timeout * 2).await;
+        assert!(futures_util::poll!(&mut running).is_pending());
         release.send(()).unwrap();
-        asked.await.unwrap();
+        running.await.unwrap();
     }
 }

@@ -1,35 +1,33 @@
-//! The one place that asks what time it is.
+//! The only module that reads the system clock.
 //!
-//! A request reads the clock once and hands `now` on, so that all its decisions are of one instant; tests hold the clock
-//! in their hand and move it. Instants have whole milliseconds, which is what the API shows: what a client reads is
-//! exactly what the database compares.
+//! A request reads the clock once and passes `now` on, so that everything it decides refers to the same instant. Tests
+//! advance the clock. Instants are truncated to milliseconds, the precision of the API: clients see exactly the values
+//! that the database compares.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use chrono::{DateTime, SubsecRound as _, TimeDelta, Utc};
 
-/// Where `now` comes from.
+/// Clones share the offset.
 #[derive(Clone, Debug, Default)]
 pub struct Clock {
-    /// Milliseconds by which this clock is ahead of the machine's; moved by tests only.
+    /// In milliseconds, relative to the system clock; 0 except in tests.
     offset: Arc<AtomicI64>,
 }
 
 impl Clock {
-    /// The machine's clock.
     pub fn system() -> Self {
         Self::default()
     }
 
-    /// The present instant, in whole milliseconds.
     pub fn now(&self) -> DateTime<Utc> {
-        #[expect(clippy::disallowed_methods, reason = "the one place that may ask")]
+        #[expect(clippy::disallowed_methods, reason = "the only place that reads the clock")]
         let now = Utc::now();
         now.trunc_subsecs(3) + TimeDelta::milliseconds(self.offset.load(Ordering::Relaxed))
     }
 
-    /// Moves this clock, and every clone of it, ahead. For tests of what happens later.
+    /// Only for tests.
     pub fn advance(&self, by: TimeDelta) {
         self.offset.fetch_add(by.num_milliseconds(), Ordering::Relaxed);
     }

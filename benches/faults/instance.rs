@@ -1,4 +1,4 @@
-//! A running `keyward serve`, as an operator would have it: a process with a data folder and the private PostgreSQL.
+//! A `keyward serve` process with its own data folder and private PostgreSQL.
 
 use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
@@ -19,7 +19,7 @@ pub struct Instance {
     process: Child,
 }
 
-/// A port that nobody listens to now.
+/// A port that is free at the moment.
 pub fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
@@ -39,12 +39,12 @@ fn keyward(data_dir: &Path) -> Command {
 }
 
 impl Instance {
-    /// Starts one and waits until it is ready.
+    /// Waits until the service is ready.
     pub fn start(data_dir: &Path, port: u16) -> Self {
         Self::start_with(data_dir, port, Vec::new())
     }
 
-    /// Starts one with settings of its own.
+    /// As [`Instance::start`], with additional settings.
     pub fn start_with(data_dir: &Path, port: u16, settings: Vec<(&'static str, String)>) -> Self {
         let process = keyward(data_dir)
             .arg("serve")
@@ -71,7 +71,6 @@ impl Instance {
         url(self.port, path)
     }
 
-    /// Makes the one person there is.
     pub fn create_user(&self) {
         let mut process = keyward(&self.data_dir)
             .args(["user", "create", "--email", "ada@example.com", "--username", USERNAME])
@@ -84,7 +83,7 @@ impl Instance {
         assert!(process.wait().unwrap().success());
     }
 
-    /// Kills it, on request with its PostgreSQL, and starts it again.
+    /// Sends SIGKILL to the service, and if asked to its PostgreSQL first, and starts it again.
     pub fn kill_and_start(mut self, with_postgres: bool) -> Self {
         if with_postgres {
             let pid_file = self.data_dir.join("postgres/postmaster.pid");
@@ -97,7 +96,7 @@ impl Instance {
         Self::start_with(&self.data_dir, self.port, self.settings)
     }
 
-    /// Stops it as a service manager does, and starts it again.
+    /// Sends SIGTERM, as a service manager does, and starts it again.
     pub fn stop_and_start(self) -> Self {
         let (data_dir, port, settings) = (self.data_dir.clone(), self.port, self.settings.clone());
         self.stop();
@@ -112,13 +111,14 @@ impl Instance {
 
     fn wait_until_ready(&self) {
         use std::io::Read as _;
-        let until = Instant::now() + Duration::from_secs(30);
+        let deadline = Instant::now() + Duration::from_secs(30);
         loop {
-            assert!(Instant::now() < until, "the service does not become ready");
+            assert!(Instant::now() < deadline, "the service does not become ready");
             if let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) {
-                let mut answer = String::new();
-                let asked = stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
-                if asked.is_ok() && stream.read_to_string(&mut answer).is_ok() && answer.starts_with("HTTP/1.1 200") {
+                let mut response = String::new();
+                let sent = stream.write_all(b"GET /readyz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+                if sent.is_ok() && stream.read_to_string(&mut response).is_ok() && response.starts_with("HTTP/1.1 200")
+                {
                     return;
                 }
             }

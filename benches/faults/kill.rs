@@ -1,4 +1,4 @@
-//! The service is killed, and PostgreSQL with it.
+//! The service and PostgreSQL are killed while clients write.
 
 use std::collections::HashMap;
 use std::path::Path;
@@ -14,25 +14,25 @@ use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
 
 use crate::instance::{self, Instance};
-use crate::{CLIENTS, PAUSE, client, log_in};
+use crate::{CLIENTS, RETRY_INTERVAL, client, sign_up};
 
-/// What was acknowledged survives; nothing is done by halves, or twice.
+/// Checks that no acknowledged write is lost, and that none is partial or duplicate.
 pub async fn run(kills: usize, writes: usize) -> bool {
     let folder = tempfile::Builder::new().prefix("keyward-kill-").tempdir().unwrap();
     let mut instance = Instance::start(folder.path(), instance::free_port());
-    let token: Arc<str> = log_in(&instance).await.into();
-    let (written, repeated) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let token: Arc<str> = sign_up(&instance).await.into();
+    let (written, retries) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let started = Instant::now();
     let writers: Vec<_> = (0..CLIENTS)
         .map(|writer| {
             let (token, url) = (Arc::clone(&token), instance.url("/orgs"));
-            let (written, repeated) = (Arc::clone(&written), Arc::clone(&repeated));
+            let (written, retries) = (Arc::clone(&written), Arc::clone(&retries));
             tokio::spawn(async move {
                 let client = client();
                 let mut acknowledged = Vec::new();
                 for number in (writer..writes).step_by(CLIENTS) {
                     let name = format!("org {number}");
-                    let id = write(&client, &url, &token, &name, &repeated).await;
+                    let id = write(&client, &url, &token, &name, &retries).await;
                     acknowledged.push((name, id));
                     written.fetch_add(1, Ordering::Relaxed);
                 }
@@ -42,7 +42,7 @@ pub async fn run(kills: usize, writes: usize) -> bool {
         .collect();
     let mut killed = 0;
     while killed < kills && writers.iter().any(|writer| !writer.is_finished()) {
-        // Spread over the whole run, so that there is always something under way.
+        // Spreads the kills over all writes, so that each hits requests in progress.
         if written.load(Ordering::Relaxed) * kills < killed * writes {
             tokio::time::sleep(Duration::from_millis(1)).await;
             continue;
@@ -58,39 +58,39 @@ pub async fn run(kills: usize, writes: usize) -> bool {
         acknowledged.extend(writer.await.unwrap());
     }
     instance.stop();
-    let took = started.elapsed().as_secs();
-    let repeated = repeated.load(Ordering::Relaxed);
+    let seconds = started.elapsed().as_secs();
+    let retries = retries.load(Ordering::Relaxed);
     println!(
-        "{killed} kills, {} writes, {repeated} repeated, {took} s",
+        "kill: {killed} kills, {} writes, {retries} retries, {seconds} s",
         acknowledged.len()
     );
-    judge(folder.path(), &acknowledged) && killed == kills
+    compare(folder.path(), &acknowledged) && killed == kills
 }
 
-/// Makes an organisation, and asks again with the same key until there is an answer.
-async fn write(client: &reqwest::Client, url: &str, token: &str, name: &str, repeated: &AtomicUsize) -> String {
+/// Creates an organisation. Retries with the same idempotency key until there is a response.
+async fn write(client: &reqwest::Client, url: &str, token: &str, name: &str, retries: &AtomicUsize) -> String {
     loop {
         let request = client
             .post(url)
             .bearer_auth(token)
             .header("idempotency-key", name.replace(' ', "-"))
             .json(&json!({"name": name}));
-        if let Ok(answer) = request.send().await {
-            let status = answer.status().as_u16();
-            if let Ok(body) = answer.json::<Value>().await {
+        if let Ok(response) = request.send().await {
+            let status = response.status().as_u16();
+            if let Ok(body) = response.json::<Value>().await {
                 if status == 201 {
                     return body["id"].as_str().unwrap().to_owned();
                 }
                 assert!(matches!(status, 409 | 503), "{status}: {body}");
             }
         }
-        repeated.fetch_add(1, Ordering::Relaxed);
-        tokio::time::sleep(PAUSE).await;
+        retries.fetch_add(1, Ordering::Relaxed);
+        tokio::time::sleep(RETRY_INTERVAL).await;
     }
 }
 
 #[derive(QueryableByName)]
-struct Made {
+struct CreatedOrg {
     #[diesel(sql_type = Text)]
     name: String,
     #[diesel(sql_type = Text)]
@@ -101,12 +101,12 @@ struct Made {
     records: i64,
 }
 
-/// Compares what was acknowledged with what is there.
-fn judge(data_dir: &Path, acknowledged: &[(String, String)]) -> bool {
+/// Compares the acknowledged organisations with those in the database.
+fn compare(data_dir: &Path, acknowledged: &[(String, String)]) -> bool {
     // The name that `keyward` gave the role and the database.
     let postgres = EmbeddedPostgres::start(&Options::new(data_dir).name("keyward")).unwrap();
     let mut connection = PgConnection::establish(postgres.database_url().expose_secret()).unwrap();
-    let made: Vec<Made> = diesel::sql_query(
+    let created: Vec<CreatedOrg> = diesel::sql_query(
         "SELECT name, id::text, \
          (SELECT count(*) FROM memberships WHERE org_id = orgs.id AND role = 'owner') AS owners, \
          (SELECT count(*) FROM audit_log WHERE object_id = orgs.id AND action = 'org.created') AS records FROM orgs",
@@ -115,16 +115,16 @@ fn judge(data_dir: &Path, acknowledged: &[(String, String)]) -> bool {
     .unwrap();
     drop(connection);
     postgres.stop().unwrap();
-    let halves = made.iter().filter(|org| (org.owners, org.records) != (1, 1)).count();
+    let partial = created.iter().filter(|org| (org.owners, org.records) != (1, 1)).count();
     let mut by_name: HashMap<&str, Vec<&str>> = HashMap::new();
-    for org in &made {
+    for org in &created {
         by_name.entry(&org.name).or_default().push(&org.id);
     }
-    let twice = by_name.values().filter(|ids| ids.len() > 1).count();
+    let duplicate = by_name.values().filter(|ids| ids.len() > 1).count();
     let lost = acknowledged
         .iter()
         .filter(|(name, id)| by_name.get(name.as_str()).is_none_or(|ids| ids != &[id.as_str()]))
         .count();
-    println!("lost {lost}, done by halves {halves}, done twice {twice} (promised: 0, 0, 0)");
-    (lost, halves, twice) == (0, 0, 0)
+    println!("      lost {lost}, partial {partial}, duplicate {duplicate} (limits: 0, 0, 0)");
+    (lost, partial, duplicate) == (0, 0, 0)
 }

@@ -1,4 +1,4 @@
-//! The mail server is away while mails are written, and the service is killed while they are delivered.
+//! E-mails are queued while the mail server is down, and the service is killed while it delivers them.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -9,58 +9,60 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
 use crate::instance::{self, Instance};
-use crate::{CLIENTS, PAUSE, client, log_in};
+use crate::{CLIENTS, RETRY_INTERVAL, client, sign_up};
 
-/// How long the mail server stays away after the last mail was written.
+/// How long the mail server stays down after the last e-mail was queued.
 const OUTAGE: Duration = Duration::from_secs(30);
-/// How long after its return all may take to arrive.
-const PROMISED: Duration = Duration::from_mins(2);
+/// How long all deliveries may take once the mail server is up.
+const DELIVERY_LIMIT: Duration = Duration::from_mins(2);
 
-/// The Message-IDs that arrived, by recipient.
-type Arrived = Arc<Mutex<HashMap<String, Vec<String>>>>;
+/// The Message-IDs that each recipient received.
+type Received = Arc<Mutex<HashMap<String, Vec<String>>>>;
 
-/// Mail trouble never touches the API, and every mail arrives at last, under one Message-ID.
+/// Checks that requests succeed without a mail server, and that each e-mail is delivered in time under one Message-ID.
 pub async fn run(mails: usize) -> bool {
     let folder = tempfile::Builder::new().prefix("keyward-mail-").tempdir().unwrap();
     let smtp_port = instance::free_port();
     let settings = vec![("KEYWARD_SMTP_URL", format!("smtp://127.0.0.1:{smtp_port}"))];
     let mut instance = Instance::start_with(folder.path(), instance::free_port(), settings);
-    let slowest = write(&instance, mails).await;
+    let slowest = invite(&instance, mails).await;
     tokio::time::sleep(OUTAGE).await;
     let listener = TcpListener::bind(("127.0.0.1", smtp_port)).await.unwrap();
-    let (since, arrived) = (Instant::now(), Arrived::default());
-    tokio::spawn(serve(listener, Arc::clone(&arrived)));
+    let (up_since, received) = (Instant::now(), Received::default());
+    tokio::spawn(serve(listener, Arc::clone(&received)));
     let mut killed = false;
-    let recipients = || arrived.lock().unwrap().len();
-    while recipients() < mails && since.elapsed() < PROMISED {
-        tokio::time::sleep(PAUSE).await;
+    let recipients = || received.lock().unwrap().len();
+    while recipients() < mails && up_since.elapsed() < DELIVERY_LIMIT {
+        tokio::time::sleep(RETRY_INTERVAL).await;
         if !killed && recipients() >= mails / 2 {
-            let again = tokio::task::spawn_blocking(move || instance.kill_and_start(false));
-            instance = again.await.unwrap();
+            let restart = tokio::task::spawn_blocking(move || instance.kill_and_start(false));
+            instance = restart.await.unwrap();
             killed = true;
         }
     }
-    let took = since.elapsed();
+    let took = up_since.elapsed();
     instance.stop();
-    let arrived = arrived.lock().unwrap();
-    let twice = arrived.values().filter(|ids| ids.len() > 1).count();
-    let differing = arrived
+    let received = received.lock().unwrap();
+    let duplicate = received.values().filter(|ids| ids.len() > 1).count();
+    let several_ids = received
         .values()
         .filter(|ids| ids.iter().any(|id| *id != ids[0]))
         .count();
-    let missing = mails - arrived.len();
+    let missing = mails - received.len();
     println!(
-        "{mails} mails written without a mail server, the slowest answer {} ms; with it, {} s, killed once meanwhile",
+        "mail: {mails} e-mails queued without a mail server, slowest response {} ms; delivered in {} s, with one kill",
         slowest.as_millis(),
         took.as_secs()
     );
-    println!("missing {missing}, under two Message-IDs {differing} (promised: 0, 0 within 120 s); came twice {twice}");
-    (missing, differing) == (0, 0)
+    println!(
+        "      missing after 120 s {missing}, under several Message-IDs {several_ids} (limits: 0, 0); delivered twice {duplicate}"
+    );
+    (missing, several_ids) == (0, 0)
 }
 
-/// Invites people, each by mail; says how long the slowest answer took.
-async fn write(instance: &Instance, mails: usize) -> Duration {
-    let token: Arc<str> = log_in(instance).await.into();
+/// Sends invitations, each of which queues an e-mail. Returns the time of the slowest response.
+async fn invite(instance: &Instance, mails: usize) -> Duration {
+    let token: Arc<str> = sign_up(instance).await.into();
     let org = client().post(instance.url("/orgs")).bearer_auth(&token);
     let org = org.json(&json!({"name": "Mail"})).send().await.unwrap();
     let org: Value = org.json().await.unwrap();
@@ -72,11 +74,11 @@ async fn write(instance: &Instance, mails: usize) -> Duration {
                 let (client, mut slowest) = (client(), Duration::ZERO);
                 for number in (writer..mails).step_by(CLIENTS) {
                     let body = json!({"email": format!("person{number}@example.com"), "role": "member"});
-                    let asked = Instant::now();
-                    let answer = client.post(&url).bearer_auth(&token).json(&body).send().await.unwrap();
-                    let status = answer.status();
-                    assert_eq!(status, 201, "{}", answer.text().await.unwrap());
-                    slowest = slowest.max(asked.elapsed());
+                    let sent_at = Instant::now();
+                    let response = client.post(&url).bearer_auth(&token).json(&body).send().await.unwrap();
+                    let status = response.status();
+                    assert_eq!(status, 201, "{}", response.text().await.unwrap());
+                    slowest = slowest.max(sent_at.elapsed());
                 }
                 slowest
             })
@@ -89,28 +91,28 @@ async fn write(instance: &Instance, mails: usize) -> Duration {
     slowest
 }
 
-/// A mail server that takes everything.
-async fn serve(listener: TcpListener, arrived: Arrived) {
+/// A mail server that accepts every message.
+async fn serve(listener: TcpListener, received: Received) {
     loop {
         let (stream, _) = listener.accept().await.unwrap();
-        tokio::spawn(take(stream, Arc::clone(&arrived)));
+        tokio::spawn(receive(stream, Arc::clone(&received)));
     }
 }
 
-/// One connection (RFC 5321 §4.1), until the client leaves; `None` then.
-async fn take(stream: TcpStream, arrived: Arrived) -> Option<()> {
+/// Serves one SMTP connection (RFC 5321 §4.1). Returns `None` when the client disconnects.
+async fn receive(stream: TcpStream, received: Received) -> Option<()> {
     let (reader, mut writer) = stream.into_split();
     let mut lines = BufReader::new(reader).lines();
     let (mut recipient, mut message_id, mut in_data) = (String::new(), String::new(), false);
-    writer.write_all(b"220 here\r\n").await.ok()?;
+    writer.write_all(b"220 localhost\r\n").await.ok()?;
     loop {
         let line = lines.next_line().await.ok()??;
         let lower = line.to_ascii_lowercase();
-        let answer = if in_data && line == "." {
+        let reply = if in_data && line == "." {
             in_data = false;
             let id = std::mem::take(&mut message_id);
-            arrived.lock().unwrap().entry(recipient.clone()).or_default().push(id);
-            "250 taken\r\n"
+            received.lock().unwrap().entry(recipient.clone()).or_default().push(id);
+            "250 ok\r\n"
         } else if in_data {
             if let Some(id) = lower.strip_prefix("message-id:") {
                 id.trim().clone_into(&mut message_id);
@@ -127,6 +129,6 @@ async fn take(stream: TcpStream, arrived: Arrived) -> Option<()> {
         } else {
             "250 ok\r\n"
         };
-        writer.write_all(answer.as_bytes()).await.ok()?;
+        writer.write_all(reply.as_bytes()).await.ok()?;
     }
 }

@@ -1,4 +1,4 @@
-//! The load generator: keep-alive connections that send ready-made requests one after the other, and count.
+//! The load generator: keep-alive connections that send prepared requests, each after the response to the previous one.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -7,18 +7,18 @@ use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-/// Requests to send, in turn, to one address.
+/// Requests that are sent to one address in turn.
 #[derive(Clone)]
 pub struct Load {
     pub address: SocketAddr,
     pub requests: Arc<Vec<Vec<u8>>>,
-    /// Where in the list the last run stopped.
+    /// Index of the request with which the next run starts.
     pub position: usize,
     pub connections: usize,
-    pub status: u16,
+    /// Of every response.
+    pub expected_status: u16,
 }
 
-/// What a run showed.
 #[derive(Clone, Copy, Debug)]
 pub struct Figures {
     pub per_second: f64,
@@ -26,24 +26,24 @@ pub struct Figures {
 }
 
 impl Load {
-    pub fn new(address: SocketAddr, requests: Vec<Vec<u8>>, status: u16) -> Self {
+    pub fn new(address: SocketAddr, requests: Vec<Vec<u8>>, expected_status: u16) -> Self {
         Self {
             address,
             requests: Arc::new(requests),
             position: 0,
             connections: 32,
-            status,
+            expected_status,
         }
     }
 
-    /// Sends for a while. Anything but the expected status ends the program.
-    pub fn run(&mut self, time: Duration) -> Figures {
+    /// Sends requests for `duration`. Panics on any other than the expected status.
+    pub fn run(&mut self, duration: Duration) -> Figures {
         let (threads, load) = (2, self.clone());
         let started = Instant::now();
         let workers: Vec<_> = (0..threads)
             .map(|thread| {
                 let load = load.clone();
-                std::thread::spawn(move || load.run_some(thread, threads, started + time))
+                std::thread::spawn(move || load.run_connections(thread, threads, started + duration))
             })
             .collect();
         let mut latencies: Vec<u32> = workers.into_iter().flat_map(|worker| worker.join().unwrap()).collect();
@@ -57,16 +57,16 @@ impl Load {
         }
     }
 
-    fn run_some(&self, thread: usize, threads: usize, until: Instant) -> Vec<u32> {
+    fn run_connections(&self, thread: usize, threads: usize, deadline: Instant) -> Vec<u32> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .unwrap();
         let local = tokio::task::LocalSet::new();
         local.block_on(&runtime, async {
-            let mine = (0..self.connections).filter(|connection| connection % threads == thread);
-            let tasks: Vec<_> = mine
-                .map(|connection| tokio::task::spawn_local(self.clone().send(connection, until)))
+            let connections = (0..self.connections).filter(|connection| connection % threads == thread);
+            let tasks: Vec<_> = connections
+                .map(|connection| tokio::task::spawn_local(self.clone().send(connection, deadline)))
                 .collect();
             let mut latencies = Vec::new();
             for task in tasks {
@@ -76,13 +76,13 @@ impl Load {
         })
     }
 
-    async fn send(self, connection: usize, until: Instant) -> Vec<u32> {
+    async fn send(self, connection: usize, deadline: Instant) -> Vec<u32> {
         let mut stream = TcpStream::connect(self.address).await.unwrap();
         stream.set_nodelay(true).unwrap();
         let mut latencies = Vec::with_capacity(1 << 16);
         let mut buffer = Vec::with_capacity(1 << 16);
         let mut next = self.position + connection;
-        while Instant::now() < until {
+        while Instant::now() < deadline {
             let request = &self.requests[next % self.requests.len()];
             next += self.connections;
             let sent = Instant::now();
@@ -95,27 +95,27 @@ impl Load {
 
     async fn receive(&self, stream: &mut TcpStream, buffer: &mut Vec<u8>) {
         buffer.clear();
-        let mut wanted = None;
-        while wanted.is_none_or(|wanted| buffer.len() < wanted) {
+        let mut expected_length = None;
+        while expected_length.is_none_or(|length| buffer.len() < length) {
             let count = stream.read_buf(buffer).await.unwrap();
             assert!(count > 0, "the connection was closed");
-            if wanted.is_none()
+            if expected_length.is_none()
                 && let Some(end) = buffer.windows(4).position(|window| window == b"\r\n\r\n")
             {
                 let head = String::from_utf8_lossy(&buffer[..end]).to_ascii_lowercase();
                 let status: u16 = head[9..12].parse().unwrap();
-                assert_eq!(status, self.status, "{}", String::from_utf8_lossy(buffer));
+                assert_eq!(status, self.expected_status, "{}", String::from_utf8_lossy(buffer));
                 let length = head
                     .lines()
                     .find_map(|line| line.strip_prefix("content-length: "))
                     .map_or(0, |length| length.trim().parse().unwrap());
-                wanted = Some(end + 4 + length);
+                expected_length = Some(end + 4 + length);
             }
         }
     }
 }
 
-/// A request, ready to be sent.
+/// The bytes of a request.
 pub fn request(method: &str, path: &str, credential: Option<&str>, body: Option<&str>) -> Vec<u8> {
     let mut text = format!("{method} {path} HTTP/1.1\r\nhost: bench\r\n");
     if let Some(credential) = credential {

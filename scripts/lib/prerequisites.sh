@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# What has to be on the machine before Keyward can be built, tested and run; sourced by scripts/serve and scripts/test.
+# Installs what is needed to build, test and run Keyward. Sourced by scripts/serve and scripts/test.
 #
-# `ensure_prerequisites` looks for each thing where the build itself will look for it, installs only what is missing and
-# only where it may (apt as root or with a passwordless sudo, rustup in the home folder), and otherwise says what to run.
-# When everything is there, no package manager is called at all. Works with the bash 3.2 of macOS.
+# `ensure_prerequisites` looks for each prerequisite in the places in which the build looks for it. It installs missing
+# ones if it may: with apt as root or with passwordless sudo, Rust with rustup in the home folder. Otherwise it prints
+# the commands to run. If nothing is missing, it calls no package manager. Works with bash 3.2, the version of macOS.
 
 # Extra arguments for cargo, set by `ensure_prerequisites`. Expand as ${cargo_features[@]+"${cargo_features[@]}"}.
 cargo_features=()
@@ -15,12 +15,13 @@ die() {
     exit 1
 }
 
-# --- What is there --------------------------------------------------------------------------------------------------
+# --- Checks ---------------------------------------------------------------------------------------------------------
 
-# Rust links with `cc`, and aws-lc-sys compiles C with it; jemalloc is built by `make`.
+# Rust links with `cc`, aws-lc-sys compiles C with it, and jemalloc is built with `make`.
 have_c_compiler() { command -v cc >/dev/null 2>&1 && command -v make >/dev/null 2>&1; }
 
-# The same places in which pq-sys looks for libpq. pg_config alone proves nothing: Debian ships one without the library.
+# The same places in which pq-sys looks. That pg_config exists is not enough: Debian has a package with it but without
+# libpq.
 have_libpq() {
     if [[ -n ${PQ_LIB_DIR:-} ]]; then return 0; fi
     if pkg-config --exists libpq 2>/dev/null; then return 0; fi
@@ -29,7 +30,7 @@ have_libpq() {
     [[ -e $folder/libpq.so || -e $folder/libpq.dylib || -e $folder/libpq.a ]]
 }
 
-# libpq built from source still needs the headers of OpenSSL.
+# Building libpq from source needs the headers of OpenSSL.
 have_openssl_headers() { pkg-config --exists openssl 2>/dev/null; }
 
 # The same places in which crates/embedded-postgres/src/programs.rs looks.
@@ -47,7 +48,7 @@ have_postgres_server() {
     return 1
 }
 
-# cargo checks the certificates of what it downloads against the system's.
+# cargo needs the system's certificates for its downloads.
 have_certificates() {
     [[ -n ${SSL_CERT_FILE:-} || -n ${SSL_CERT_DIR:-} || -s /etc/ssl/certs/ca-certificates.crt ||
         -s /etc/ssl/cert.pem || -s /etc/pki/tls/certs/ca-bundle.crt ]]
@@ -57,14 +58,14 @@ have_downloader() { command -v curl >/dev/null 2>&1 || command -v wget >/dev/nul
 
 # --- apt ------------------------------------------------------------------------------------------------------------
 
-# Sets `as_root` to what has to stand before a command that needs root's rights.
+# Sets `as_root` to the prefix of commands that need root.
 as_root=()
 may_use_apt() {
     if ! command -v apt-get >/dev/null 2>&1; then return 1; fi
     if [[ $(id -u) == 0 ]]; then
         as_root=(env)
     elif sudo -n true 2>/dev/null; then
-        # sudo drops the environment; without the proxies apt may reach nothing.
+        # sudo clears the environment; apt may need the proxy variables.
         as_root=(sudo -n env)
         local name
         for name in http_proxy https_proxy no_proxy; do
@@ -76,8 +77,8 @@ may_use_apt() {
 }
 
 apt_get() {
-    # --no-remove, --no-upgrade: whatever is installed stays as it is. The timeout waits for another apt to finish.
-    # Everything goes to stderr: stdout belongs to the program that is started in the end.
+    # The timeout waits for another apt process to finish. Output goes to stderr: stdout belongs to the program that the
+    # script starts at the end.
     "${as_root[@]}" DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 -o Dpkg::Use-Pty=0 "$@" >&2 </dev/null
 }
 
@@ -87,22 +88,23 @@ apt_install() {
     say "installing with apt: $*"
     local result=0 no_cluster=/etc/postgresql-common/createcluster.d/keyward.conf
     if [[ " $* " == *" postgresql "* ]]; then
-        # Only the server programs are wanted. Without this Debian would also make a cluster and start it on port 5432.
-        # The file is taken away again: later installations by the administrator behave as they always did.
+        # Only the programs are needed. Without this file Debian's package would also create a cluster and start a
+        # server on port 5432. The file is removed afterwards, so that later installations behave as usual.
         # shellcheck disable=SC2016 # expanded by the inner shell
         printf 'create_main_cluster = false\n' |
             "${as_root[@]}" sh -c 'mkdir -p "$(dirname "$1")" && cat >"$1"' sh "$no_cluster" || result=$?
     fi
     if [[ $result == 0 ]]; then
+        # --no-remove, --no-upgrade: installed packages stay as they are.
         apt_get install -y --no-install-recommends --no-remove --no-upgrade "$@" || result=$?
     fi
     if [[ -e $no_cluster ]]; then "${as_root[@]}" rm -f "$no_cluster"; fi
     return "$result"
 }
 
-# --- What to run by hand ---------------------------------------------------------------------------------------------
+# --- Commands for other package managers -----------------------------------------------------------------------------
 
-# The package of the thing $2 in the words of the package manager $1.
+# Prints the packages of the package manager $1 that contain the prerequisite $2.
 package_of() {
     case $1:$2 in
         apt:compiler) echo "gcc libc6-dev make" ;;
@@ -125,13 +127,13 @@ package_of() {
 }
 
 packages_for() {
-    local manager=$1 thing
+    local manager=$1 prerequisite
     shift
-    for thing in "$@"; do package_of "$manager" "$thing"; done | tr '\n' ' ' | sed 's/ *$//'
+    for prerequisite in "$@"; do package_of "$manager" "$prerequisite"; done | tr '\n' ' ' | sed 's/ *$//'
 }
 
-# Prints the commands that install what is named, for the package manager of this machine.
-by_hand() {
+# Prints the commands that install the given prerequisites with the package manager of this machine.
+print_install_commands() {
     if command -v apt-get >/dev/null 2>&1; then
         echo "sudo apt-get update && sudo apt-get install --no-install-recommends $(packages_for apt "$@")"
     elif command -v dnf >/dev/null 2>&1; then
@@ -144,14 +146,14 @@ by_hand() {
         if [[ " $* " == *" compiler "* ]]; then echo "xcode-select --install"; fi
         echo "brew install $(packages_for brew "$@" | tr ' ' '\n' | sort -u | tr '\n' ' ')"
     else
-        echo "(with this machine's package manager; names as in Debian) $(packages_for apt "$@")"
+        echo "(with the package manager of this machine; these are the names in Debian) $(packages_for apt "$@")"
     fi
 }
 
-# --- The three steps -------------------------------------------------------------------------------------------------
+# --- Installation ----------------------------------------------------------------------------------------------------
 
-# Prints a word for each thing that is missing.
-missing_things() {
+# Prints the missing prerequisites.
+missing_prerequisites() {
     local purpose=$1 with_postgres=$2
     if ! have_c_compiler; then echo compiler; fi
     if ! have_libpq; then echo libpq; fi
@@ -162,17 +164,17 @@ missing_things() {
 
 ensure_system_packages() {
     local purpose=$1 with_postgres=$2 missing packages
-    missing=$(missing_things "$purpose" "$with_postgres" | tr '\n' ' ')
+    missing=$(missing_prerequisites "$purpose" "$with_postgres" | tr '\n' ' ')
     if [[ -z $missing ]]; then return 0; fi
 
     if may_use_apt; then
-        # Fresh containers have no package lists, old machines stale ones. Without a network the install may still work.
-        apt_get update || say "apt-get update failed; trying with the package lists that are there"
+        # The package lists may be missing or out of date. If the update fails, the installation may still work.
+        apt_get update || say "apt-get update failed; trying with the existing package lists"
         # shellcheck disable=SC2086 # a list of words
         packages=$(packages_for apt $missing)
         # shellcheck disable=SC2086
         apt_install $packages || say "apt could not install: $packages"
-        missing=$(missing_things "$purpose" "$with_postgres" | tr '\n' ' ')
+        missing=$(missing_prerequisites "$purpose" "$with_postgres" | tr '\n' ' ')
     fi
 
     if [[ " $missing" == *" libpq "* ]] && have_openssl_headers; then
@@ -182,12 +184,12 @@ ensure_system_packages() {
         missing=${missing/libpq /}
     fi
     if [[ -n ${missing// /} ]]; then
-        say "not installed, and this script may not or cannot install it: $missing"
-        say "please run, then start this script again:"
+        say "missing, and this script cannot install it: $missing"
+        say "run this command, then start the script again:"
         # shellcheck disable=SC2086
-        by_hand $missing | sed 's/^/    /' >&2
+        print_install_commands $missing | sed 's/^/    /' >&2
         if [[ " $missing" == *" postgres "* ]]; then
-            say "(a PostgreSQL that runs elsewhere does too: set DATABASE_URL for serve, TEST_DATABASE_URL for test)"
+            say "(or use a PostgreSQL server that is already running: set DATABASE_URL for serve, TEST_DATABASE_URL for test)"
         fi
         exit 1
     fi
@@ -195,10 +197,10 @@ ensure_system_packages() {
 
 rustup_by_hand="curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh -s -- --profile minimal"
 
-# The toolchain that rust-toolchain.toml pins.
+# The version in rust-toolchain.toml.
 wanted_rust() { sed -n 's/^channel *= *"\(.*\)"/\1/p' rust-toolchain.toml; }
 
-# Whether the Rust on PATH, one that rustup does not manage, is new enough.
+# Whether the Rust on PATH is new enough. Only used without rustup.
 rust_is_new_enough() {
     local found wanted
     found=$(rustc --version 2>/dev/null | sed -n 's/^rustc \([0-9.]*\).*/\1/p')
@@ -206,12 +208,12 @@ rust_is_new_enough() {
     [[ -n $found && $(printf '%s\n' "$wanted" "$found" | sort -t. -k1,1n -k2,2n -k3,3n | head -n 1) == "$wanted" ]]
 }
 
-# The programs of the toolchain that are used; the linters only by the tests.
+# The programs of the toolchain that are needed: formatter and linter only for tests.
 programs_for() {
     if [[ $1 == test ]]; then echo cargo rustc rustfmt cargo-fmt cargo-clippy; else echo cargo rustc; fi
 }
 
-# No rustup, and no other Rust that is whole and not older than the pinned one.
+# Whether there is neither rustup nor a complete Rust that is new enough.
 needs_rustup() {
     if command -v rustup >/dev/null 2>&1; then return 1; fi
     local program
@@ -223,28 +225,30 @@ needs_rustup() {
 
 install_rustup() {
     local url=${RUSTUP_UPDATE_ROOT:-https://static.rust-lang.org/rustup}/rustup-init.sh script
-    # Debian's own package first, since apt checks its signature. Not beside Debian's cargo, which it would remove.
+    # Debian's package first, because apt checks its signature. Not if Debian's cargo is installed: the packages
+    # conflict.
     if ! command -v cargo >/dev/null 2>&1 && may_use_apt; then
         if ! apt_offers rustup; then apt_get update || true; fi
         if apt_offers rustup && apt_install rustup; then return 0; fi
     fi
     if ! have_downloader; then return 1; fi
     say "installing rustup in ${CARGO_HOME:-$HOME/.cargo}"
-    # Downloaded in full before it runs: a connection that breaks must not run half a script.
+    # Download all of it before running it, so that a broken connection does not run half a script.
     if command -v curl >/dev/null 2>&1; then
         script=$(curl --proto '=https' --tlsv1.2 -sSfL --retry 3 --connect-timeout 20 "$url") || return 1
     else
         script=$(wget -qO- --tries=3 --timeout=20 "$url") || return 1
     fi
-    # No toolchain yet: the pinned one is installed by the next step. The shell's start files are not ours to change.
+    # Without a toolchain, which `ensure_rust` installs, and without changing the start files of the shell.
     RUSTUP_INIT_SKIP_PATH_CHECK=yes sh -s -- -y --quiet --profile minimal --default-toolchain none --no-modify-path \
         <<<"$script" >&2 || return 1
     PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH
     hash -r
 }
 
-# Whether the active toolchain has the programs that are used. An absent one must not be fetched here, unseen: the next
-# step does so, with its components. (The variable is news to rustup 1.27, hence the look at the list.)
+# Whether the active toolchain has the needed programs. Must not make rustup install a toolchain, because that would
+# lack components and print nothing. rustup 1.27 does not know RUSTUP_AUTO_INSTALL, so the list of toolchains is checked
+# first.
 toolchain_is_complete() {
     local sysroot program
     if [[ -z ${RUSTUP_TOOLCHAIN:-} && $'\n'$(rustup toolchain list 2>/dev/null) != *$'\n'"$(wanted_rust)"* ]]; then
@@ -261,33 +265,33 @@ ensure_rust() {
     wanted=$(wanted_rust)
     if needs_rustup "$purpose"; then
         if ! install_rustup; then
-            say "Rust $wanted is needed, and rustup could not be installed; please run, then start this script again:"
+            say "Rust $wanted is needed, but rustup could not be installed; run this command, then start the script again:"
             printf '    %s\n' "$rustup_by_hand" >&2
             exit 1
         fi
     fi
-    # A Rust from elsewhere has been found good enough.
+    # Without rustup, `needs_rustup` has found the Rust on PATH new enough.
     if ! command -v rustup >/dev/null 2>&1 || toolchain_is_complete "$purpose"; then return 0; fi
     say "installing Rust $wanted with rustup"
-    # On a toolchain that is there already, this adds what it lacks.
+    # If the toolchain is installed, this adds the missing components.
     local install=(rustup toolchain install "$wanted" --profile minimal --component rustfmt --component clippy --no-self-update)
     "${install[@]}" >&2 </dev/null || true
     if ! toolchain_is_complete "$purpose"; then
-        say "rustup could not install all of Rust $wanted; please run, then start this script again:"
+        say "rustup could not install all of Rust $wanted; run this command, then start the script again:"
         printf '    %s\n' "${install[*]}" >&2
         exit 1
     fi
 }
 
-# ensure_prerequisites serve|test yes|no: for what, and whether the PostgreSQL server programs are needed.
-# Must run in the repository's root.
+# ensure_prerequisites serve|test yes|no: the purpose, and whether the PostgreSQL server programs are needed.
+# The working directory must be the root of the repository.
 ensure_prerequisites() {
-    # Some containers start processes without it; rustup and cargo need it.
+    # rustup and cargo need HOME, which some containers do not set.
     if [[ -z ${HOME:-} ]]; then
         HOME=$(cd ~ && pwd) || die "HOME is not set"
         export HOME
     fi
-    # rustup's folder is often not on the PATH of a shell that has not read its start files.
+    # A shell that has not read its start files does not have rustup's folder in PATH.
     if ! command -v rustup >/dev/null 2>&1 && [[ -x ${CARGO_HOME:-$HOME/.cargo}/bin/rustup ]]; then
         PATH=${CARGO_HOME:-$HOME/.cargo}/bin:$PATH
     fi

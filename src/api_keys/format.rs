@@ -32,7 +32,7 @@ pub fn generate(prefix: &str) -> Result<Token, Error> {
     }
     let checksum = checksum(&text);
     text.extend(checksum.map(char::from));
-    Ok(Token::presented(text))
+    Ok(Token::new(text))
 }
 
 /// The part of the secret by which its owner recognises the key: the prefix and the first four random characters.

@@ -65,7 +65,7 @@ pub async fn verify(
         return Ok(Verdict::Malformed);
     }
     // Without the feature its owner could neither see nor revoke a key.
-    if !state.config.offers(Feature::ApiKeys) {
+    if !state.config.is_enabled(Feature::ApiKeys) {
         return Ok(Verdict::Unknown);
     }
     let key = match resolve(state, presented.secret).await? {

@@ -22,13 +22,13 @@ pub fn root(routes: &mut ServiceConfig) {
 /// The routes below the base path, without those of features that are switched off.
 pub fn api(routes: &mut ServiceConfig, config: &Config) {
     // actix tries routes in this order, so that the ones that are called most often are first.
-    if config.offers(Feature::ApiKeys) {
+    if config.is_enabled(Feature::ApiKeys) {
         api_keys::verification_router(routes);
     }
     gateway::router(routes);
     profile::router(routes, config);
     registration::router(routes);
-    if config.offers(Feature::ApiKeys) {
+    if config.is_enabled(Feature::ApiKeys) {
         api_keys::router(routes);
     }
     sessions::router(routes);
@@ -38,7 +38,7 @@ pub fn api(routes: &mut ServiceConfig, config: &Config) {
     notifications::router(routes);
     audit::router(routes);
     admin::router(routes);
-    if config.offers(Feature::Organisations) {
+    if config.is_enabled(Feature::Organisations) {
         // `/orgs/{org_id}` also matches the literal paths of these, so that they come first.
         join_requests::router(routes);
         invitations::router(routes);
@@ -46,7 +46,7 @@ pub fn api(routes: &mut ServiceConfig, config: &Config) {
         members::router(routes);
         orgs::router(routes);
     }
-    if config.offers(Feature::Avatars) {
+    if config.is_enabled(Feature::Avatars) {
         images::router(routes);
     }
     routes.service(capabilities::get_capabilities);

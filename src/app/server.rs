@@ -54,7 +54,7 @@ pub fn build_state(
 ) -> Result<State, Error> {
     let db = Db::new(database_url, config.db_pool_size);
     Ok(State {
-        credential_cache: Arc::new(CredentialCache::new(Arc::clone(db.changes()))),
+        credential_cache: Arc::new(CredentialCache::new(Arc::clone(db.invalidation_log()))),
         key_usage: Arc::default(),
         db,
         clock,
@@ -62,11 +62,11 @@ pub fn build_state(
         tokens: Arc::new(material.tokens),
         hasher: PasswordHasher::new(&config)?,
         throttle: Throttle {
-            enabled: config.limits_rates(),
+            enabled: config.rate_limits_enabled(),
         },
-        rate_limit: RateLimit::new(config.limits_rates()),
+        rate_limit: RateLimit::new(config.rate_limits_enabled()),
         mail_limit: MailLimit {
-            enabled: config.limits_rates(),
+            enabled: config.rate_limits_enabled(),
         },
         scopes: Arc::new(ScopeCatalog::load(config.scopes_file.as_deref()).map_err(Error::internal)?),
         policy: PasswordPolicy::new(&config),
@@ -97,7 +97,7 @@ pub fn start(listener: TcpListener, state: State) -> std::io::Result<RunningServ
         https: config.public_url().is_https(),
         forward_path: format!("{}{FORWARD_PATH}", config.base_path),
     };
-    state.db.follow_changes();
+    state.db.listen_for_changes();
     let (db, secret) = (web::Data::new(state.db.clone()), web::Data::new(state.secret.clone()));
     let centre = notifications::Centre::new(state.clone(), sessions::find_live).map_err(std::io::Error::other)?;
     let centre = web::Data::new(centre);

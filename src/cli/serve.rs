@@ -1,60 +1,65 @@
 //! `keyward serve`.
 
-use std::net::TcpListener;
+use std::net::{SocketAddr, TcpListener};
 use std::time::Duration;
 
-use crate::app::{self, worker};
-use crate::config::{Config, DEFAULT_ADMIN_BIND};
-use crate::notifications::email::Mailer;
-use crate::observability::metrics as telemetry;
-use crate::secret::random;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Failure, Place, bind, one_line};
+use super::{CommandContext, Failure, one_line};
+use crate::app::{self, worker};
+use crate::config::{Config, DEFAULT_ADMIN_BIND};
+use crate::notifications::email::Mailer;
+use crate::observability::metrics;
+use crate::secret::random;
 
-/// The API's listener, and that of the metrics.
 pub struct Listeners {
     api: TcpListener,
+    /// For `/metrics`; `None` if the default port is in use.
     admin: Option<TcpListener>,
 }
 
-/// Takes the ports.
 pub fn listen(config: &Config) -> Result<Listeners, Failure> {
     let api = bind("KEYWARD_BIND", config.bind)?;
     let admin = match config.admin_bind {
         Some(address) => Some(bind("KEYWARD_ADMIN_BIND", address)?),
-        // Nobody asked for this one: a second instance on the machine does without.
+        // A second instance on the same machine should start without configuration.
         None => bind("KEYWARD_ADMIN_BIND", DEFAULT_ADMIN_BIND)
-            .inspect_err(|failure| tracing::warn!(%failure, "no metrics are served; set it to another address"))
+            .inspect_err(|failure| tracing::warn!(%failure, "serving no metrics"))
             .ok(),
     };
     Ok(Listeners { api, admin })
 }
 
-/// Serves until it is told to stop.
-pub fn run(place: &Place, listeners: Listeners) -> Result<(), Failure> {
-    let metrics = telemetry::gather()?;
-    let material = place.material()?;
-    let mailer = Mailer::new(&place.config, &place.data_dir, material.secret.clone()).map_err(one_line)?;
-    let state = place.state(material)?;
-    let database_url = place.database_url.clone();
+fn bind(variable: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
+    TcpListener::bind(address)
+        .map_err(|error| format!("{variable}: cannot listen on {address}: {error}; choose another address or port"))
+}
+
+/// Serves until SIGTERM or SIGINT.
+pub fn run(context: &CommandContext, listeners: Listeners) -> Result<(), Failure> {
+    let metrics = metrics::gather()?;
+    let keystore = context.keystore()?;
+    let mailer = Mailer::new(&context.config, &context.data_dir, keystore.secret.clone()).map_err(one_line)?;
+    let state = context.state(keystore)?;
+    let database_url = context.database_url.clone();
     actix_web::rt::System::new().block_on(async move {
         let drain = Duration::from_secs(state.config.drain_seconds.into());
         let running = app::start(listeners.api, state.clone()).map_err(one_line)?;
         actix_web::rt::spawn(running.server);
         if let Some(admin) = listeners.admin {
-            actix_web::rt::spawn(telemetry::serve(admin, metrics).map_err(one_line)?);
+            actix_web::rt::spawn(metrics::serve(admin, metrics).map_err(one_line)?);
         }
         let background = worker::spawn(state.clone(), database_url, mailer);
-        greet(&state.config)?;
-        let mut terminated = signal(SignalKind::terminate()).map_err(one_line)?;
-        let mut interrupted = signal(SignalKind::interrupt()).map_err(one_line)?;
-        // Who presses Ctrl-C stands in front of it and waits; a proxy must be given time to notice.
+        print_first_steps(&state.config)?;
+        let mut sigterm = signal(SignalKind::terminate()).map_err(one_line)?;
+        let mut sigint = signal(SignalKind::interrupt()).map_err(one_line)?;
+        // SIGINT skips the drain: a person is waiting. SIGTERM comes from a service manager; the drain gives load
+        // balancers the time to notice that `/readyz` fails.
         let drain = tokio::select! {
-            _ = terminated.recv() => drain,
-            _ = interrupted.recv() => Duration::ZERO,
+            _ = sigterm.recv() => drain,
+            _ = sigint.recv() => Duration::ZERO,
         };
         tracing::info!("stopping");
         app::stop(&state, running.handle, drain).await;
@@ -63,9 +68,9 @@ pub fn run(place: &Place, listeners: Listeners) -> Result<(), Failure> {
     })
 }
 
-/// Tells whoever started it what to try first; the password is another each time, for it may be kept.
-fn greet(config: &Config) -> Result<(), Failure> {
-    let password: [u8; 12] = random().map_err(|_| "the system has no randomness to give")?;
+/// The example password is random, because some users will keep it.
+fn print_first_steps(config: &Config) -> Result<(), Failure> {
+    let password: [u8; 12] = random().map_err(|_| "the operating system provides no random bytes")?;
     let password = URL_SAFE_NO_PAD.encode(password);
     let url = config.public_url();
     let url = url.as_str();

@@ -2,22 +2,22 @@
 
 use std::io::{IsTerminal as _, Read as _};
 
+use super::args::{CreateUserArgs, SetPasswordArgs, UserCommand};
 use super::operator;
 use crate::account::{self, NewUser};
 use crate::auth::{Password, PlatformRole};
-use crate::config::{CreateUserArgs, SetPasswordArgs, UserCommand};
 use crate::db::Tx;
 use crate::error::{Error, Invalid};
 use crate::state::State;
 use crate::users::{self, User, Username};
 use crate::values::EmailAddress;
 
-use super::{Failure, Place, one_line, with_source};
+use super::{CommandContext, Failure, one_line, with_source};
 
 /// Runs one of the commands. The database is migrated first.
-pub fn run(place: &Place, command: UserCommand) -> Result<(), Failure> {
-    place.migrate()?;
-    let state = place.state(place.material()?)?;
+pub fn run(context: &CommandContext, command: UserCommand) -> Result<(), Failure> {
+    context.migrate()?;
+    let state = context.state(context.keystore()?)?;
     actix_web::rt::System::new().block_on(async move {
         match command {
             UserCommand::Create(args) => create(&state, args).await,

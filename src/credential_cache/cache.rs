@@ -102,7 +102,7 @@ impl CredentialCache {
     /// The version to insert with. Must be taken before the database is read: a change that commits during the read
     /// then has a newer version.
     pub fn read_version(&self) -> ReadVersion {
-        self.log.reading()
+        self.log.read_version()
     }
 
     /// The key with this secret, if a valid entry exists. Near the end of its lifetime the entry is read again in the
@@ -121,7 +121,7 @@ impl CredentialCache {
         F: Future<Output: Send> + Send + 'static,
     {
         let freshness = cached.freshness(&self.log);
-        if freshness == Freshness::Aging && !cached.is_refreshing.swap(true, Ordering::Relaxed) {
+        if freshness == Freshness::StaleWhileRevalidate && !cached.is_refreshing.swap(true, Ordering::Relaxed) {
             // An error is dropped here: the entry expires, and the next caller reads the database itself and gets it.
             tokio::spawn(refresh().map(drop));
         }

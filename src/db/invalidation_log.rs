@@ -1,16 +1,15 @@
-//! What was changed by whom, as far as memory depends on it.
+//! Which cached reads are still valid.
 //!
-//! What was read may be remembered for a moment if it is forgotten as soon as it changes. Triggers tell of every change of
-//! a row that credentials depend on, by PostgreSQL's NOTIFY, in two ways: on the channel of the connection that makes the
-//! change, which this instance hears before its own commit returns; and on the channel that every instance listens to, on
-//! a connection kept for that alone.
+//! Database triggers send a NOTIFY with the id of each changed row that credentials depend on, on two channels: the
+//! channel of the connection that makes the change, which this instance reads before [`super::Db::transaction`]
+//! returns, and the channel `keyward`, on which every instance listens with a dedicated connection.
 //!
-//! Nothing is searched for and deleted. Each change draws a number and writes it down at the place of what was changed;
-//! what is remembered holds the number that was current before it was read, and the places it depends on. It counts as
-//! long as none of them has a greater number. So a change that falls between the reading and the remembering is not lost.
-//! The places are few and shared by chance: who shares one is read again without need, which harms nothing.
+//! Cache entries aren't evicted. Each change bumps a version and stores it in the slot of the changed id. A cache entry
+//! holds the [`ReadVersion`] taken before its database read, and is valid while the slots of all ids it depends on are
+//! at or below that version. A change between the read and the insertion into the cache therefore invalidates the entry
+//! too. Ids share a fixed number of slots; a collision only causes an extra read.
 //!
-//! While the listening connection is not known to work, nothing that is remembered counts.
+//! While the listening connection isn't known to work, no entry is valid.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -24,176 +23,169 @@ use uuid::Uuid;
 use super::listener::{Event, Listener};
 use super::pool::PoolGeneration;
 
-/// How many places there are; a power of two.
-const PLACES: usize = 1 << 16;
-/// How long something that was read may be remembered at most.
-const LIFETIME: Duration = Duration::from_secs(5);
-/// When it is read again, if it is asked for then: early enough that it is there in time even under load, and not earlier,
-/// for thousands of keys that are in use make as many reads.
-const AGING: Duration = Duration::from_secs(4);
-/// When the server's last sign of life (there is one every 400 ms) is older than this, the listening connection counts as
-/// lost, whatever it says itself: this bounds how long a change can go unnoticed.
-const SILENCE: Duration = Duration::from_millis(900);
-/// The channel of all changes.
+/// Must be a power of two.
+const SLOTS: usize = 1 << 16;
+/// How long a cached read is valid if nothing changes.
+const MAX_AGE: Duration = Duration::from_secs(5);
+/// After this age an entry in use is read again in the background. One second is enough for a read even under load; a
+/// shorter age would only cause more reads for keys that are used all the time.
+const REVALIDATE_AFTER: Duration = Duration::from_secs(4);
+/// The listening connection counts as lost if its last successful heartbeat is older than this. Heartbeats are sent
+/// every 400 ms. This bounds how long a change can stay unnoticed if the connection hangs.
+const HEARTBEAT_TIMEOUT: Duration = Duration::from_millis(900);
+/// The channel on which the triggers send every change.
 const CHANNEL: &str = "keyward";
 
-/// The changes that were heard of.
 pub struct InvalidationLog {
-    started: Instant,
-    number: AtomicU64,
-    /// What was read before this number does not count: changes went unheard then.
-    floor: AtomicU64,
-    places: Box<[AtomicU64]>,
-    /// When the listening connection was last known to work, in milliseconds since `started`; 0: it does not.
-    heard: AtomicU64,
+    started_at: Instant,
+    /// The version of the latest change.
+    version: AtomicU64,
+    /// Reads below this version are invalid: changes may have been missed since.
+    min_version: AtomicU64,
+    /// The version of the latest change of any id that maps to the slot.
+    slots: Box<[AtomicU64]>,
+    /// When the listening connection was last known to work, in milliseconds since `started_at`; 0 while disconnected.
+    last_heartbeat: AtomicU64,
 }
 
-/// How far what was read may still be relied upon.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Freshness {
-    /// Fully.
     Fresh,
-    /// Fully, but not for long. Who reads it again in time spares everybody the wait: under load a read takes longer than a
-    /// thousand looks at what is remembered.
-    Aging,
-    /// Not at all.
+    /// Still valid, but about to expire. The caller should use the value and read it again in the background, so that
+    /// no request has to wait for the read.
+    StaleWhileRevalidate,
+    /// Invalid.
     Stale,
 }
 
-/// When something was read: to be taken before the reading begins.
+/// Identifies the state of the database that a read sees; must be taken before the read begins.
 #[derive(Clone, Copy, Debug)]
 pub struct ReadVersion {
-    number: u64,
-    at: u64,
+    version: u64,
+    /// In milliseconds since the start of the log.
+    taken_at: u64,
 }
 
-fn whole_millis(duration: Duration) -> u64 {
+fn as_millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Default for InvalidationLog {
     fn default() -> Self {
         Self {
-            started: Instant::now(),
-            number: AtomicU64::new(1),
-            floor: AtomicU64::new(0),
-            places: (0..PLACES).map(|_| AtomicU64::new(0)).collect(),
-            heard: AtomicU64::new(0),
+            started_at: Instant::now(),
+            version: AtomicU64::new(1),
+            min_version: AtomicU64::new(0),
+            slots: (0..SLOTS).map(|_| AtomicU64::new(0)).collect(),
+            last_heartbeat: AtomicU64::new(0),
         }
     }
 }
 
 impl InvalidationLog {
-    fn millis(&self) -> u64 {
-        self.millis_at(Instant::now())
-    }
-
+    /// Starts at 1, because 0 means "disconnected" in `last_heartbeat`.
     fn millis_at(&self, instant: Instant) -> u64 {
-        whole_millis(instant.duration_since(self.started)) + 1
+        as_millis(instant.duration_since(self.started_at)) + 1
     }
 
-    /// The listening connection worked then.
-    fn heard_at(&self, instant: Instant) {
-        self.heard.store(self.millis_at(instant), Ordering::SeqCst);
+    fn connected(&self, at: Instant) {
+        self.last_heartbeat.store(self.millis_at(at), Ordering::SeqCst);
     }
 
-    /// The listening connection is lost.
-    fn deaf(&self) {
-        self.heard.store(0, Ordering::SeqCst);
+    fn disconnected(&self) {
+        self.last_heartbeat.store(0, Ordering::SeqCst);
     }
 
-    fn place(&self, id: Uuid) -> Option<&AtomicU64> {
-        // The last bits of a UUID are random in every version that is in use here.
+    fn slot(&self, id: Uuid) -> Option<&AtomicU64> {
+        // The low bits are random in UUID v4 and v7.
         let (_, low) = id.as_u64_pair();
-        self.places.get(usize::try_from(low).unwrap_or_default() & (PLACES - 1))
+        self.slots.get(usize::try_from(low).unwrap_or_default() & (SLOTS - 1))
     }
 
-    /// Begins a reading.
-    pub fn reading(&self) -> ReadVersion {
+    pub fn read_version(&self) -> ReadVersion {
         ReadVersion {
-            number: self.number.load(Ordering::SeqCst),
-            at: self.millis(),
+            version: self.version.load(Ordering::SeqCst),
+            taken_at: self.millis_at(Instant::now()),
         }
     }
 
-    /// How far what was read then, of these things, may still be relied upon.
-    pub fn freshness(&self, reading: ReadVersion, of: impl IntoIterator<Item = Uuid>) -> Freshness {
-        let (now, heard) = (self.millis(), self.heard.load(Ordering::SeqCst));
-        let age = now.saturating_sub(reading.at);
-        let counts = heard != 0
-            && now.saturating_sub(heard) <= whole_millis(SILENCE)
-            && age <= whole_millis(LIFETIME)
-            && reading.number >= self.floor.load(Ordering::SeqCst)
-            && of.into_iter().all(|id| {
-                self.place(id)
-                    .is_some_and(|place| place.load(Ordering::SeqCst) <= reading.number)
+    /// Whether a read at `read_version` that depends on the rows `ids` is still valid.
+    pub fn freshness(&self, read_version: ReadVersion, ids: impl IntoIterator<Item = Uuid>) -> Freshness {
+        let now = self.millis_at(Instant::now());
+        let last_heartbeat = self.last_heartbeat.load(Ordering::SeqCst);
+        let age = now.saturating_sub(read_version.taken_at);
+        let is_valid = last_heartbeat != 0
+            && now.saturating_sub(last_heartbeat) <= as_millis(HEARTBEAT_TIMEOUT)
+            && age <= as_millis(MAX_AGE)
+            && read_version.version >= self.min_version.load(Ordering::SeqCst)
+            && ids.into_iter().all(|id| {
+                self.slot(id)
+                    .is_some_and(|slot| slot.load(Ordering::SeqCst) <= read_version.version)
             });
-        if !counts {
+        if !is_valid {
             Freshness::Stale
-        } else if age > whole_millis(AGING) {
-            Freshness::Aging
+        } else if age > as_millis(REVALIDATE_AFTER) {
+            Freshness::StaleWhileRevalidate
         } else {
             Freshness::Fresh
         }
     }
 
-    /// Something was changed.
-    pub fn happened(&self, id: Uuid) {
-        let number = self.number.fetch_add(1, Ordering::SeqCst) + 1;
-        if let Some(place) = self.place(id) {
-            place.fetch_max(number, Ordering::SeqCst);
+    fn record_change(&self, id: Uuid) {
+        let version = self.version.fetch_add(1, Ordering::SeqCst) + 1;
+        if let Some(slot) = self.slot(id) {
+            slot.fetch_max(version, Ordering::SeqCst);
         }
     }
 
-    /// Anything may have been changed.
-    fn anything_happened(&self) {
-        let number = self.number.fetch_add(1, Ordering::SeqCst) + 1;
-        self.floor.fetch_max(number, Ordering::SeqCst);
+    fn invalidate_all(&self) {
+        let version = self.version.fetch_add(1, Ordering::SeqCst) + 1;
+        self.min_version.fetch_max(version, Ordering::SeqCst);
     }
 
-    /// Takes in what a connection was told while it worked.
-    pub(super) fn take_in(&self, connection: &mut PgConnection) {
-        // A connection that fails here fails for ever; whoever asks it for something is told so.
+    /// Records the changes that `connection` made itself.
+    pub(super) fn record_own_changes(&self, connection: &mut PgConnection) {
+        // An error here means that the connection is broken; its next statement reports that.
         for notification in connection.notifications_iter().map_while(Result::ok) {
-            self.take_in_payload(&notification.payload);
+            self.record_payload(&notification.payload);
         }
     }
 
-    fn take_in_payload(&self, payload: &str) {
+    fn record_payload(&self, payload: &str) {
         match Uuid::parse_str(payload) {
-            Ok(id) => self.happened(id),
-            Err(_) => self.anything_happened(),
+            Ok(id) => self.record_change(id),
+            Err(_) => self.invalidate_all(),
         }
     }
 }
 
-/// Lets a connection hear of the changes it makes itself. On a server that takes no changes, or none to listen, there are
-/// none to hear of.
-pub(super) fn hear_own(connection: &mut PgConnection) {
+/// Subscribes a pooled connection to the notifications of its own changes. On a read-only server the LISTEN fails; the
+/// connection can't make changes there.
+pub(super) fn listen_to_own_changes(connection: &mut PgConnection) {
     let listen = "DO $$ BEGIN EXECUTE format('LISTEN %I', 'keyward_' || pg_backend_pid()); END $$";
     if let Err(error) = connection.batch_execute(listen) {
-        tracing::debug!(%error, "cannot listen for changes of this connection");
+        tracing::debug!(%error, "cannot listen to the changes of this connection");
     }
 }
 
-/// Listens for the changes of all instances, for as long as the listener is kept.
+/// Records the changes of all instances until the listener is dropped.
 pub(super) fn listen(
     url: &SecretString,
-    changes: &Arc<InvalidationLog>,
-    suspicion: &PoolGeneration,
+    log: &Arc<InvalidationLog>,
+    generation: &PoolGeneration,
 ) -> std::io::Result<Listener> {
-    let (changes, suspicion) = (Arc::clone(changes), suspicion.clone());
+    let (log, generation) = (Arc::clone(log), generation.clone());
     Listener::spawn(url, &[CHANNEL], move |event| match event {
         Event::Connected => {
-            changes.anything_happened();
-            changes.heard_at(Instant::now());
+            log.invalidate_all();
+            log.connected(Instant::now());
         }
-        Event::Alive { asked_at } => changes.heard_at(asked_at),
+        Event::Alive { sent_at } => log.connected(sent_at),
         Event::Disconnected => {
-            suspicion.raise();
-            changes.deaf();
+            generation.bump();
+            log.disconnected();
         }
-        Event::Notified { payload, .. } => changes.take_in_payload(&payload),
+        Event::Notified { payload, .. } => log.record_payload(&payload),
     })
 }
 
@@ -205,59 +197,57 @@ mod tests {
         Uuid::from_u128(number)
     }
 
-    fn heard(changes: &InvalidationLog) {
-        changes.heard_at(Instant::now());
+    fn connected() -> InvalidationLog {
+        let log = InvalidationLog::default();
+        log.connected(Instant::now());
+        log
     }
 
     #[test]
-    fn what_was_read_counts_until_it_changes() {
-        let changes = InvalidationLog::default();
-        heard(&changes);
-        let reading = changes.reading();
-        assert_eq!(changes.freshness(reading, [id(1), id(2)]), Freshness::Fresh);
-        changes.happened(id(3));
-        assert_eq!(changes.freshness(reading, [id(1), id(2)]), Freshness::Fresh);
-        changes.happened(id(2));
-        assert_eq!(changes.freshness(reading, [id(1), id(2)]), Freshness::Stale);
-        assert_eq!(changes.freshness(reading, [id(1)]), Freshness::Fresh);
-        assert_eq!(changes.freshness(changes.reading(), [id(1), id(2)]), Freshness::Fresh);
-        changes.take_in_payload("nonsense");
-        assert_eq!(changes.freshness(reading, [id(1)]), Freshness::Stale);
+    fn a_read_is_valid_until_a_row_it_depends_on_changes() {
+        let log = connected();
+        let read = log.read_version();
+        assert_eq!(log.freshness(read, [id(1), id(2)]), Freshness::Fresh);
+        log.record_change(id(3));
+        assert_eq!(log.freshness(read, [id(1), id(2)]), Freshness::Fresh);
+        log.record_change(id(2));
+        assert_eq!(log.freshness(read, [id(1), id(2)]), Freshness::Stale);
+        assert_eq!(log.freshness(read, [id(1)]), Freshness::Fresh);
+        assert_eq!(log.freshness(log.read_version(), [id(1), id(2)]), Freshness::Fresh);
     }
 
     #[test]
-    fn a_change_between_reading_and_remembering_is_not_lost() {
-        let changes = InvalidationLog::default();
-        heard(&changes);
-        let reading = changes.reading();
-        changes.happened(id(1));
-        assert_eq!(changes.freshness(reading, [id(1)]), Freshness::Stale);
+    fn a_notification_without_an_id_invalidates_every_read() {
+        let log = connected();
+        let read = log.read_version();
+        log.record_payload("nonsense");
+        assert_eq!(log.freshness(read, [id(1)]), Freshness::Stale);
+        assert_eq!(log.freshness(log.read_version(), [id(1)]), Freshness::Fresh);
     }
 
     #[test]
-    fn what_was_read_ages_before_it_counts_no_more() {
-        let mut changes = InvalidationLog::default();
-        let Some(earlier) = changes.started.checked_sub(AGING + Duration::from_millis(1)) else {
-            // The machine has not run for as long.
+    fn an_old_read_is_to_be_revalidated_before_it_expires() {
+        let mut log = connected();
+        let Some(earlier) = log.started_at.checked_sub(REVALIDATE_AFTER + Duration::from_millis(1)) else {
+            // The machine booted less than four seconds ago.
             return;
         };
-        let reading = changes.reading();
-        heard(&changes);
-        assert_eq!(changes.freshness(reading, []), Freshness::Fresh);
-        changes.started = earlier;
-        heard(&changes);
-        assert_eq!(changes.freshness(reading, []), Freshness::Aging);
-        assert_eq!(changes.freshness(changes.reading(), []), Freshness::Fresh);
+        let read = log.read_version();
+        assert_eq!(log.freshness(read, []), Freshness::Fresh);
+        log.started_at = earlier;
+        log.connected(Instant::now());
+        assert_eq!(log.freshness(read, []), Freshness::StaleWhileRevalidate);
+        assert_eq!(log.freshness(log.read_version(), []), Freshness::Fresh);
     }
 
     #[test]
-    fn nothing_counts_while_nobody_listens() {
-        let changes = InvalidationLog::default();
-        let reading = changes.reading();
-        assert_eq!(changes.freshness(reading, []), Freshness::Stale);
-        heard(&changes);
-        assert_eq!(changes.freshness(reading, []), Freshness::Fresh);
-        changes.deaf();
-        assert_eq!(changes.freshness(reading, []), Freshness::Stale);
+    fn no_read_is_valid_without_a_listening_connection() {
+        let log = InvalidationLog::default();
+        let read = log.read_version();
+        assert_eq!(log.freshness(read, []), Freshness::Stale);
+        log.connected(Instant::now());
+        assert_eq!(log.freshness(read, []), Freshness::Fresh);
+        log.disconnected();
+        assert_eq!(log.freshness(read, []), Freshness::Stale);
     }
 }

@@ -1,12 +1,15 @@
-//! LISTEN: hears what other instances say through PostgreSQL, on a connection and a thread of its own.
+//! LISTEN on a dedicated connection and thread.
 //!
-//! What is said while nobody listens is lost. So a listener says when it begins to hear ([`Event::Connected`]: anything
-//! may have happened before) and when it may have gone deaf ([`Event::Disconnected`]: nothing that was learnt by
-//! listening may be relied on). It is believed only after it has heard itself, for there are poolers that take LISTEN
-//! and deliver nothing. A connection that dies silently is found out by a heartbeat.
+//! PostgreSQL doesn't keep notifications for a client that isn't connected. The listener therefore reports when
+//! notifications start to arrive ([`Event::Connected`]: anything may have changed before) and when some may have been
+//! missed ([`Event::Disconnected`]: state derived from notifications is no longer reliable).
 //!
-//! Diesel does not show the socket, so the thread cannot sleep until there is something to read; it naps instead. One
-//! look is one `recv` that finds nothing, so the naps cost less than a thousandth of a core.
+//! Connection poolers such as `PgBouncer` in transaction mode accept LISTEN but never deliver anything. So each new
+//! connection first has to receive a notification that it sent to itself. A heartbeat detects connections that die
+//! silently.
+//!
+//! Diesel doesn't expose the socket, so the thread can't block until data arrives. It polls every 20 ms; a poll is one
+//! `recv` without data, and all polls together take less than a thousandth of a core.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread::{Builder, JoinHandle};
@@ -19,17 +22,13 @@ use secrecy::{ExposeSecret as _, SecretString};
 
 use super::pool::with_options;
 
-/// How long to nap between two looks at the connection.
-const NAP: Duration = Duration::from_millis(20);
-/// How often to ask whether the server is still there.
-const HEARTBEAT: Duration = Duration::from_millis(400);
-/// Within what time a listener must hear itself.
-const HELLO_PATIENCE: Duration = Duration::from_secs(1);
-/// How long to wait before the next try to connect.
-const RETRY: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+const HEARTBEAT_INTERVAL: Duration = Duration::from_millis(400);
+/// How long a new connection may take to receive the notification that it sent to itself.
+const SELF_TEST_TIMEOUT: Duration = Duration::from_secs(1);
+const RECONNECT_INTERVAL: Duration = Duration::from_millis(200);
 
-/// Limits that are stricter than those of the pool: what was sent and is not acknowledged within half a second was sent
-/// into a black hole.
+/// Stricter than those of the pool: the connection counts as lost if sent data isn't acknowledged within half a second.
 const CONNECT_OPTIONS: [(&str, &str); 3] = [
     ("connect_timeout", "2"),
     ("tcp_user_timeout", "500"),
@@ -38,28 +37,24 @@ const CONNECT_OPTIONS: [(&str, &str); 3] = [
 
 const SESSION_SETTINGS: &str = "SET statement_timeout = '500ms'; SET lock_timeout = '500ms'; SET lc_messages = 'C'";
 
-/// What a listener tells.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
-    /// From now on everything is heard.
+    /// The connection is established: every notification from now on is delivered.
     Connected,
-    /// From now on nothing is, and the last moments may be missing already.
+    /// The connection is lost, and notifications of the last moments may be lost with it.
     Disconnected,
-    /// The server was there just now, and all that was said before it was asked has been told.
+    /// The server replied to a heartbeat. All notifications that it sent before `sent_at` have been delivered.
     Alive {
-        /// When it was asked.
-        asked_at: Instant,
+        sent_at: Instant,
     },
-    /// Somebody said something.
     Notified {
-        /// Where.
         channel: String,
-        /// What.
         payload: String,
     },
 }
 
-/// A listening thread. Dropping it ends the thread, within a nap unless it is just connecting.
+/// Handle of the listening thread. Dropping it ends the thread within one poll interval, or after the current attempt
+/// to connect.
 #[derive(Debug)]
 pub struct Listener {
     stop: Option<Sender<()>>,
@@ -67,8 +62,8 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Listens on `channels` (names of our own: they are not escaped), for ever, reconnecting as needed. `on_event` runs
-    /// on the listening thread and should be quick.
+    /// Listens on `channels`, and reconnects whenever the connection is lost. The channel names go into SQL unescaped.
+    /// `on_event` runs on the listening thread; while it runs, no other event is delivered.
     ///
     /// # Errors
     /// The thread cannot be started.
@@ -80,13 +75,13 @@ impl Listener {
         let url = SecretString::from(with_options(url.expose_secret(), &CONNECT_OPTIONS));
         let (stop, stopped) = channel();
         let thread = Builder::new().name("listener".to_owned()).spawn(move || {
-            Ear {
+            Worker {
                 url,
                 channels,
                 on_event,
                 stopped,
             }
-            .listen();
+            .run();
         })?;
         Ok(Self {
             stop: Some(stop),
@@ -94,110 +89,114 @@ impl Listener {
         })
     }
 
-    /// Ends the thread and waits for its end; blocks for at most the time of a try to connect.
+    /// Ends the thread and waits for it. Blocks for the length of an attempt to connect at most.
     pub fn stop(mut self) {
         self.stop.take();
         if let Some(thread) = self.thread.take() {
-            // It can only have panicked, which is in the log already.
+            // An error means that the thread panicked, which the panic hook has logged.
             let _ = thread.join();
         }
     }
 }
 
-/// Why listening came to an end.
-enum End {
-    /// The listener was dropped.
+/// Why the thread stops using its connection.
+enum Exit {
+    /// The [`Listener`] was dropped.
     Stopped,
-    /// The connection failed.
     Failed(String),
 }
 
-impl<E: std::error::Error> From<E> for End {
+impl<E: std::error::Error> From<E> for Exit {
     fn from(error: E) -> Self {
         Self::Failed(error.to_string())
     }
 }
 
-/// What the thread owns.
-struct Ear<F> {
+/// What the listening thread owns.
+struct Worker<F> {
     url: SecretString,
     channels: &'static [&'static str],
     on_event: F,
-    /// Nothing is ever sent: it is disconnected when the listener is dropped.
+    /// Nothing is sent on it. It disconnects when the [`Listener`] is dropped.
     stopped: Receiver<()>,
 }
 
-impl<F: Fn(Event)> Ear<F> {
-    fn listen(&self) {
-        let mut complained = false;
+impl<F: Fn(Event)> Worker<F> {
+    fn run(&self) {
+        // Logs the first failure only, not every attempt to reconnect.
+        let mut failure_logged = false;
         loop {
-            let outcome = self.connect().and_then(|mut connection| {
+            let result = self.connect().and_then(|mut connection| {
                 (self.on_event)(Event::Connected);
                 tracing::debug!(channels = ?self.channels, "listening");
-                complained = false;
-                let end = self.hear(&mut connection);
+                failure_logged = false;
+                let result = self.deliver(&mut connection);
                 (self.on_event)(Event::Disconnected);
-                end
+                result
             });
-            match outcome {
-                Err(End::Failed(reason)) if !complained => {
-                    complained = true;
-                    tracing::warn!(%reason, "cannot listen to the database");
+            match result {
+                Err(Exit::Failed(reason)) if !failure_logged => {
+                    failure_logged = true;
+                    tracing::warn!(%reason, "cannot listen to the database; trying again until it works");
                 }
-                Err(End::Failed(_)) => {}
-                Ok(()) | Err(End::Stopped) => return,
+                Err(Exit::Failed(_)) => {}
+                Ok(()) | Err(Exit::Stopped) => return,
             }
-            if self.nap(RETRY).is_err() {
+            if self.sleep(RECONNECT_INTERVAL).is_err() {
                 return;
             }
         }
     }
 
-    /// A connection that has heard itself.
-    fn connect(&self) -> Result<PgConnection, End> {
+    /// Connects, and checks that notifications are delivered on this connection.
+    fn connect(&self) -> Result<PgConnection, Exit> {
         let mut connection = PgConnection::establish(self.url.expose_secret())?;
         connection.batch_execute(SESSION_SETTINGS)?;
         for channel in self.channels {
             connection.batch_execute(&format!("LISTEN {channel}"))?;
         }
-        // On a channel that no other connection has.
+        // The backend's process id makes the name of the channel unique to this connection.
         connection.batch_execute(
             "DO $$ BEGIN EXECUTE format('LISTEN keyward_hello_%s', pg_backend_pid()); END $$; \
              SELECT pg_notify('keyward_hello_' || pg_backend_pid(), '')",
         )?;
-        let asked = Instant::now();
-        while asked.elapsed() < HELLO_PATIENCE {
-            let mut heard = false;
+        let sent_at = Instant::now();
+        while sent_at.elapsed() < SELF_TEST_TIMEOUT {
+            let mut received = false;
             for notification in connection.notifications_iter() {
-                heard |= notification?.channel.starts_with("keyward_hello_");
+                received |= notification?.channel.starts_with("keyward_hello_");
             }
-            if heard {
+            if received {
                 connection.batch_execute(
                     "DO $$ BEGIN EXECUTE format('UNLISTEN keyward_hello_%s', pg_backend_pid()); END $$",
                 )?;
                 return Ok(connection);
             }
-            self.nap(NAP)?;
+            self.sleep(POLL_INTERVAL)?;
         }
-        Err(End::Failed("LISTEN was accepted, but nothing is delivered".to_owned()))
+        Err(Exit::Failed(
+            "the server accepts LISTEN but delivers no notification; a connection pooler in between may drop them"
+                .to_owned(),
+        ))
     }
 
-    fn hear(&self, connection: &mut PgConnection) -> Result<(), End> {
+    /// Delivers notifications and heartbeats until the connection fails or the listener is dropped.
+    fn deliver(&self, connection: &mut PgConnection) -> Result<(), Exit> {
         let mut last_heartbeat = Instant::now();
         loop {
-            self.pass_on(connection)?;
-            if last_heartbeat.elapsed() >= HEARTBEAT {
-                let asked_at = Instant::now();
+            self.deliver_pending(connection)?;
+            if last_heartbeat.elapsed() >= HEARTBEAT_INTERVAL {
+                let sent_at = Instant::now();
                 connection.batch_execute("SELECT 1")?;
-                self.pass_on(connection)?;
-                (self.on_event)(Event::Alive { asked_at });
+                self.deliver_pending(connection)?;
+                (self.on_event)(Event::Alive { sent_at });
                 last_heartbeat = Instant::now();
             }
-            self.nap(NAP)?;
+            self.sleep(POLL_INTERVAL)?;
         }
     }
 
-    fn pass_on(&self, connection: &mut PgConnection) -> QueryResult<()> {
+    fn deliver_pending(&self, connection: &mut PgConnection) -> QueryResult<()> {
         for notification in connection.notifications_iter() {
             let notification = notification?;
             (self.on_event)(Event::Notified {
@@ -208,11 +207,11 @@ impl<F: Fn(Event)> Ear<F> {
         Ok(())
     }
 
-    /// Waits, or returns at once when the listener is dropped.
-    fn nap(&self, how_long: Duration) -> Result<(), End> {
-        match self.stopped.recv_timeout(how_long) {
+    /// Returns [`Exit::Stopped`] as soon as the listener is dropped.
+    fn sleep(&self, duration: Duration) -> Result<(), Exit> {
+        match self.stopped.recv_timeout(duration) {
             Err(RecvTimeoutError::Timeout) => Ok(()),
-            Ok(()) | Err(RecvTimeoutError::Disconnected) => Err(End::Stopped),
+            Ok(()) | Err(RecvTimeoutError::Disconnected) => Err(Exit::Stopped),
         }
     }
 }

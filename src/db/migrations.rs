@@ -1,4 +1,4 @@
-//! The schema's history, embedded in the program.
+//! Applies the migrations in `migrations/`, which are embedded in the program.
 
 use diesel::connection::SimpleConnection as _;
 use diesel::pg::PgConnection;
@@ -10,25 +10,26 @@ use crate::error::Error;
 
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 
-/// Under which advisory lock instances that start at once take turns; any constant will do.
-const LOCK: i64 = 0x006b_6579_7761_7264;
+/// Key of the advisory lock that makes instances which start at the same time migrate one after the other. The number
+/// has no meaning.
+const LOCK_KEY: i64 = 0x006b_6579_7761_7264;
 
-/// Brings the database at `url` up to date. Safe to run from any number of instances at once.
+/// Applies the pending migrations. Any number of instances may call it at once.
 ///
 /// # Errors
 /// The database cannot be reached, or a migration fails.
 pub fn migrate(url: &SecretString) -> Result<(), Error> {
     let mut connection = PgConnection::establish(url.expose_secret()).map_err(Error::unavailable)?;
-    connection.batch_execute(&format!("SELECT pg_advisory_lock({LOCK})"))?;
-    // The lock ends with the connection, whatever happens here.
+    connection.batch_execute(&format!("SELECT pg_advisory_lock({LOCK_KEY})"))?;
+    // Closing the connection releases the lock, on errors too.
     let applied = connection.run_pending_migrations(MIGRATIONS).map_err(Error::internal)?;
     for version in applied {
-        tracing::info!(%version, "migrated");
+        tracing::info!(%version, "migration applied");
     }
     Ok(())
 }
 
-/// Whether every migration of this program is applied.
+/// Whether no migration of this program is pending.
 ///
 /// # Errors
 /// The database cannot be reached.
@@ -40,6 +41,6 @@ pub fn are_applied(connection: &mut PgConnection) -> Result<bool, Error> {
     }
     let found: Exists = diesel::sql_query("SELECT to_regclass('__diesel_schema_migrations') IS NOT NULL AS exists")
         .get_result(connection)?;
-    // Asking diesel for what is pending would create its table, which a probe must not.
+    // `has_pending_migration` creates the table if it is missing, which a probe must not do.
     Ok(found.exists && !connection.has_pending_migration(MIGRATIONS).map_err(Error::internal)?)
 }

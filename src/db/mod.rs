@@ -1,13 +1,13 @@
-//! The database: a bounded pool whose work never runs on the async threads.
+//! PostgreSQL: a bounded connection pool, transactions, LISTEN, migrations.
 //!
-//! As many threads as there are connections take the work in the order it comes, so that whoever has a turn finds a
-//! connection at once. Waiting is bounded; what cannot be had in time is a 503.
+//! diesel is synchronous, so statements run on a [`BlockingPool`] with one thread per connection: a job that has
+//! started finds a free connection without waiting. Both waits are bounded; a request that gets neither thread nor
+//! connection in time fails with 503.
 
 mod invalidation_log;
 pub mod listener;
 pub mod migrations;
 mod pool;
-#[expect(missing_docs, reason = "the migrations say what each column is")]
 pub mod schema;
 
 use std::sync::{Arc, OnceLock};
@@ -21,72 +21,74 @@ use secrecy::SecretString;
 use tokio::sync::Notify;
 
 use crate::blocking_pool::BlockingPool;
-use crate::error::Error;
+use crate::error::{Code, Error};
 use listener::{Event, Listener};
-use pool::{Connections, PoolGeneration};
+use pool::{ConnectionManager, PoolGeneration};
 
 pub use invalidation_log::{Freshness, InvalidationLog, ReadVersion};
 
-/// Longest wait for a turn, and then for a connection.
-const PATIENCE: Duration = Duration::from_secs(2);
+/// How long a job waits for a thread, and then at most for a connection.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(2);
+const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_mins(10);
 
-/// The door to PostgreSQL. Cheap to clone.
+/// A handle of the database. Clones share the pool.
 #[derive(Clone)]
 pub struct Db {
-    pool: r2d2::Pool<Connections>,
-    crew: Arc<BlockingPool>,
+    connections: r2d2::Pool<ConnectionManager>,
+    blocking_pool: Arc<BlockingPool>,
     url: SecretString,
-    suspicion: PoolGeneration,
-    changes: Arc<InvalidationLog>,
+    generation: PoolGeneration,
+    invalidation_log: Arc<InvalidationLog>,
     listener: Arc<OnceLock<Listener>>,
     mail_queued: Arc<Notify>,
 }
 
 impl Db {
-    /// A pool of `size` connections to `url`. Connects to nothing yet: the service may start before its database.
-    pub fn new(url: &SecretString, size: u32) -> Self {
-        let suspicion = PoolGeneration::default();
-        let pool = r2d2::Pool::builder()
-            .max_size(size)
+    /// Doesn't connect: the service may start before its database.
+    pub fn new(url: &SecretString, max_connections: u32) -> Self {
+        let generation = PoolGeneration::default();
+        let connections = r2d2::Pool::builder()
+            .max_size(max_connections)
             .min_idle(Some(0))
-            .connection_timeout(PATIENCE)
-            .idle_timeout(Some(Duration::from_mins(10)))
+            .connection_timeout(QUEUE_TIMEOUT)
+            .idle_timeout(Some(IDLE_CONNECTION_TIMEOUT))
             .test_on_check_out(true)
             .error_handler(Box::new(pool::LogErrors))
-            .build_unchecked(Connections::new(url, suspicion.clone()));
+            .build_unchecked(ConnectionManager::new(url, generation.clone()));
         Self {
-            pool,
-            crew: Arc::new(BlockingPool::new("database", size as usize, PATIENCE)),
+            connections,
+            blocking_pool: Arc::new(BlockingPool::new("database", max_connections as usize, QUEUE_TIMEOUT)),
             url: url.clone(),
-            suspicion,
-            changes: Arc::default(),
+            generation,
+            invalidation_log: Arc::default(),
             listener: Arc::default(),
             mail_queued: Arc::default(),
         }
     }
 
-    /// What was changed, as far as memory depends on it; complete only once [`Db::follow_changes`] was called.
-    pub fn changes(&self) -> &Arc<InvalidationLog> {
-        &self.changes
+    /// Tells which cached reads are still valid: none before [`Db::listen_for_changes`] has connected.
+    pub const fn invalidation_log(&self) -> &Arc<InvalidationLog> {
+        &self.invalidation_log
     }
 
-    /// Begins to listen for changes, those of other instances included, for as long as this door is open.
-    pub fn follow_changes(&self) {
+    /// Starts to record the changes of all instances, until the last clone of this handle is dropped.
+    pub fn listen_for_changes(&self) {
         if self.listener.get().is_some() {
             return;
         }
-        match invalidation_log::listen(&self.url, &self.changes, &self.suspicion) {
-            // Of two that were started at once, one is dropped, and ends.
+        match invalidation_log::listen(&self.url, &self.invalidation_log, &self.generation) {
+            // If another thread was faster, this listener is dropped and ends.
             Ok(listener) => drop(self.listener.set(listener)),
-            Err(error) => tracing::error!(%error, "cannot listen for changes: nothing will be remembered"),
+            Err(error) => tracing::error!(%error, "cannot listen for changes; credentials are not cached"),
         }
     }
 
-    /// Runs `work` on a pooled connection, outside a transaction: for reads of one statement. A write here would reach
-    /// the credential cache late, so whatever credentials depend on is changed in [`Db::transaction`].
+    /// Runs `work` on a pooled connection without a transaction, for reads of one statement. The credential cache would
+    /// learn of a write only through the listener, so everything that credentials depend on is written in
+    /// [`Db::transaction`].
     ///
     /// # Errors
-    /// `unavailable` without a database, and what `work` fails with.
+    /// `unavailable` without a database, otherwise the error of `work`.
     pub async fn read<T: Send + 'static>(
         &self,
         now: DateTime<Utc>,
@@ -95,11 +97,10 @@ impl Db {
         self.with_connection(move |conn, _| work(&mut Tx::new(conn, now))).await
     }
 
-    /// Runs `work` in one transaction: committed when it succeeds, rolled back when it fails. A commit that queued mail
-    /// wakes the mailer.
+    /// Runs `work` in a transaction: `Ok` commits, `Err` rolls back. A commit that queued mail wakes the mailer.
     ///
     /// # Errors
-    /// As [`Db::read`]; also when the commit fails.
+    /// As [`Db::read`], and if the commit fails.
     pub async fn transaction<T: Send + 'static>(
         &self,
         now: DateTime<Utc>,
@@ -108,8 +109,8 @@ impl Db {
         let mailer = Arc::clone(&self.mail_queued);
         self.with_connection(move |conn, invalidation_log| {
             let result = transaction(conn, now, |tx| work(tx).map(|value| (value, tx.mail_queued)));
-            // Applied before the caller sees the result, so that its next request finds nothing stale here.
-            invalidation_log.take_in(conn);
+            // Before the caller gets the result, so that its next request doesn't use a cache entry that is now stale.
+            invalidation_log.record_own_changes(conn);
             let (value, mail_queued) = result?;
             if mail_queued {
                 mailer.notify_one();
@@ -119,7 +120,7 @@ impl Db {
         .await
     }
 
-    /// Notified after each commit that put mail into the outbox.
+    /// Notified after each commit that added mail to the outbox.
     pub fn mail_queued(&self) -> &Notify {
         &self.mail_queued
     }
@@ -128,22 +129,21 @@ impl Db {
         &self,
         work: impl FnOnce(&mut PgConnection, &InvalidationLog) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let (pool, changes, suspicion) = (self.pool.clone(), Arc::clone(&self.changes), self.suspicion.clone());
-        let work = move || {
-            let mut connection = pool.get().map_err(Error::unavailable)?;
-            let result = work(connection.postgres(), &changes);
-            if result
-                .as_ref()
-                .is_err_and(|error| error.code() == crate::error::Code::Unavailable)
-            {
-                suspicion.raise();
+        let connections = self.connections.clone();
+        let invalidation_log = Arc::clone(&self.invalidation_log);
+        let generation = self.generation.clone();
+        let job = move || {
+            let mut connection = connections.get().map_err(Error::unavailable)?;
+            let result = work(connection.postgres(), &invalidation_log);
+            if result.as_ref().is_err_and(|error| error.code() == Code::Unavailable) {
+                generation.bump();
             }
             result
         };
-        self.crew.run(work).await
+        self.blocking_pool.run(job).await
     }
 
-    /// Listens on `channels`, on a connection beside the pool.
+    /// Listens on `channels` with a connection of its own; see [`Listener::spawn`].
     ///
     /// # Errors
     /// The thread cannot be started.
@@ -154,19 +154,12 @@ impl Db {
     ) -> std::io::Result<Listener> {
         Listener::spawn(&self.url, channels, on_event)
     }
-
-    /// Connections in use and at most, for the metrics.
-    pub fn usage(&self) -> (u32, u32) {
-        let state = self.pool.state();
-        (state.connections - state.idle_connections, self.pool.max_size())
-    }
 }
 
-/// A unit of database work: the connection, and the instant at which everything in it is decided.
+/// A connection, in a transaction or not, and the instant at which everything decided with it happens.
 pub struct Tx<'a> {
     pub conn: &'a mut PgConnection,
     pub now: DateTime<Utc>,
-    /// Whether the commit has to wake the mailer.
     mail_queued: bool,
 }
 
@@ -179,16 +172,16 @@ impl<'a> Tx<'a> {
         }
     }
 
-    /// Records that the outbox has a new row.
+    /// Makes the commit wake the mailer.
     pub const fn queue_mail(&mut self) {
         self.mail_queued = true;
     }
 }
 
-/// Runs `work` in one transaction on an open connection.
+/// Runs `work` in a transaction on an open connection: `Ok` commits, `Err` rolls back.
 ///
 /// # Errors
-/// What `work` fails with, and a failing BEGIN or COMMIT.
+/// The error of `work`, or that of BEGIN or COMMIT.
 pub fn transaction<T>(
     conn: &mut PgConnection,
     now: DateTime<Utc>,
@@ -202,7 +195,7 @@ pub fn transaction<T>(
             Ok(value)
         }
         Err(error) => {
-            // The first error is the one that matters; a connection whose rollback fails is dropped by the pool.
+            // The caller needs the first error. The pool drops a connection whose rollback fails.
             let _ = Manager::rollback_transaction(conn);
             Err(error)
         }
@@ -211,9 +204,9 @@ pub fn transaction<T>(
 
 impl From<DieselError> for Error {
     fn from(error: DieselError) -> Self {
-        if takes_last_owner(&error) {
-            Self::new(crate::error::Code::LastOwner)
-        } else if refers_to_nothing(&error) {
+        if is_last_owner_violation(&error) {
+            Self::new(Code::LastOwner)
+        } else if refers_to_deleted_row(&error) {
             Self::not_found()
         } else if is_transient(&error) {
             Self::unavailable(error)
@@ -223,8 +216,8 @@ impl From<DieselError> for Error {
     }
 }
 
-/// Whether another try, later, may succeed: the connection is gone, the server is starting, stopping, read-only or out of
-/// room, or a timeout or deadlock ended the statement.
+/// Whether a later attempt may succeed: the connection is lost, the server is starting, stopping, read-only or out of
+/// space, or a timeout or deadlock ended the statement.
 fn is_transient(error: &DieselError) -> bool {
     match error {
         DieselError::BrokenTransactionManager => true,
@@ -233,9 +226,10 @@ fn is_transient(error: &DieselError) -> bool {
             | DatabaseErrorKind::SerializationFailure
             | DatabaseErrorKind::ReadOnlyTransaction
             | DatabaseErrorKind::UnableToSendCommand => true,
-            // Diesel gives no SQLSTATE; these texts are PostgreSQL's own and are not translated under `lc_messages=C`.
+            // Diesel doesn't expose the SQLSTATE. These are parts of PostgreSQL's own messages, which `lc_messages = C`
+            // keeps in English.
             DatabaseErrorKind::Unknown => {
-                const SIGNS: [&str; 12] = [
+                const PARTS: [&str; 12] = [
                     "connection",
                     "terminating",
                     "canceling statement",
@@ -249,7 +243,7 @@ fn is_transient(error: &DieselError) -> bool {
                     "could not write",
                     "SSL SYSCALL",
                 ];
-                SIGNS.iter().any(|sign| info.message().contains(sign))
+                PARTS.iter().any(|part| info.message().contains(part))
             }
             _ => false,
         },
@@ -257,19 +251,19 @@ fn is_transient(error: &DieselError) -> bool {
     }
 }
 
-/// Whether a row refers to one that was there when it was looked for, and has been deleted since.
-fn refers_to_nothing(error: &DieselError) -> bool {
+/// Whether an inserted or updated row refers to a row that was deleted after it was looked up.
+fn refers_to_deleted_row(error: &DieselError) -> bool {
     matches!(error, DieselError::DatabaseError(DatabaseErrorKind::ForeignKeyViolation, info)
         if info.message().starts_with("insert or update"))
 }
 
-/// Whether the commit would have left an organisation without owner: the trigger's word, the second lock behind that of the
-/// operations.
-fn takes_last_owner(error: &DieselError) -> bool {
+/// Whether the commit would leave an organisation without an owner. The operations check this under a lock; the trigger
+/// `memberships_owner` is the second safeguard.
+fn is_last_owner_violation(error: &DieselError) -> bool {
     matches!(error, DieselError::DatabaseError(_, info) if info.constraint_name() == Some("memberships_owner"))
 }
 
-/// The name of the constraint that a statement broke, if it broke one.
+/// The name of the constraint that the statement violated.
 pub fn violated_constraint(error: &DieselError) -> Option<&str> {
     match error {
         DieselError::DatabaseError(

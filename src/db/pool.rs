@@ -1,4 +1,4 @@
-//! What the pool holds: connections that give up in bounded time and know when to be distrusted.
+//! The pooled connections: timeouts, session settings, and when a connection is tested before use.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,7 +10,8 @@ use diesel::pg::PgConnection;
 use diesel::r2d2::R2D2Connection as _;
 use secrecy::{ExposeSecret as _, SecretString};
 
-/// A black hole must not hold a connection for ever: libpq's own limits, in seconds and milliseconds.
+/// libpq has no timeouts by default: without these, a server that stops responding would block a connection for ever.
+/// In seconds, `tcp_user_timeout` in milliseconds.
 const CONNECT_OPTIONS: [(&str, &str); 6] = [
     ("connect_timeout", "2"),
     ("tcp_user_timeout", "2500"),
@@ -20,109 +21,105 @@ const CONNECT_OPTIONS: [(&str, &str); 6] = [
     ("application_name", "keyward"),
 ];
 
-/// The server's limits; a statement that needs longer is a fault, not work. Every statement finds its rows by an index
-/// whatever its parameters are, so that its plan is made once and not each time: for a list of keys that takes four times
-/// as long as the list itself.
+/// Every statement finds its rows by an index whatever its parameters are, so one generic plan per statement is enough.
+/// The messages stay in English because `is_transient` in `db` compares them.
 const SESSION_SETTINGS: &str = "SET statement_timeout = '5s'; SET lock_timeout = '3s'; \
     SET idle_in_transaction_session_timeout = '10s'; SET timezone = 'UTC'; SET lc_messages = 'C'; \
     SET plan_cache_mode = 'force_generic_plan'";
 
-/// A connection that nobody used for so long is tested first.
-const IDLE: Duration = Duration::from_secs(1);
+/// A connection that was idle for longer is tested before use.
+const TEST_AFTER_IDLE: Duration = Duration::from_secs(1);
 
-/// A reason to test every connection before it is used again: one of them turned out to be lost, so the others probably
-/// are. After a restart of PostgreSQL a single request notices, not one per connection.
+/// Counts the times that a connection turned out to be lost. The other connections are then probably lost too, so each
+/// one from an earlier generation is tested before its next use: after a restart of PostgreSQL one request fails, not
+/// one per connection.
 #[derive(Clone, Debug, Default)]
 pub struct PoolGeneration(Arc<AtomicU64>);
 
 impl PoolGeneration {
-    /// There is a new one.
-    pub fn raise(&self) {
+    pub fn bump(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// How many there were.
-    fn number(&self) -> u64 {
+    fn current(&self) -> u64 {
         self.0.load(Ordering::Relaxed)
     }
 }
 
-/// Makes connections.
+/// Makes and tests connections for r2d2.
 #[derive(Debug)]
-pub struct Connections {
+pub struct ConnectionManager {
     url: SecretString,
-    suspicion: PoolGeneration,
+    generation: PoolGeneration,
 }
 
-impl Connections {
-    pub fn new(url: &SecretString, suspicion: PoolGeneration) -> Self {
+impl ConnectionManager {
+    pub fn new(url: &SecretString, generation: PoolGeneration) -> Self {
         Self {
             url: SecretString::from(with_options(url.expose_secret(), &CONNECT_OPTIONS)),
-            suspicion,
+            generation,
         }
     }
 }
 
-/// A connection of the pool.
 pub struct Connection {
     postgres: PgConnection,
-    /// The suspicion up to which this connection is known to be good.
-    trusted: u64,
-    used_at: Instant,
+    /// The generation in which this connection was last known to work.
+    generation: u64,
+    last_used_at: Instant,
 }
 
 impl Connection {
-    /// The connection itself.
     pub const fn postgres(&mut self) -> &mut PgConnection {
         &mut self.postgres
     }
 }
 
-impl r2d2::ManageConnection for Connections {
+impl r2d2::ManageConnection for ConnectionManager {
     type Connection = Connection;
     type Error = diesel::r2d2::Error;
 
     fn connect(&self) -> Result<Connection, Self::Error> {
-        let trusted = self.suspicion.number();
+        let generation = self.generation.current();
         let mut postgres =
             PgConnection::establish(self.url.expose_secret()).map_err(diesel::r2d2::Error::ConnectionError)?;
         postgres
             .batch_execute(SESSION_SETTINGS)
             .map_err(diesel::r2d2::Error::QueryError)?;
-        super::invalidation_log::hear_own(&mut postgres);
+        super::invalidation_log::listen_to_own_changes(&mut postgres);
         Ok(Connection {
             postgres,
-            trusted,
-            used_at: Instant::now(),
+            generation,
+            last_used_at: Instant::now(),
         })
     }
 
     fn is_valid(&self, connection: &mut Connection) -> Result<(), Self::Error> {
-        let suspicion = self.suspicion.number();
-        if connection.trusted < suspicion || connection.used_at.elapsed() > IDLE {
+        let generation = self.generation.current();
+        if connection.generation < generation || connection.last_used_at.elapsed() > TEST_AFTER_IDLE {
             connection.postgres.ping().map_err(diesel::r2d2::Error::QueryError)?;
-            connection.trusted = suspicion;
+            connection.generation = generation;
         }
         Ok(())
     }
 
     fn has_broken(&self, connection: &mut Connection) -> bool {
-        connection.used_at = Instant::now();
+        connection.last_used_at = Instant::now();
         std::thread::panicking() || connection.postgres.is_broken()
     }
 }
 
-/// Logs why no connection could be made; without the URL, which holds a password.
+/// Logs failed attempts to connect. libpq's messages name host and user, but never the password.
 #[derive(Debug)]
 pub struct LogErrors;
 
 impl r2d2::HandleError<diesel::r2d2::Error> for LogErrors {
     fn handle_error(&self, error: diesel::r2d2::Error) {
-        tracing::warn!(%error, "no connection to the database");
+        tracing::warn!(%error, "cannot connect to the database");
     }
 }
 
-/// Adds the options a URL (or a libpq keyword string) does not set itself.
+/// Adds `options` to a URL or libpq keyword string, except for those that it sets itself.
 pub fn with_options(url: &str, options: &[(&str, &str)]) -> String {
     let mut url = url.to_owned();
     let is_url = url.starts_with("postgres://") || url.starts_with("postgresql://");

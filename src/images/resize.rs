@@ -26,7 +26,7 @@ const SIDE: u32 = 256;
 /// Most memory of decoding one: four bytes a pixel, and as much again to work with.
 const MAX_MEMORY: u64 = 2 * 4 * (MAX_SIDE as u64) * (MAX_SIDE as u64);
 /// Longest wait for a turn.
-const PATIENCE: Duration = Duration::from_secs(10);
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Makes stored images of pictures, one at a time.
 #[derive(Clone)]
@@ -34,7 +34,7 @@ pub struct ImageResizer(Arc<BlockingPool>);
 
 impl Default for ImageResizer {
     fn default() -> Self {
-        Self(Arc::new(BlockingPool::new("pictures", 1, PATIENCE)))
+        Self(Arc::new(BlockingPool::new("pictures", 1, QUEUE_TIMEOUT)))
     }
 }
 

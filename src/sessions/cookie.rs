@@ -35,7 +35,7 @@ pub fn presented_token(
 ) -> Result<Option<PresentedToken>, Error> {
     if let Some(token) = in_body {
         return Ok(Some(PresentedToken {
-            token: Token::presented(token),
+            token: Token::new(token),
             delivery: Delivery::Body,
         }));
     }
@@ -44,7 +44,7 @@ pub fn presented_token(
     };
     refuse_cross_site(request.headers(), state)?;
     Ok(Some(PresentedToken {
-        token: Token::presented(cookie.value()),
+        token: Token::new(cookie.value()),
         delivery: Delivery::Cookie,
     }))
 }
@@ -72,7 +72,7 @@ pub fn is_present(request: &HttpRequest) -> bool {
 }
 
 pub fn refresh_cookie(state: &State, token: String, max_age: chrono::TimeDelta) -> Cookie<'static> {
-    let base = state.config.cookie_path();
+    let base = state.config.public_url().path();
     Cookie::build(NAME, token)
         .path(format!("{base}/auth"))
         .http_only(true)

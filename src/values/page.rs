@@ -8,7 +8,7 @@ use serde::de::DeserializeOwned;
 use utoipa::{IntoParams, ToSchema};
 
 use crate::error::{Code, Error};
-use crate::secret::{Purpose, ServerSecret, equal};
+use crate::secret::{Purpose, ServerSecret, constant_time_eq};
 use crate::values::{BoundedInt, Fields, FromFields, Patch};
 
 const DEFAULT_LIMIT: i64 = 25;
@@ -80,7 +80,7 @@ impl<'a> Cursors<'a> {
         let invalid = || Error::new(Code::InvalidCursor);
         let bytes = URL_SAFE_NO_PAD.decode(cursor).map_err(|_| invalid())?;
         let (mac, key) = bytes.split_at_checked(MAC_BYTES).ok_or_else(invalid)?;
-        if !equal(mac, &self.mac(key)) {
+        if !constant_time_eq(mac, &self.mac(key)) {
             return Err(invalid());
         }
         serde_json::from_slice(key).map(Some).map_err(|_| invalid())

@@ -1,4 +1,4 @@
-//! Listening to what other instances say.
+//! The listener for PostgreSQL notifications.
 
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -9,8 +9,8 @@ use keyward::db::listener::{Event, Listener};
 
 use crate::support::TestApp;
 
-const TERMINATE: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'keyward-listener' \
-     AND datname = current_database()";
+const TERMINATE_LISTENERS: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity \
+     WHERE application_name = 'keyward-listener' AND datname = current_database()";
 
 fn listen(app: &TestApp) -> (Listener, Receiver<Event>) {
     let (sender, events) = channel();
@@ -19,9 +19,9 @@ fn listen(app: &TestApp) -> (Listener, Receiver<Event>) {
     (listener, events)
 }
 
+/// The next event that isn't a heartbeat.
 fn next(events: &Receiver<Event>) -> Event {
     loop {
-        // Signs of life come when they come.
         match events.recv_timeout(Duration::from_secs(5)).unwrap() {
             Event::Alive { .. } => {}
             event => return event,
@@ -29,7 +29,7 @@ fn next(events: &Receiver<Event>) -> Event {
     }
 }
 
-fn said(payload: &str) -> Event {
+fn notified(payload: &str) -> Event {
     Event::Notified {
         channel: "keyward_test".to_owned(),
         payload: payload.to_owned(),
@@ -37,48 +37,48 @@ fn said(payload: &str) -> Event {
 }
 
 #[actix_web::test]
-async fn what_another_connection_says_is_heard_once_it_is_committed_and_in_order() {
+async fn committed_notifications_arrive_in_order_and_rolled_back_ones_never() {
     let app = TestApp::start();
     let (_listener, events) = listen(&app);
     assert_eq!(next(&events), Event::Connected);
     let mut connection = app.connect();
     connection
-        .batch_execute("BEGIN; SELECT pg_notify('keyward_test', 'taken back'); ROLLBACK")
+        .batch_execute("BEGIN; SELECT pg_notify('keyward_test', 'rolled back'); ROLLBACK")
         .unwrap();
     connection
-        .batch_execute("NOTIFY keyward_other, 'to others'; NOTIFY keyward_test, 'one'; NOTIFY keyward_test, 'two'")
+        .batch_execute("NOTIFY keyward_other, 'other'; NOTIFY keyward_test, 'one'; NOTIFY keyward_test, 'two'")
         .unwrap();
-    assert_eq!([next(&events), next(&events)], [said("one"), said("two")]);
+    assert_eq!([next(&events), next(&events)], [notified("one"), notified("two")]);
 }
 
 #[actix_web::test]
-async fn a_lost_connection_is_told_within_a_second_and_made_anew() {
+async fn a_lost_connection_is_reported_within_a_second_and_replaced() {
     let app = TestApp::start();
     let (_listener, events) = listen(&app);
     assert_eq!(next(&events), Event::Connected);
-    let lost = Instant::now();
-    app.connect().batch_execute(TERMINATE).unwrap();
+    let terminated_at = Instant::now();
+    app.connect().batch_execute(TERMINATE_LISTENERS).unwrap();
     assert_eq!(next(&events), Event::Disconnected);
-    assert!(lost.elapsed() < Duration::from_secs(1));
+    assert!(terminated_at.elapsed() < Duration::from_secs(1));
     assert_eq!(next(&events), Event::Connected);
     app.connect().batch_execute("NOTIFY keyward_test, 'again'").unwrap();
-    assert_eq!(next(&events), said("again"));
+    assert_eq!(next(&events), notified("again"));
 }
 
 #[actix_web::test]
-async fn a_listener_that_is_stopped_leaves_nothing_behind() {
+async fn stopping_a_listener_ends_its_thread_and_its_connection() {
     let app = TestApp::start();
     let (listener, events) = listen(&app);
     assert_eq!(next(&events), Event::Connected);
-    let asked = Instant::now();
+    let stopped_at = Instant::now();
     listener.stop();
-    assert!(asked.elapsed() < Duration::from_secs(1));
+    assert!(stopped_at.elapsed() < Duration::from_secs(1));
     assert_eq!(next(&events), Event::Disconnected);
-    assert!(events.recv().is_err(), "the thread is gone");
+    assert!(events.recv().is_err(), "the thread still holds the sender");
     let mut connection = app.connect();
-    // The server notices the end of a connection a moment after the client has made it.
-    let given_up = Instant::now() + Duration::from_secs(5);
-    while diesel::sql_query(TERMINATE).execute(&mut connection).unwrap() > 0 {
-        assert!(Instant::now() < given_up);
+    // The server notices a moment later that the client has closed the connection.
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while diesel::sql_query(TERMINATE_LISTENERS).execute(&mut connection).unwrap() > 0 {
+        assert!(Instant::now() < deadline, "the connection is still open");
     }
 }

@@ -152,7 +152,7 @@ async fn confirm_email_change(
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
     let request: MailedTokenRequest = input.json().await?;
-    let (secret, token) = (state.secret.clone(), Token::presented(request.token));
+    let (secret, token) = (state.secret.clone(), Token::new(request.token));
     let email = state
         .db
         .transaction(client.now, move |tx| operations::confirm(tx, &secret, &client, &token))
@@ -222,7 +222,7 @@ async fn revert_email_change(
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
     let request: MailedTokenRequest = input.json().await?;
-    let token = Token::presented(request.token);
+    let token = Token::new(request.token);
     state
         .db
         .transaction(client.now, move |tx| operations::revert(tx, &client, &token))

@@ -21,7 +21,7 @@ pub fn router(routes: &mut ServiceConfig, config: &Config) {
         .service(get_password_policy)
         .service(check_password)
         .service(change_password);
-    if config.offers(Feature::PasswordReset) {
+    if config.is_enabled(Feature::PasswordReset) {
         routes.service(forget_password).service(reset_password);
     }
 }
@@ -230,6 +230,6 @@ async fn reset_password(client: Client, input: RequestInput, state: web::Data<St
         password: request.new_password,
         confirmation: request.confirm_password,
     };
-    operations::reset(&state, client, Token::presented(request.token), new).await?;
+    operations::reset(&state, client, Token::new(request.token), new).await?;
     Ok(ApiResponse::no_content())
 }

@@ -26,7 +26,7 @@ pub fn router(routes: &mut ServiceConfig, config: &Config) {
         .service(get_me)
         .service(update_me)
         .service(get_username_availability);
-    if config.offers(Feature::Avatars) {
+    if config.is_enabled(Feature::Avatars) {
         routes.service(avatar::put_avatar).service(avatar::delete_avatar);
     }
 }

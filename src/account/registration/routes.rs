@@ -121,7 +121,7 @@ async fn resend_verification(
 #[post("/auth/verify-email")]
 async fn verify_email(client: Client, input: RequestInput, state: web::Data<State>) -> Result<ApiResponse, Error> {
     let request: MailedTokenRequest = input.json().await?;
-    let token = Token::presented(request.token);
+    let token = Token::new(request.token);
     state
         .db
         .transaction(client.now, move |tx| operations::verify_email(tx, &client, &token))

@@ -200,7 +200,7 @@ fn matches(phc: &str, password: &[u8], memory: &mut Memory) -> Result<bool, Erro
         &mut out,
         memory,
     )?;
-    Ok(crate::secret::equal(&out, expected.as_bytes()))
+    Ok(crate::secret::constant_time_eq(&out, expected.as_bytes()))
 }
 
 #[cfg(test)]

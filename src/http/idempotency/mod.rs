@@ -23,7 +23,7 @@ use super::ApiResponse;
 use super::request_input::{MAX_BODY_BYTES, ReadBody, read};
 use crate::db::{Db, Tx};
 use crate::error::{Code, Error};
-use crate::secret::{Purpose, ServerSecret, equal};
+use crate::secret::{Purpose, ServerSecret, constant_time_eq};
 use crate::values::Client;
 use crate::values::ids::UserId;
 
@@ -103,7 +103,7 @@ impl IdempotencyRecord {
         let Some(stored) = stored.filter(|stored| stored.mismatches < MAX_MISMATCHES) else {
             return Ok(None);
         };
-        if equal(&stored.request_mac, &self.request_mac) {
+        if constant_time_eq(&stored.request_mac, &self.request_mac) {
             return from_stored(stored).map(Some);
         }
         // `idempotency_key_reused` comes after the handler's checks, in `find_response`.
@@ -118,7 +118,7 @@ impl IdempotencyRecord {
     fn find_response(&self, tx: &mut Tx<'_>) -> Result<Option<ApiResponse>, Error> {
         match store::find(tx, self.user_id, &self.key, tx.now - RESPONSE_RETENTION)? {
             None => Ok(None),
-            Some(stored) if equal(&stored.request_mac, &self.request_mac) => from_stored(stored).map(Some),
+            Some(stored) if constant_time_eq(&stored.request_mac, &self.request_mac) => from_stored(stored).map(Some),
             Some(_) => Err(Error::new(Code::IdempotencyKeyReused)),
         }
     }

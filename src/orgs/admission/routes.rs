@@ -70,7 +70,7 @@ async fn accept_mailed_invitation(
     state: web::Data<State>,
 ) -> Result<HttpResponse, Error> {
     let request: MailedTokenRequest = input.json().await?;
-    let token = Token::presented(request.token);
+    let token = Token::new(request.token);
     let db = state.db.clone();
     idempotent
         .transaction(&db, caller.now(), move |tx| {

@@ -40,7 +40,7 @@ async fn the_catalog_lists_keywards_own_scopes_before_those_of_the_file() {
 fn a_mistake_in_the_scopes_file_prevents_the_start() {
     let file = ScopesFile::with("[[scope]]\nname = \"a b\"\n");
     let settings = [("KEYWARD_SCOPES_FILE".to_owned(), file.path().to_owned())];
-    let config = keyward::config::parse(settings, ["keyward".to_owned()]).unwrap().config;
+    let config = keyward::config::Config::from_environment(settings).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let material = Keystore::load(&config, folder.path()).unwrap();
     let url = "postgres://nobody@localhost/none".into();

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::support::{TestApp, config_with};
 
 fn document() -> Value {
-    let config = keyward::config::parse([], ["keyward".to_owned()]).unwrap().config;
+    let config = keyward::config::Config::from_environment([]).unwrap();
     serde_json::from_str(&app::document(&config).to_json().unwrap()).unwrap()
 }
 
@@ -47,7 +47,7 @@ fn needs_credential(operation: &Value) -> bool {
 
 #[test]
 fn the_document_in_the_repository_is_current() {
-    let config = keyward::config::parse([], ["keyward".to_owned()]).unwrap().config;
+    let config = keyward::config::Config::from_environment([]).unwrap();
     let current = app::document(&config).to_pretty_json().unwrap();
     let kept = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/openapi/openapi.json"));
     assert!(

@@ -62,13 +62,13 @@ async fn once_the_listener_has_noticed_that_the_database_was_lost_no_request_doe
     let ada = app.person("ada").await;
     let calls = || (0..8).map(|_| app.get("/me").bearer(&ada.access_token).send());
     futures_util::future::join_all(calls()).await;
-    let changes = app.state.db.changes();
-    let before = changes.reading();
+    let changes = app.state.db.invalidation_log();
+    let before = changes.read_version();
     app.database()
         .run_outside("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '$DATABASE'");
     // What was read before the loss does not count any more, and what is read now does.
     let is_stale = |reading| changes.freshness(reading, []) == Freshness::Stale;
-    while !is_stale(before) || is_stale(changes.reading()) {
+    while !is_stale(before) || is_stale(changes.read_version()) {
         tokio::task::yield_now().await;
     }
     let replies = futures_util::future::join_all(calls()).await;

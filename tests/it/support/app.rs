@@ -9,7 +9,7 @@ use chrono::TimeDelta;
 use diesel::pg::PgConnection;
 use keyward::app::{self, Keystore};
 use keyward::clock::Clock;
-use keyward::config::{self, Config};
+use keyward::config::Config;
 use keyward::db::Tx;
 use keyward::error::Error;
 use keyward::state::State;
@@ -208,7 +208,7 @@ pub fn config_with(settings: &[(String, String)], public_url: &str) -> Config {
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
         .collect();
     environment.extend(settings.iter().cloned());
-    config::parse(environment, ["keyward".to_owned()]).unwrap().config
+    Config::from_environment(environment).unwrap()
 }
 
 impl Drop for TestApp {
