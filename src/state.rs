@@ -10,6 +10,7 @@ use crate::credential_cache::CredentialCache;
 use crate::db::Db;
 use crate::http::RateLimit;
 use crate::images::resize::ImageResizer;
+use crate::notifications::TextCatalog;
 use crate::notifications::email::MailLimit;
 use crate::secret::ServerSecret;
 
@@ -34,6 +35,8 @@ pub struct State {
     pub rate_limit: RateLimit,
     /// Limits how much mail strangers can make the service send to an address.
     pub mail_limit: MailLimit,
+    /// The texts of notifications and e-mails.
+    pub texts: Arc<TextCatalog>,
     /// Credentials resolved in the last seconds.
     pub credential_cache: Arc<CredentialCache>,
     /// Uses of API keys that are not yet written to the database.

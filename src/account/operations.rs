@@ -9,7 +9,8 @@ use crate::audit::{self, Action, Entry};
 use crate::auth::{Caller, PlatformRole};
 use crate::db::violated_constraint;
 use crate::error::{Code, Error};
-use crate::notifications::email::{Link, MailLimit, Message, outbox};
+use crate::notifications::Event;
+use crate::notifications::email::{Link, MailLimit, outbox};
 use crate::one_time_tokens::{self, Target};
 use crate::secret::{Purpose, ServerSecret, Token};
 use crate::users::{self, Nickname, ProfileChange, TimeZone, Username, VerifiedRegistration};
@@ -54,9 +55,9 @@ pub fn register(
         },
     )?;
     let link = verification(tx, secret, registration_id)?;
-    let message = if taken { Message::AlreadyRegistered } else { link };
+    let event = if taken { Event::AlreadyRegistered } else { link };
     if limit.allows(tx, email.as_str())? {
-        outbox::enqueue(tx, email.as_str(), registrant.locale, &message)?;
+        outbox::enqueue(tx, email.as_str(), registrant.locale, &event)?;
     }
     audit::record(
         tx,
@@ -65,10 +66,10 @@ pub fn register(
 }
 
 /// The mail with the link that makes a registration an account.
-fn verification(tx: &mut Tx<'_>, secret: &ServerSecret, id: RegistrationId) -> Result<Message, Error> {
+fn verification(tx: &mut Tx<'_>, secret: &ServerSecret, id: RegistrationId) -> Result<Event, Error> {
     let (purpose, target) = (Purpose::VerifyEmail, Target::Registration(id));
     let token_id = one_time_tokens::issue(tx, secret, purpose, target, REGISTRATION_LIFETIME)?;
-    Ok(Message::VerifyEmail { token_id })
+    Ok(Event::VerifyEmail { token_id })
 }
 
 /// Mails a new link for the newest registration of an address; the earlier one dies. That it was asked for is on record
@@ -84,7 +85,7 @@ pub fn resend(
     let may_send = limit.allows(tx, email.as_str())?;
     if let Some(registration) = registration.filter(|_| !taken && may_send) {
         let target = Target::Registration(registration.id);
-        one_time_tokens::void(tx, Purpose::VerifyEmail, target)?;
+        one_time_tokens::invalidate(tx, Purpose::VerifyEmail, target)?;
         let link = verification(tx, secret, registration.id)?;
         let locale = Locale::stored(&registration.locale);
         outbox::enqueue(tx, email.as_str(), locale, &link)?;

@@ -29,8 +29,9 @@ use crate::gateway::FORWARD_PATH;
 use crate::http::{Challenge, Edge, MAX_BODY_BYTES, PROTECTED_RESOURCE, RateLimit, RouteTable, edge, fallback};
 use crate::images::resize::ImageResizer;
 use crate::notifications::email::MailLimit;
+use crate::notifications::{NotificationStreams, TextCatalog};
+use crate::sessions;
 use crate::state::State;
-use crate::{notifications, sessions};
 
 /// A client that does not finish its headers by then is cut off.
 const HEADERS_DEADLINE: Duration = Duration::from_secs(5);
@@ -60,6 +61,7 @@ pub fn state_of(config: Config, database_url: &SecretString, material: Keystore,
         mail_limit: MailLimit {
             enabled: config.limits_rates(),
         },
+        texts: Arc::new(TextCatalog::new().map_err(Error::internal)?),
         scopes: Arc::new(ScopeCatalog::load(config.scopes_file.as_deref()).map_err(Error::internal)?),
         policy: PasswordPolicy::new(&config),
         painter: ImageResizer::default(),
@@ -94,8 +96,7 @@ pub fn start(listener: TcpListener, state: State) -> std::io::Result<Running> {
     };
     state.db.follow_changes();
     let (db, secret) = (web::Data::new(state.db.clone()), web::Data::new(state.secret.clone()));
-    let centre = notifications::Centre::new(state.clone(), sessions::live_among).map_err(std::io::Error::other)?;
-    let centre = web::Data::new(centre);
+    let streams = web::Data::new(NotificationStreams::new(state.clone(), sessions::live_among));
     let workers = match config.workers {
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         workers => workers.into(),
@@ -106,7 +107,7 @@ pub fn start(listener: TcpListener, state: State) -> std::io::Result<Running> {
             // between the cores.
             .app_data(web::Data::new(state.clone()))
             .app_data(web::Data::new(edge_data.clone()))
-            .app_data(centre.clone())
+            .app_data(streams.clone())
             .app_data(db.clone())
             .app_data(secret.clone())
             .app_data(table.clone())

@@ -37,8 +37,8 @@ pub fn listen(config: &Config) -> Result<Listeners, Failure> {
 pub fn run(place: &Place, listeners: Listeners) -> Result<(), Failure> {
     let metrics = telemetry::gather()?;
     let material = place.material()?;
-    let mailer = Mailer::new(&place.config, &place.data_dir, material.secret.clone()).map_err(one_line)?;
     let state = place.state(material)?;
+    let mailer = Mailer::new(&state, &place.data_dir).map_err(one_line)?;
     let database_url = place.database_url.clone();
     actix_web::rt::System::new().block_on(async move {
         let drain = Duration::from_secs(state.config.drain_seconds.into());

@@ -63,8 +63,8 @@ pub fn peek(tx: &mut Tx<'_>, purpose: Purpose, token: &Token) -> Result<Option<T
 ///
 /// # Errors
 /// When the database fails.
-pub fn void(tx: &mut Tx<'_>, purpose: Purpose, target: Target) -> Result<(), Error> {
-    store::void(tx, purpose, target)
+pub fn invalidate(tx: &mut Tx<'_>, purpose: Purpose, target: Target) -> Result<(), Error> {
+    store::invalidate(tx, purpose, target)
 }
 
 /// Forgets links that ended long ago.

@@ -98,7 +98,7 @@ pub fn consume(tx: &mut Tx<'_>, purpose: Purpose, hash: &TokenHash) -> Result<Op
     Ok(columns.and_then(target_of))
 }
 
-pub fn void(tx: &mut Tx<'_>, purpose: Purpose, target: Target) -> Result<(), Error> {
+pub fn invalidate(tx: &mut Tx<'_>, purpose: Purpose, target: Target) -> Result<(), Error> {
     let open = diesel::update(table::table)
         .filter(table::purpose.eq(purpose.as_str()))
         .filter(table::used_at.is_null())

@@ -12,8 +12,7 @@ use crate::audit::{self, Action, Entry};
 use crate::auth::{ActiveOrg, Caller, Claims, Credential, OrgRole, Password, PlatformRole, Principal, ThrottleKey};
 use crate::credential_cache::ResolvedSession;
 use crate::error::{Code, Error};
-use crate::notifications::email::Message;
-use crate::notifications::{self, Notice};
+use crate::notifications::{self, Event};
 use crate::orgs::membership::{self, OrgSummary};
 use crate::secret::{ServerSecret, Token};
 use crate::state::State;
@@ -208,17 +207,12 @@ fn begin(
     let is_new_device = before && !with_this;
     if is_new_device {
         let user_agent = client.user_agent.as_deref().map(str::to_owned);
-        let notice = Notice::NewSignIn {
+        let event = Event::NewSignIn {
             session_id: session.id,
-            user_agent: user_agent.clone(),
-            ip: client.ip.to_string(),
-        };
-        let message = Message::NewSignIn {
             user_agent,
             ip: client.ip,
-            at: now,
         };
-        notifications::tell(tx, (&user).into(), (&notice, None), &message)?;
+        notifications::notify(tx, (&user).into(), &event)?;
     }
     let entry = Entry::by_user(client, user.id, user.name(), Action::SessionCreated);
     audit::record(tx, entry.object("session", session.id.uuid(), None))?;
@@ -311,14 +305,12 @@ pub fn refresh(
 
 /// Two parties hold the chain of this session: it ends, and its owner is told.
 fn revoke_reused(tx: &mut Tx<'_>, client: &Client, session: &Session, user: &User) -> Result<(), Error> {
-    let now = client.now;
     store::end(tx, user.id, session.id, EndReason::TokenReused)?;
-    let notice = Notice::RefreshTokenReused {
+    let event = Event::RefreshTokenReused {
         session_id: session.id,
-        ip: client.ip.to_string(),
+        ip: client.ip,
     };
-    let message = Message::RefreshTokenReused { at: now };
-    notifications::tell(tx, user.into(), (&notice, None), &message)?;
+    notifications::notify(tx, user.into(), &event)?;
     let entry = Entry::by_anybody(client, Action::SessionRefreshTokenReused)
         .failed()
         .user(user.id);

@@ -8,8 +8,8 @@ use crate::account::email;
 use crate::audit::{self, Action, Entry};
 use crate::auth::{Caller, Session, Throttle, ThrottleKey};
 use crate::error::{Code, Error, FieldCode, Invalid};
-use crate::notifications::email::{Link, MailLimit, Message, outbox};
-use crate::notifications::{self, Notice};
+use crate::notifications::email::{Link, MailLimit, outbox};
+use crate::notifications::{self, Event, PasswordChangeMethod};
 use crate::one_time_tokens::{self, Target};
 use crate::secret::{Purpose, ServerSecret, Token};
 use crate::sessions::{self, EndReason};
@@ -22,12 +22,10 @@ use crate::values::ids::{SessionId, UserId};
 const RESET_LIFETIME: TimeDelta = Link::ResetPassword.lifetime();
 
 /// Ends what is under way with an account whose password is another now, and tells its owner.
-fn settle(tx: &mut Tx<'_>, user: &User, message: &Message) -> Result<(), Error> {
-    one_time_tokens::void(tx, Purpose::ResetPassword, Target::User(user.id))?;
+fn settle(tx: &mut Tx<'_>, user: &User, method: PasswordChangeMethod) -> Result<(), Error> {
+    one_time_tokens::invalidate(tx, Purpose::ResetPassword, Target::User(user.id))?;
     email::cancel_pending(tx, user.id)?;
-    let notice = Notice::PasswordChanged {};
-    notifications::tell(tx, user.into(), (&notice, None), message)?;
-    Ok(())
+    notifications::notify(tx, user.into(), &Event::PasswordChanged { method })
 }
 
 /// Changes the caller's password. `seen` is the hash that the present one was checked against.
@@ -41,14 +39,13 @@ pub fn change(
     seen: &str,
     new_hash: &str,
 ) -> Result<(), Error> {
-    let now = caller.now();
     let user = users::lock(tx, caller.user_id)?;
     if !users::set_password(tx, user.id, Some(seen), new_hash)? {
         let changed = Invalid::new(FieldCode::Incorrect, "This is not the present password.");
         return Err(Error::field("#/current_password", changed));
     }
     sessions::end_others(tx, caller, session_id, EndReason::PasswordChanged)?;
-    settle(tx, &user, &Message::PasswordChanged { at: now })?;
+    settle(tx, &user, PasswordChangeMethod::CurrentPassword)?;
     audit::record(tx, Entry::by(caller, Action::PasswordChanged))
 }
 
@@ -66,7 +63,7 @@ pub fn forget(
     {
         let target = Target::User(user.id);
         let token_id = one_time_tokens::issue(tx, secret, Purpose::ResetPassword, target, RESET_LIFETIME)?;
-        outbox::enqueue(tx, &user.email, user.locale(), &Message::ResetPassword { token_id })?;
+        outbox::enqueue(tx, &user.email, user.locale(), &Event::ResetPassword { token_id })?;
     }
     let entry = Entry::by_anybody(client, Action::PasswordResetRequested).user(user_id);
     audit::record(tx, entry.object("email", None, address.to_string()))
@@ -91,7 +88,6 @@ pub fn reset(
     token: &Token,
     new_hash: &str,
 ) -> Result<(), Error> {
-    let now = client.now;
     let gone = || Error::new(Code::LinkExpiredOrUsed);
     let Target::User(id) = one_time_tokens::consume(tx, Purpose::ResetPassword, token)? else {
         return Err(gone());
@@ -103,7 +99,7 @@ pub fn reset(
     account::delete_registrations(tx, &user.email)?;
     sessions::end_all(tx, user.id, EndReason::PasswordChanged)?;
     throttle.forgive(tx, &ThrottleKey::of_user(secret, user.id))?;
-    settle(tx, &user, &Message::PasswordReset { at: now })?;
+    settle(tx, &user, PasswordChangeMethod::ResetLink)?;
     audit::record(tx, Entry::by_user(client, user.id, user.name(), Action::PasswordReset))
 }
 
