@@ -12,18 +12,41 @@ pub fn add(
     roles: BTreeMap<String, String>,
     quotes: (String, String),
 ) {
-    environment.add_filter("instant", move |instant: &str| -> Result<String, Error> {
-        let instant: DateTime<Utc> = instant
+    environment.add_filter("instant", move |instant: &Value| -> Result<Value, Error> {
+        let Some(text) = instant.as_str() else {
+            return missing(instant);
+        };
+        let instant: DateTime<Utc> = text
             .parse()
             .map_err(|_| Error::new(ErrorKind::InvalidOperation, "not an instant"))?;
-        Ok(instant.format(&instant_format).to_string())
+        Ok(instant.format(&instant_format).to_string().into())
     });
-    environment.add_filter("role", move |role: String| roles.get(&role).cloned().unwrap_or(role));
-    environment.add_filter("name", move |state: &State<'_, '_>, name: &str| {
-        name_of(state, name, &quotes)
+    environment.add_filter("role", move |role: &Value| -> Result<Value, Error> {
+        match role.as_str() {
+            Some(role) => Ok(roles.get(role).map_or(role, String::as_str).into()),
+            None => missing(role),
+        }
     });
+    environment.add_filter(
+        "name",
+        move |state: &State<'_, '_>, name: &Value| -> Result<Value, Error> {
+            match name.as_str() {
+                Some(name) => Ok(name_of(state, name, &quotes)),
+                None => missing(name),
+            }
+        },
+    );
     environment.add_filter("lines", lines);
     environment.add_filter("quote", quote);
+}
+
+/// A field that the event doesn't have stays undefined, so that the environment decides whether that is an error.
+fn missing(value: &Value) -> Result<Value, Error> {
+    if value.is_undefined() {
+        Ok(Value::UNDEFINED)
+    } else {
+        Err(Error::new(ErrorKind::InvalidOperation, "not a string"))
+    }
 }
 
 fn is_html(state: &State<'_, '_>) -> bool {
