@@ -9,7 +9,7 @@ use crate::config::Config;
 use crate::credential_cache::CredentialCache;
 use crate::db::Db;
 use crate::http::RateLimit;
-use crate::images::resize::ImageResizer;
+use crate::images::ImageResizer;
 use crate::notifications::TextCatalog;
 use crate::notifications::email::MailLimit;
 use crate::secret::ServerSecret;
@@ -45,8 +45,7 @@ pub struct State {
     pub scopes: Arc<ScopeCatalog>,
     /// What a password must be.
     pub policy: PasswordPolicy,
-    /// Makes stored images of pictures.
-    pub painter: ImageResizer,
+    pub image_resizer: ImageResizer,
     /// Set once the service is about to stop.
     pub draining: Arc<AtomicBool>,
 }

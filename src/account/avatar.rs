@@ -40,7 +40,7 @@ pub(super) async fn put_avatar(
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
     let content = input.bytes(resize::MEDIA_TYPES, resize::MAX_BYTES).await?;
-    let webp = state.painter.paint(content).await?;
+    let webp = state.image_resizer.resize(content).await?;
     let id = state
         .db
         .transaction(caller.now(), move |tx| replace(tx, &caller, Some(&webp)))

@@ -27,7 +27,7 @@ use crate::db::Db;
 use crate::error::Error;
 use crate::gateway::FORWARD_PATH;
 use crate::http::{Challenge, Edge, MAX_BODY_BYTES, PROTECTED_RESOURCE, RateLimit, RouteTable, edge, fallback};
-use crate::images::resize::ImageResizer;
+use crate::images::ImageResizer;
 use crate::notifications::email::MailLimit;
 use crate::notifications::{NotificationStreams, TextCatalog};
 use crate::sessions;
@@ -64,7 +64,7 @@ pub fn state_of(config: Config, database_url: &SecretString, material: Keystore,
         texts: Arc::new(TextCatalog::new().map_err(Error::internal)?),
         scopes: Arc::new(ScopeCatalog::load(config.scopes_file.as_deref()).map_err(Error::internal)?),
         policy: PasswordPolicy::new(&config),
-        painter: ImageResizer::default(),
+        image_resizer: ImageResizer::default(),
         draining: Arc::new(AtomicBool::new(false)),
         config: Arc::new(config),
     })
