@@ -1,8 +1,8 @@
 //! The events that people are notified of, declared once for both channels: the in-app notification and the e-mail.
 //!
-//! To add an event: declare it below, add its texts to `text/en.toml` and `text/zh-CN.toml`, and pass it to
-//! [`notify`](super::notify) in the operation that causes it. The service refuses to start, and a test fails, when a text is
-//! missing or names a field that the event doesn't have.
+//! To add an event: declare it below with a sample for the tests, add its texts to `text/en.toml` and `text/zh-CN.toml`, and
+//! pass it to [`notify`](super::notify) in the operation that causes it. The service doesn't start when a text is missing; a
+//! test fails when a text names a field that the event doesn't have.
 
 use std::net::IpAddr;
 
@@ -17,9 +17,10 @@ use crate::values::string_enum;
 
 /// Declares [`Event`] and, from the events that appear in the app, [`NotificationType`].
 ///
-/// The word after a name is the event's name in the database, in the text files and, for a notification, its `type` in the
-/// API. The fields are the values that templates can use; those of a notification are also its `data` in the API, except
-/// the `internal` ones. No field may hold a secret: a link is stored as the id of its one-time token.
+/// The word after a variant is the event's name in the database, in the text files and, for a notification, its `type` in the
+/// API. `(security)` means that its e-mail can't be switched off. The fields are the values that templates can use; those of
+/// a notification are also its `data` in the API, except the `internal` ones. No field may hold a secret: a link is stored
+/// as the id of its one-time token.
 macro_rules! events {
     (@is_security) => { false };
     (@is_security security) => { true };

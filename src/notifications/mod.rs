@@ -26,8 +26,8 @@ mod stream;
 mod text;
 
 pub use event::{Event, NotificationType, PasswordChangeMethod, Subject};
-pub use model::Recipient;
-pub use operations::{Announcement, announce, notify, notify_in_app, notify_limited, resolve, sweep, wants_mail};
+pub use model::{Announcement, Recipient};
+pub use operations::{announce, notify, notify_in_app, notify_limited, resolve, sweep, wants_mail};
 pub use routes::router;
 pub use stream::{FindLiveSessions, NotificationStreams};
 pub use text::{TextCatalog, TextError};

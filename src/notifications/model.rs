@@ -7,7 +7,7 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::event::NotificationType;
-use crate::values::ids::{EmailChangeId, InvitationId, JoinRequestId, NotificationId, UserId};
+use crate::values::ids::{EmailChangeId, InvitationId, JoinRequestId, NotificationId, OrgId, UserId};
 use crate::values::locale::Locale;
 use crate::values::string_enum;
 
@@ -129,5 +129,5 @@ pub struct Announcement {
     pub title: String,
     pub body: String,
     /// The organisation whose members receive it; `None` for all users.
-    pub org_id: Option<crate::values::ids::OrgId>,
+    pub org_id: Option<OrgId>,
 }

@@ -4,14 +4,12 @@ use chrono::TimeDelta;
 
 use super::email::{MailLimit, outbox};
 use super::event::{Event, NotificationType, Subject};
-use super::model::{MailPreference, Notification, NotificationState, Recipient};
+use super::model::{Announcement, MailPreference, Notification, NotificationState, Recipient};
 use super::store;
 use crate::db::Tx;
 use crate::error::Error;
 use crate::values::Precondition;
 use crate::values::ids::{NotificationId, UserId};
-
-pub use super::model::Announcement;
 
 /// Read and resolved notifications are kept this long.
 const DONE_RETENTION: TimeDelta = TimeDelta::days(90);
