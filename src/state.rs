@@ -9,7 +9,8 @@ use crate::config::Config;
 use crate::credential_cache::CredentialCache;
 use crate::db::Db;
 use crate::http::RateLimit;
-use crate::images::resize::ImageResizer;
+use crate::images::ImageResizer;
+use crate::notifications::TextCatalog;
 use crate::notifications::email::MailLimit;
 use crate::secret::ServerSecret;
 
@@ -29,6 +30,8 @@ pub struct State {
     pub rate_limit: RateLimit,
     /// Limits mail to an address that anonymous clients can cause.
     pub mail_limit: MailLimit,
+    /// The texts of notifications and e-mails.
+    pub texts: Arc<TextCatalog>,
     /// Verified API keys and sessions.
     pub credential_cache: Arc<CredentialCache>,
     /// Uses of API keys that are not written to the database yet.

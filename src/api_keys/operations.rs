@@ -13,8 +13,7 @@ use crate::config::Config;
 use crate::credential_cache::SuspensionReason;
 use crate::db::Tx;
 use crate::error::{Code, Error, FieldCode, FieldError, Invalid};
-use crate::notifications::email::Message;
-use crate::notifications::{self, Notice, Recipient};
+use crate::notifications::{self, Event, Recipient};
 use crate::orgs::membership::{self, Membership};
 use crate::secret::Token;
 use crate::state::State;
@@ -124,17 +123,13 @@ pub fn create(tx: &mut Tx<'_>, state: &State, caller: &Caller<Session>, new: New
 }
 
 fn notify_created(tx: &mut Tx<'_>, owner: &User, key: &ApiKey, org_name: Option<String>) -> Result<(), Error> {
-    let notice = Notice::ApiKeyCreated {
+    let event = Event::ApiKeyCreated {
         api_key_id: key.id,
-        name: key.name.clone(),
-        hint: key.hint.clone(),
-    };
-    let message = Message::ApiKeyCreated {
         name: key.name.clone(),
         hint: key.hint.clone(),
         org_name,
     };
-    notifications::tell(tx, recipient(owner), (&notice, None), &message)
+    notifications::notify(tx, recipient(owner), &event)
 }
 
 fn recipient(user: &User) -> Recipient<'_> {
@@ -359,30 +354,14 @@ pub fn revoke<P>(tx: &mut Tx<'_>, caller: &Caller<P>, tenant: TenantScope, id: A
         None => None,
     };
     let owner = users::find(tx, key.user_id)?;
-    let revoked_by = (owner.id != caller.user_id).then(|| caller.name.clone());
-    notify_revoked(tx, &owner, key, org_name, revoked_by)
-}
-
-fn notify_revoked(
-    tx: &mut Tx<'_>,
-    owner: &User,
-    key: ApiKey,
-    org_name: Option<String>,
-    revoked_by: Option<String>,
-) -> Result<(), Error> {
-    let notice = Notice::ApiKeyRevoked {
+    let event = Event::ApiKeyRevoked {
         api_key_id: key.id,
-        name: key.name.clone(),
-        hint: key.hint.clone(),
-        org_name: org_name.clone(),
-    };
-    let message = Message::ApiKeyRevoked {
         name: key.name,
         hint: key.hint,
         org_name,
-        by: revoked_by,
+        revoked_by: (owner.id != caller.user_id).then(|| caller.name.clone()),
     };
-    notifications::tell(tx, recipient(owner), (&notice, None), &message)
+    notifications::notify(tx, recipient(&owner), &event)
 }
 
 /// Disables the keys a person has created since an instant, and returns their number: they may have been created by an

@@ -7,8 +7,7 @@ use diesel::sql_types::{BigInt, Integer, Text, Timestamptz, Uuid as SqlUuid};
 use crate::db::Tx;
 use crate::db::schema::api_key_reminders;
 use crate::error::Error;
-use crate::notifications::email::Message;
-use crate::notifications::{self, Notice, Recipient};
+use crate::notifications::{self, Event, Recipient};
 use crate::values::ids::{ApiKeyId, UserId};
 use crate::values::locale::Locale;
 
@@ -76,7 +75,7 @@ pub fn remind(tx: &mut Tx<'_>) -> Result<usize, Error> {
 }
 
 fn notify_expiring(tx: &mut Tx<'_>, key: &DueKey) -> Result<(), Error> {
-    let notice = Notice::ApiKeyExpiring {
+    let event = Event::ApiKeyExpiring {
         api_key_id: key.id,
         name: key.name.clone(),
         hint: key.hint.clone(),
@@ -88,11 +87,5 @@ fn notify_expiring(tx: &mut Tx<'_>, key: &DueKey) -> Result<(), Error> {
         email: &key.email,
         locale: Locale::stored(&key.locale),
     };
-    let message = Message::ApiKeyExpiring {
-        name: key.name.clone(),
-        hint: key.hint.clone(),
-        days: key.days_before.unsigned_abs(),
-        expires_at: key.expires_at,
-    };
-    notifications::tell(tx, recipient, (&notice, None), &message)
+    notifications::notify(tx, recipient, &event)
 }

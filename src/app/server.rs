@@ -30,10 +30,11 @@ use crate::http::{
     Challenge, MAX_BODY_BYTES, PROTECTED_RESOURCE, RateLimit, RequestContext, RouteTable, fallback,
     with_request_context,
 };
-use crate::images::resize::ImageResizer;
+use crate::images::ImageResizer;
 use crate::notifications::email::MailLimit;
+use crate::notifications::{NotificationStreams, TextCatalog};
+use crate::sessions;
 use crate::state::State;
-use crate::{notifications, sessions};
 
 /// Within which the headers of a request must have arrived.
 const HEADERS_TIMEOUT: Duration = Duration::from_secs(5);
@@ -68,6 +69,7 @@ pub fn build_state(
         mail_limit: MailLimit {
             enabled: config.rate_limits_enabled(),
         },
+        texts: Arc::new(TextCatalog::new().map_err(Error::internal)?),
         scopes: Arc::new(ScopeCatalog::load(config.scopes_file.as_deref()).map_err(Error::internal)?),
         policy: PasswordPolicy::new(&config),
         image_resizer: ImageResizer::default(),
@@ -99,8 +101,7 @@ pub fn start(listener: TcpListener, state: State) -> std::io::Result<RunningServ
     };
     state.db.listen_for_changes();
     let (db, secret) = (web::Data::new(state.db.clone()), web::Data::new(state.secret.clone()));
-    let centre = notifications::Centre::new(state.clone(), sessions::find_live).map_err(std::io::Error::other)?;
-    let centre = web::Data::new(centre);
+    let streams = web::Data::new(NotificationStreams::new(state.clone(), sessions::find_live));
     let workers = match config.workers {
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         workers => workers.into(),
@@ -111,7 +112,7 @@ pub fn start(listener: TcpListener, state: State) -> std::io::Result<RunningServ
             // cores. It costs no code; on 2 cores the difference is below 5 ns.
             .app_data(web::Data::new(state.clone()))
             .app_data(web::Data::new(request_context.clone()))
-            .app_data(centre.clone())
+            .app_data(streams.clone())
             .app_data(db.clone())
             .app_data(secret.clone())
             .app_data(table.clone())

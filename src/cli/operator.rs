@@ -4,8 +4,7 @@ use crate::audit::{self, Action, Entry};
 use crate::auth::PlatformRole;
 use crate::db::Tx;
 use crate::error::{Code, Error};
-use crate::notifications::email::{Message, outbox};
-use crate::notifications::{self, Notice};
+use crate::notifications::{self, Event, PasswordChangeMethod};
 use crate::sessions::{self, EndReason};
 use crate::users::{self, User};
 
@@ -59,8 +58,8 @@ pub fn set_password(tx: &mut Tx<'_>, user: User, hash: &str) -> Result<(), Error
         return Err(Error::new(Code::InvalidState));
     }
     sessions::end_all(tx, user.id, EndReason::PasswordChanged)?;
-    notifications::notify(tx, user.id, &Notice::PasswordChanged {}, None)?;
-    outbox::enqueue(tx, &user.email, user.locale, &Message::PasswordReset { at: tx.now })?;
+    let method = PasswordChangeMethod::Operator;
+    notifications::notify(tx, (&user).into(), &Event::PasswordChanged { method })?;
     let entry = entry(tx, Action::PasswordSetByOperator, &user);
     audit::record(tx, entry)
 }

@@ -41,8 +41,8 @@ fn bind(variable: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
 pub fn run(context: &CommandContext, listeners: Listeners) -> Result<(), Failure> {
     let metrics = metrics::gather()?;
     let keystore = context.keystore()?;
-    let mailer = Mailer::new(&context.config, &context.data_dir, keystore.secret.clone()).map_err(one_line)?;
     let state = context.state(keystore)?;
+    let mailer = Mailer::new(&state, &context.data_dir).map_err(one_line)?;
     let database_url = context.database_url.clone();
     actix_web::rt::System::new().block_on(async move {
         let drain = Duration::from_secs(state.config.drain_seconds.into());

@@ -1,18 +1,19 @@
-//! Stored images: the avatars of people and the logos of organisations, as [`crate::picture`] made them.
+//! Stored images: the avatars of users and the logos of organisations, as [`ImageResizer`] produced them.
 //!
-//! An image never changes: a new picture is a new image, so its URL may be cached for ever.
+//! An image never changes: a new upload is a new image with a new id, so clients may cache its URL for ever.
 
 pub mod resize;
 mod routes;
 mod store;
 
+pub use resize::ImageResizer;
 pub use routes::router;
 pub use store::{delete, insert};
 
 use crate::config::Config;
 use crate::values::ids::ImageId;
 
-/// Where an image is to be had.
+/// The public URL of an image.
 pub fn url(config: &Config, id: ImageId) -> String {
     format!("{}/avatars/{id}", config.public_url().as_str())
 }

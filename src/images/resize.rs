@@ -1,6 +1,6 @@
-//! Pictures: from what somebody sent to the small square WebP that is stored.
+//! Turns an uploaded picture into the small square WebP that is stored.
 //!
-//! A picture is work and memory before it is a picture, so its dimensions are read before it is decoded, and only one is
+//! Decoding needs far more memory than the upload has bytes: dimensions are checked before decoding, and one picture is
 //! decoded at a time.
 
 use std::io::Cursor;
@@ -14,21 +14,21 @@ use image::{DynamicImage, ImageDecoder as _, ImageFormat, ImageReader, Limits};
 use crate::blocking_pool::BlockingPool;
 use crate::error::{Code, Error, FieldCode, Invalid};
 
-/// Most bytes of a picture.
+/// The maximum size of an upload, in bytes.
 pub const MAX_BYTES: usize = 2 * 1024 * 1024;
-/// What a picture may be.
+/// The media types of an upload.
 pub const MEDIA_TYPES: &[&str] = &["image/png", "image/jpeg", "image/webp"];
 
-/// Most pixels a side.
+/// The maximum width and height of an upload, in pixels.
 const MAX_SIDE: u32 = 4096;
-/// Pixels a side of what is stored.
+/// The width and height of a stored image, in pixels.
 const SIDE: u32 = 256;
-/// Most memory of decoding one: four bytes a pixel, and as much again to work with.
+/// The memory that the decoder may allocate: four bytes a pixel, and as much again as working memory.
 const MAX_MEMORY: u64 = 2 * 4 * (MAX_SIDE as u64) * (MAX_SIDE as u64);
-/// Longest wait for a turn.
+/// How long an upload may wait for the ones before it.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Makes stored images of pictures, one at a time.
+/// Resizes one picture at a time. Cheap to clone.
 #[derive(Clone)]
 pub struct ImageResizer(Arc<BlockingPool>);
 
@@ -39,41 +39,40 @@ impl Default for ImageResizer {
 }
 
 impl ImageResizer {
-    /// The WebP of a picture: its centre square, scaled to 256 pixels.
+    /// Crops a picture to its central square, scales that to 256 pixels, and encodes it as WebP.
     ///
     /// # Errors
-    /// `unsupported_media_type` when it is another kind of file; `validation_error` when it cannot be decoded or has too many
-    /// pixels; `unavailable` when no turn comes in time.
-    pub async fn paint(&self, content: Bytes) -> Result<Vec<u8>, Error> {
-        self.0.run(move || paint(&content)).await
+    /// `unsupported_media_type` for another kind of file; `validation_error` when it can't be decoded or has too many pixels;
+    /// `unavailable` when the queue is too long.
+    pub async fn resize(&self, upload: Bytes) -> Result<Vec<u8>, Error> {
+        self.0.run(move || resize(&upload)).await
     }
 }
 
-fn invalid(code: FieldCode, detail: &'static str) -> Error {
-    Error::field("#", Invalid::new(code, detail))
-}
-
-fn paint(content: &[u8]) -> Result<Vec<u8>, Error> {
-    let undecodable = || invalid(FieldCode::InvalidFormat, "The picture cannot be read.");
-    // What it is counts, not what it is called.
-    let format = image::guess_format(content).map_err(|_| undecodable())?;
+fn resize(upload: &[u8]) -> Result<Vec<u8>, Error> {
+    let undecodable = || {
+        Error::field(
+            "#",
+            Invalid::new(FieldCode::InvalidFormat, "The picture cannot be decoded."),
+        )
+    };
+    // By its first bytes, whatever Content-Type says.
+    let format = image::guess_format(upload).map_err(|_| undecodable())?;
     if !matches!(format, ImageFormat::Png | ImageFormat::Jpeg | ImageFormat::WebP) {
         return Err(Error::new(Code::UnsupportedMediaType));
     }
     let mut limits = Limits::default();
     limits.max_alloc = Some(MAX_MEMORY);
-    let mut reader = ImageReader::with_format(Cursor::new(content), format);
+    let mut reader = ImageReader::with_format(Cursor::new(upload), format);
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(|_| undecodable())?;
     let (width, height) = decoder.dimensions();
     if width > MAX_SIDE || height > MAX_SIDE {
-        let detail = "A side of the picture has more than 4096 pixels.";
-        return Err(Error::field(
-            "#",
-            Invalid::new(FieldCode::OutOfRange, detail).with("max", MAX_SIDE),
-        ));
+        let detail = format!("The picture is wider or higher than {MAX_SIDE} pixels.");
+        let too_large = Invalid::new(FieldCode::OutOfRange, detail).with("max", MAX_SIDE);
+        return Err(Error::field("#", too_large));
     }
-    // Metadata is dropped, so what it says of the way up must be done first.
+    // The stored image has no metadata, so the orientation it names is applied to the pixels.
     let orientation = decoder.orientation().map_err(|_| undecodable())?;
     let mut picture = DynamicImage::from_decoder(decoder).map_err(|_| undecodable())?;
     picture.apply_orientation(orientation);
@@ -83,7 +82,7 @@ fn paint(content: &[u8]) -> Result<Vec<u8>, Error> {
         .crop_imm(x, y, side, side)
         .resize_exact(SIDE, SIDE, FilterType::Lanczos3);
     let mut webp = Vec::new();
-    // The alpha channel is kept where there is one; the encoder takes eight bits a channel.
+    // The WebP encoder takes eight bits a channel, with or without alpha.
     let square = if square.color().has_alpha() {
         DynamicImage::ImageRgba8(square.to_rgba8())
     } else {
@@ -108,17 +107,17 @@ mod tests {
     }
 
     #[test]
-    fn every_kind_becomes_a_small_square() {
+    fn every_format_becomes_a_small_square() {
         for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP] {
-            let webp = paint(&encoded(300, 200, format)).unwrap();
+            let webp = resize(&encoded(300, 200, format)).unwrap();
             let picture = image::load_from_memory_with_format(&webp, ImageFormat::WebP).unwrap();
             assert_eq!((picture.width(), picture.height()), (256, 256));
         }
     }
 
     #[test]
-    fn what_is_too_large_or_no_picture_is_refused() {
-        let code = |content: &[u8]| paint(content).unwrap_err().code();
+    fn an_oversized_or_undecodable_picture_is_rejected() {
+        let code = |content: &[u8]| resize(content).unwrap_err().code();
         assert_eq!(code(&encoded(4097, 1, ImageFormat::Png)), Code::ValidationError);
         assert_eq!(code(b"not a picture"), Code::ValidationError);
         assert_eq!(code(b"GIF89a\x01\x00\x01\x00"), Code::UnsupportedMediaType);
@@ -127,12 +126,12 @@ mod tests {
     }
 
     #[test]
-    fn a_bomb_is_refused_before_it_is_decoded() {
-        // A header that claims 60000 x 60000 pixels, with next to nothing behind it.
+    fn a_decompression_bomb_is_rejected_before_decoding() {
+        // The header claims 60000 x 60000 pixels.
         let mut png = encoded(1, 1, ImageFormat::Png);
         png[16..24].copy_from_slice(&[0, 0, 0xea, 0x60, 0, 0, 0xea, 0x60]);
         let crc = crc32fast::hash(&png[12..29]);
         png[29..33].copy_from_slice(&crc.to_be_bytes());
-        assert_eq!(paint(&png).unwrap_err().code(), Code::ValidationError);
+        assert_eq!(resize(&png).unwrap_err().code(), Code::ValidationError);
     }
 }

@@ -1,4 +1,4 @@
-//! `/avatars`.
+//! `GET /avatars/{avatar_id}`, which serves logos as well.
 
 use actix_web::{HttpRequest, HttpResponse, get, web};
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -9,18 +9,18 @@ use crate::http::{Path, RequestInput, cacheable};
 use crate::state::State;
 use crate::values::ids::ImageId;
 
-/// The routes of this module.
 pub fn router(routes: &mut ServiceConfig) {
     routes.service(get_avatar);
 }
 
-/// A picture
+/// Get an avatar or logo
 ///
-/// Of a person or an organisation. It never changes, and may be cached for ever.
+/// Returns the image of a user or an organisation; no credential is needed. The image of a URL never changes, so it may be
+/// cached for ever.
 #[utoipa::path(
     operation_id = "getAvatar", tag = "Profile",
-    params(("avatar_id" = ImageId, Path, description = "The image")),
-    responses((status = 200, description = "256 by 256 pixels", body = Vec<u8>, content_type = "image/webp")),
+    params(("avatar_id" = ImageId, Path, description = "Id of the image")),
+    responses((status = 200, description = "Image of 256 by 256 pixels", body = Vec<u8>, content_type = "image/webp")),
 )]
 #[get("/avatars/{avatar_id}")]
 async fn get_avatar(

@@ -1,16 +1,12 @@
 //! Every query on images.
 
-use crate::db::Tx;
 use diesel::prelude::*;
 
+use crate::db::Tx;
 use crate::db::schema::images;
 use crate::error::Error;
 use crate::values::ids::ImageId;
 
-/// Keeps an image.
-///
-/// # Errors
-/// When the database fails.
 pub fn insert(tx: &mut Tx<'_>, content: &[u8]) -> Result<ImageId, Error> {
     let id = ImageId::new(tx.now);
     diesel::insert_into(images::table)
@@ -23,10 +19,7 @@ pub fn insert(tx: &mut Tx<'_>, content: &[u8]) -> Result<ImageId, Error> {
     Ok(id)
 }
 
-/// Forgets an image; whoever showed it shows none.
-///
-/// # Errors
-/// When the database fails.
+/// Deletes an image. The foreign keys of users and organisations that show it become null.
 pub fn delete(tx: &mut Tx<'_>, id: ImageId) -> Result<(), Error> {
     diesel::delete(images::table.find(id)).execute(tx.conn)?;
     Ok(())

@@ -1,46 +1,95 @@
-//! What can be done with notifications.
+//! Creating, reading and deleting notifications.
 
-use crate::db::Tx;
 use chrono::TimeDelta;
 
-use super::model::{Notice, Notification, NotificationState, NotificationType};
+use super::email::{MailLimit, outbox};
+use super::event::{Event, NotificationType, Subject};
+use super::model::{Announcement, MailPreference, Notification, NotificationState, Recipient};
 use super::store;
-use crate::auth::Caller;
+use crate::db::Tx;
 use crate::error::Error;
-use crate::notifications::email::Message;
 use crate::values::Precondition;
-use crate::values::ids::{NotificationId, OrgId, UserId};
+use crate::values::ids::{NotificationId, UserId};
 
-/// How long what was read or resolved is kept,
-const KEEP_DONE: TimeDelta = TimeDelta::days(90);
-/// and everything else.
-const KEEP: TimeDelta = TimeDelta::days(365);
-/// How many are deleted in one statement.
+/// Read and resolved notifications are kept this long.
+const DONE_RETENTION: TimeDelta = TimeDelta::days(90);
+/// All other notifications are kept this long.
+const RETENTION: TimeDelta = TimeDelta::days(365);
+/// The maximum number of notifications that one statement deletes.
 const SWEEP_BATCH: i64 = 5_000;
 
-/// Marks one of the caller's notifications, and shows it.
+/// Notifies a person of an event in the app and, unless they opted out of its type, by e-mail.
+pub fn notify(tx: &mut Tx<'_>, recipient: Recipient<'_>, event: &Event) -> Result<(), Error> {
+    notify_in_app(tx, recipient.user_id, event)?;
+    if wants_mail(tx, recipient.user_id, event)? {
+        outbox::enqueue(tx, recipient.email, recipient.locale, event)?;
+    }
+    Ok(())
+}
+
+/// As [`notify`], for an event that strangers can cause at will: the e-mail is dropped when the address has reached `limit`.
+pub fn notify_limited(tx: &mut Tx<'_>, limit: MailLimit, recipient: Recipient<'_>, event: &Event) -> Result<(), Error> {
+    notify_in_app(tx, recipient.user_id, event)?;
+    if wants_mail(tx, recipient.user_id, event)? && limit.allows(tx, recipient.email)? {
+        outbox::enqueue(tx, recipient.email, recipient.locale, event)?;
+    }
+    Ok(())
+}
+
+/// Notifies a person of an event in the app alone.
+pub fn notify_in_app(tx: &mut Tx<'_>, user_id: UserId, event: &Event) -> Result<(), Error> {
+    match event.notification_type() {
+        Some(notification_type) => store::insert(tx, user_id, notification_type, event),
+        None => Ok(()),
+    }
+}
+
+/// Whether a person receives e-mail about an event.
+pub fn wants_mail(tx: &mut Tx<'_>, user_id: UserId, event: &Event) -> Result<bool, Error> {
+    match event.notification_type() {
+        Some(kind) if !kind.is_security() => Ok(!store::has_opted_out(tx, user_id, kind)?),
+        _ => Ok(true),
+    }
+}
+
+/// Resolves every notification about `subject`, because the decision was made.
+pub fn resolve(tx: &mut Tx<'_>, subject: Subject) -> Result<(), Error> {
+    store::resolve(tx, subject)
+}
+
+/// Finds one of the user's notifications.
+///
+/// # Errors
+/// `not_found`.
+pub fn find(tx: &mut Tx<'_>, user_id: UserId, id: NotificationId) -> Result<Notification, Error> {
+    store::list_by_id(tx, user_id, &[id])?
+        .pop()
+        .ok_or_else(Error::not_found)
+}
+
+/// Marks one of the user's notifications read or unread; `None` leaves it as it is.
 ///
 /// # Errors
 /// `not_found`; `precondition_failed`.
-pub fn set_state<P>(
+pub fn set_state(
     tx: &mut Tx<'_>,
-    caller: &Caller<P>,
+    user_id: UserId,
     id: NotificationId,
     precondition: &Precondition,
     state: Option<NotificationState>,
 ) -> Result<Notification, Error> {
-    let user_id = caller.user_id;
     let mut notification = store::find_for_update(tx, user_id, id)?.ok_or_else(Error::not_found)?;
     precondition.check(notification.version())?;
-    let new = state.filter(|state| *state != notification.state());
-    if let Some(new) = new {
-        notification.read_at = (new == NotificationState::Read).then(|| caller.now());
+    if let Some(state) = state
+        && state != notification.state()
+    {
+        notification.read_at = (state == NotificationState::Read).then_some(tx.now);
         store::set_read_at(tx, user_id, id, notification.read_at)?;
     }
     Ok(notification)
 }
 
-/// Deletes one of the caller's notifications.
+/// Deletes one of the user's notifications.
 ///
 /// # Errors
 /// `not_found`.
@@ -52,49 +101,43 @@ pub fn delete(tx: &mut Tx<'_>, user_id: UserId, id: NotificationId) -> Result<()
     }
 }
 
-/// Every type, and whether a person wants it by mail.
-pub fn preferences(tx: &mut Tx<'_>, user_id: UserId) -> Result<Vec<(NotificationType, bool)>, Error> {
-    let unwanted = store::opt_outs(tx, user_id)?;
-    let wanted = |kind: NotificationType| kind.is_security() || !unwanted.iter().any(|word| word == kind.as_str());
-    Ok(NotificationType::ALL
+/// The user's choice for every type.
+pub fn mail_preferences(tx: &mut Tx<'_>, user_id: UserId) -> Result<Vec<MailPreference>, Error> {
+    let opt_outs = store::opt_outs(tx, user_id)?;
+    let preference = |notification_type: &NotificationType| MailPreference {
+        notification_type: *notification_type,
+        wanted: notification_type.is_security() || !opt_outs.iter().any(|word| word == notification_type.as_str()),
+    };
+    Ok(NotificationType::ALL.iter().map(preference).collect())
+}
+
+/// Replaces the user's choices; a type that is left out is mailed.
+pub fn replace_mail_preferences(
+    tx: &mut Tx<'_>,
+    user_id: UserId,
+    preferences: &[MailPreference],
+) -> Result<Vec<MailPreference>, Error> {
+    let unwanted: Vec<NotificationType> = preferences
         .iter()
-        .map(|kind| (*kind, wanted(*kind)))
-        .collect())
+        .filter(|preference| !preference.wanted)
+        .map(|preference| preference.notification_type)
+        .collect();
+    store::replace_opt_outs(tx, user_id, &unwanted)?;
+    mail_preferences(tx, user_id)
 }
 
-/// Something the platform, or an organisation, tells all its people.
-#[derive(Clone, Debug)]
-pub struct Announcement {
-    /// One line.
-    pub title: String,
-    /// The text.
-    pub body: String,
-    /// Whose members are told; none: everybody.
-    pub org_id: Option<OrgId>,
-}
-
-/// Tells everybody with a proven and enabled account (of the organisation); answers how many that are. Mail goes to those
-/// who want it. The caller wakes the worker after the commit.
-///
-/// # Errors
-/// When the database fails.
+/// Sends an announcement to every verified and enabled user, or to those of them who are members of its organisation, and
+/// returns their number. Users who opted out of announcements receive no e-mail.
 pub fn announce(tx: &mut Tx<'_>, announcement: &Announcement) -> Result<usize, Error> {
     let Announcement { title, body, org_id } = announcement.clone();
-    let notice = Notice::Announcement {
-        title: title.clone(),
-        body: body.clone(),
-        org_id,
-    };
+    let event = Event::Announcement { title, body, org_id };
     store::allow_time(tx)?;
-    let told = store::announce(tx, &notice, org_id)?;
-    store::mail_announcement(tx, &Message::Announcement { title, body }, org_id)?;
-    Ok(told)
+    let recipients = store::announce(tx, &event, org_id)?;
+    store::mail_announcement(tx, &event, org_id)?;
+    Ok(recipients)
 }
 
-/// Deletes what is past its time; the rest of what there is too much of, at the next call.
-///
-/// # Errors
-/// When the database fails.
+/// Deletes notifications whose retention ended, at most one batch; the next call continues.
 pub fn sweep(tx: &mut Tx<'_>) -> Result<usize, Error> {
-    store::delete_old(tx, tx.now - KEEP, tx.now - KEEP_DONE, SWEEP_BATCH)
+    store::delete_old(tx, tx.now - RETENTION, tx.now - DONE_RETENTION, SWEEP_BATCH)
 }

@@ -1,4 +1,4 @@
-//! `/notifications` and what is below it.
+//! `/notifications`: list, mark, delete, and choose what is mailed.
 
 use actix_web::{HttpResponse, delete, get, patch, post, put, web};
 use chrono::{DateTime, Utc};
@@ -7,11 +7,11 @@ use serde_json::{Map, Value};
 use utoipa::{IntoParams, ToSchema};
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::model::{Action, Notification, NotificationState, NotificationType};
+use super::event::NotificationType;
+use super::model::{MailPreference, Notification, NotificationAction, NotificationState};
 use super::operations;
 use super::store::{self, Filter};
-use super::stream::Centre;
-use super::text::Words;
+use super::text::TextCatalog;
 use crate::auth::{Caller, NotificationsRead, Session};
 use crate::error::{Error, FieldCode, Invalid};
 use crate::http::{ApiResponse, Idempotent, Path, RequestInput};
@@ -21,7 +21,7 @@ use crate::values::ids::NotificationId;
 use crate::values::{Cursors, PageQuery, Precondition};
 use crate::values::{FieldValue, Fields, FromFields, Patch, Timestamp, ValueErrors};
 
-/// The routes of this slice; what is fixed comes before what is an id.
+/// The routes of this slice; actix matches in this order, so fixed paths precede paths with an id.
 pub fn router(routes: &mut ServiceConfig) {
     routes
         .service(list_notifications)
@@ -33,71 +33,70 @@ pub fn router(routes: &mut ServiceConfig) {
         .service(delete_notification);
 }
 
-/// A notification, in the reader's language.
+/// A notification, in the language of the reader's profile
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Notification)]
 pub struct NotificationResponse {
-    /// The notification.
     pub id: NotificationId,
-    /// What it tells of.
+    /// Type of the event
     #[serde(rename = "type")]
     #[schema(value_type = NotificationType)]
     pub kind: String,
-    /// One line of plain text.
+    /// One line of plain text
     pub title: String,
-    /// Plain text.
+    /// Plain text
     pub body: String,
-    /// What the text is made of, by type.
+    /// Data of the event; its fields depend on the type
     #[schema(value_type = Object)]
     pub data: Value,
-    /// What can be done about it now.
-    pub actions: Vec<Action>,
-    /// Whether it was read.
+    /// Requests with which the reader can act on it; empty once it is resolved
+    pub actions: Vec<NotificationAction>,
     pub state: NotificationState,
-    /// Since when there is nothing left to decide; null while there is, and where there never was.
+    /// When the decision it asks for was made or expired; null while that is pending, and for a notification that asks for
+    /// none
     pub resolved_at: Option<Timestamp>,
-    /// When it was made.
+    /// When the event happened
     pub created_at: Timestamp,
 }
 
 impl NotificationResponse {
-    /// As shown at `now`.
-    pub fn of(notification: Notification, words: &Words, now: DateTime<Utc>) -> Self {
-        let (title, body) = words.of(notification.locale(), &notification.kind, &notification.data);
+    /// The notification at `now`.
+    pub fn new(notification: Notification, texts: &TextCatalog, now: DateTime<Utc>) -> Self {
+        let text = texts.notification(notification.locale(), &notification.kind, &notification.data);
         Self {
             id: notification.id,
-            title,
-            body,
-            data: notification.shown_data(),
+            title: text.title,
+            body: text.body,
             actions: notification.actions(now),
             state: notification.state(),
             resolved_at: notification.resolved_at(now).map(Timestamp),
             created_at: notification.created_at.into(),
             kind: notification.kind,
+            data: notification.data,
         }
     }
 }
 
-/// A page of notifications.
+/// A page of notifications
 #[derive(Serialize, ToSchema)]
 #[schema(as = NotificationPage)]
 pub struct NotificationPageResponse {
-    /// The newest first.
+    /// Notifications, newest first
     pub data: Vec<NotificationResponse>,
-    /// What to send as `cursor` for the next page; null on the last one.
+    /// Value of `cursor` for the next page; null on the last page
     pub next_cursor: Option<String>,
-    /// How many are unread, whatever the filters.
+    /// Number of all unread notifications, regardless of the filters
     pub unread_count: i64,
 }
 
-/// Which notifications are wanted.
+/// Filters of the list.
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 struct ListNotificationsQuery {
-    /// Only these.
+    /// Only notifications in this state
     #[param(required = false, nullable = false, inline)]
     state: Option<NotificationState>,
-    /// Only those of this type.
+    /// Only notifications of this type
     #[param(required = false, nullable = false, inline, rename = "type")]
     kind: Option<NotificationType>,
     #[param(ignore)]
@@ -117,20 +116,19 @@ impl FromFields for ListNotificationsQuery {
     }
 }
 
-/// List one's notifications
+/// List notifications
 ///
-/// The newest first, in the language of the profile.
+/// Returns the caller's notifications, newest first, in the language of their profile.
 #[utoipa::path(
     operation_id = "listNotifications", tag = "Notifications",
     security(("session" = []), ("api_key" = ["notifications:read"])), params(ListNotificationsQuery, PageQuery),
-    responses((status = 200, description = "A page", body = NotificationPageResponse)),
+    responses((status = 200, description = "Page of notifications", body = NotificationPageResponse)),
 )]
 #[get("/notifications")]
 async fn list_notifications(
     caller: Caller<NotificationsRead>,
     input: RequestInput,
     state: web::Data<State>,
-    centre: web::Data<Centre>,
 ) -> Result<ApiResponse, Error> {
     let query: ListNotificationsQuery = input.query()?;
     let (user_id, limit) = (caller.user_id, query.page.limit);
@@ -149,7 +147,7 @@ async fn list_notifications(
         .await?;
     let page = cursors
         .page(rows, limit, |row| row.id)?
-        .map(|row| NotificationResponse::of(row, &centre.words, caller.now()));
+        .map(|row| NotificationResponse::new(row, &state.texts, caller.now()));
     ApiResponse::ok(&NotificationPageResponse {
         data: page.data,
         next_cursor: page.next_cursor,
@@ -158,24 +156,26 @@ async fn list_notifications(
 }
 
 request_type! {
-    /// What to change of a notification.
+    /// Changes to a notification
     #[derive(ToSchema)]
     pub struct UpdateNotificationRequest {
-        /// Whether it is read.
+        /// New state
         #[schema(value_type = NotificationState, required = false)]
         pub state: Patch<NotificationState>,
     }
 }
 
 /// Mark a notification read or unread
+///
+/// Changes the state of one of the caller's notifications.
 #[utoipa::path(
     operation_id = "updateNotification", tag = "Notifications", security(("session" = [])),
     params(
-        ("notification_id" = NotificationId, Path, description = "The notification"),
-        ("If-Match" = Option<String>, Header, description = "The `ETag` it was read with"),
+        ("notification_id" = NotificationId, Path, description = "Id of the notification"),
+        ("If-Match" = Option<String>, Header, description = "`ETag` of the version to change; another version is 412"),
     ),
     request_body = UpdateNotificationRequest,
-    responses((status = 200, description = "The notification", body = NotificationResponse)),
+    responses((status = 200, description = "Updated notification", body = NotificationResponse)),
 )]
 #[patch("/notifications/{notification_id}")]
 async fn update_notification(
@@ -184,32 +184,31 @@ async fn update_notification(
     precondition: Precondition,
     input: RequestInput,
     state: web::Data<State>,
-    centre: web::Data<Centre>,
 ) -> Result<ApiResponse, Error> {
     let user_id = caller.user_id;
-    // Who has no such notification is told so before what they sent is looked at.
-    let found = state
+    // Before the body is parsed, so that a notification that doesn't exist is a 404 whatever the body.
+    state
         .db
-        .read(caller.now(), move |tx| store::list_named(tx, user_id, &[id]));
-    if found.await?.is_empty() {
-        return Err(Error::not_found());
-    }
+        .read(caller.now(), move |tx| operations::find(tx, user_id, id))
+        .await?;
     let request: UpdateNotificationRequest = input.merge_patch().await?;
     let now = caller.now();
     let notification = state
         .db
         .transaction(now, move |tx| {
-            operations::set_state(tx, &caller, id, &precondition, request.state.set())
+            operations::set_state(tx, user_id, id, &precondition, request.state.set())
         })
         .await?;
     let version = notification.version();
-    Ok(ApiResponse::ok(&NotificationResponse::of(notification, &centre.words, now))?.etag(version))
+    Ok(ApiResponse::ok(&NotificationResponse::new(notification, &state.texts, now))?.etag(version))
 }
 
 /// Mark all notifications read
+///
+/// Changes the state of all of the caller's unread notifications.
 #[utoipa::path(
     operation_id = "readAllNotifications", tag = "Notifications", security(("session" = [])),
-    responses((status = 204, description = "None is unread")),
+    responses((status = 204, description = "All notifications are read")),
 )]
 #[post("/notifications/read-all")]
 async fn read_all_notifications(
@@ -228,10 +227,12 @@ async fn read_all_notifications(
 }
 
 /// Delete a notification
+///
+/// Deletes one of the caller's notifications. An invitation or request that it is about stays as it is.
 #[utoipa::path(
     operation_id = "deleteNotification", tag = "Notifications", security(("session" = [])),
-    params(("notification_id" = NotificationId, Path, description = "The notification")),
-    responses((status = 204, description = "It is gone")),
+    params(("notification_id" = NotificationId, Path, description = "Id of the notification")),
+    responses((status = 204, description = "Notification deleted")),
 )]
 #[delete("/notifications/{notification_id}")]
 async fn delete_notification(
@@ -241,12 +242,10 @@ async fn delete_notification(
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
     let user_id = caller.user_id;
-    let found = state
+    state
         .db
-        .read(caller.now(), move |tx| store::list_named(tx, user_id, &[id]));
-    if found.await?.is_empty() {
-        return Err(Error::not_found());
-    }
+        .read(caller.now(), move |tx| operations::find(tx, user_id, id))
+        .await?;
     input.none().await?;
     state
         .db
@@ -255,29 +254,33 @@ async fn delete_notification(
     Ok(ApiResponse::no_content())
 }
 
-/// Which notifications come by mail as well, by type.
+/// The choices in a request, by type.
 #[derive(Clone, Debug, Default)]
-pub struct MailPreferences(Vec<(NotificationType, bool)>);
+pub struct MailPreferences(Vec<MailPreference>);
 
 impl FieldValue for MailPreferences {
     fn parse(value: Value) -> Result<Self, ValueErrors> {
-        let Value::Object(members) = value else {
+        let Value::Object(choices) = value else {
             return Err(Invalid::new(FieldCode::InvalidType, "Must be an object.").into());
         };
         let mut preferences = Vec::new();
         let mut errors = ValueErrors::default();
-        for (word, value) in members {
-            let below = format!("/{}", word.replace('~', "~0").replace('/', "~1"));
-            match (NotificationType::from_name(&word), value) {
+        for (name, value) in choices {
+            let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+            match (NotificationType::from_name(&name), value) {
                 (None, _) => {
-                    errors.push(&below, Invalid::new(FieldCode::UnknownField, "There is no such type."));
+                    let detail = "There is no notification type of this name.";
+                    errors.push(&pointer, Invalid::new(FieldCode::UnknownField, detail));
                 }
                 (Some(kind), Value::Bool(false)) if kind.is_security() => {
-                    let detail = "Mail about the safety of the account cannot be switched off.";
-                    errors.push(&below, Invalid::new(FieldCode::NotAllowed, detail));
+                    let detail = "E-mail about the security of the account cannot be switched off.";
+                    errors.push(&pointer, Invalid::new(FieldCode::NotAllowed, detail));
                 }
-                (Some(kind), Value::Bool(wanted)) => preferences.push((kind, wanted)),
-                (Some(_), _) => errors.push(&below, Invalid::new(FieldCode::InvalidType, "Must be true or false.")),
+                (Some(notification_type), Value::Bool(wanted)) => preferences.push(MailPreference {
+                    notification_type,
+                    wanted,
+                }),
+                (Some(_), _) => errors.push(&pointer, Invalid::new(FieldCode::InvalidType, "Must be true or false.")),
             }
         }
         if errors.is_empty() {
@@ -289,37 +292,42 @@ impl FieldValue for MailPreferences {
 }
 
 request_type! {
-    /// What comes by mail.
+    /// E-mail preferences
     #[derive(ToSchema)]
     pub struct ReplaceNotificationPreferencesRequest {
-        /// By type, whether it comes by mail as well; a type left out does.
+        /// By notification type, whether it is also sent by e-mail; a type left out is
         #[schema(value_type = std::collections::HashMap<String, bool>)]
         pub mail: MailPreferences,
     }
 }
 
-/// What comes by mail.
+/// E-mail preferences
 #[derive(Serialize, ToSchema)]
 #[schema(as = NotificationPreferences)]
 pub struct NotificationPreferencesResponse {
-    /// By type, whether it comes by mail as well.
+    /// By notification type, whether it is also sent by e-mail
     #[schema(value_type = std::collections::HashMap<String, bool>)]
     pub mail: Map<String, Value>,
 }
 
 impl NotificationPreferencesResponse {
-    fn of(preferences: Vec<(NotificationType, bool)>) -> Self {
-        let member = |(kind, wanted): (NotificationType, bool)| (kind.as_str().to_owned(), wanted.into());
+    fn new(preferences: Vec<MailPreference>) -> Self {
+        let field = |preference: MailPreference| {
+            let name = preference.notification_type.as_str().to_owned();
+            (name, preference.wanted.into())
+        };
         Self {
-            mail: preferences.into_iter().map(member).collect(),
+            mail: preferences.into_iter().map(field).collect(),
         }
     }
 }
 
-/// See which notifications come by mail
+/// Read the e-mail preferences
+///
+/// Returns for every notification type whether the caller also receives it by e-mail.
 #[utoipa::path(
     operation_id = "getNotificationPreferences", tag = "Notifications", security(("session" = [])),
-    responses((status = 200, description = "Every type", body = NotificationPreferencesResponse)),
+    responses((status = 200, description = "Preference for every type", body = NotificationPreferencesResponse)),
 )]
 #[get("/notifications/preferences")]
 async fn get_notification_preferences(
@@ -330,18 +338,19 @@ async fn get_notification_preferences(
     input.none().await?;
     let preferences = state
         .db
-        .read(caller.now(), move |tx| operations::preferences(tx, caller.user_id))
+        .read(caller.now(), move |tx| operations::mail_preferences(tx, caller.user_id))
         .await?;
-    ApiResponse::ok(&NotificationPreferencesResponse::of(preferences))
+    ApiResponse::ok(&NotificationPreferencesResponse::new(preferences))
 }
 
-/// Choose which notifications come by mail
+/// Replace the e-mail preferences
 ///
-/// Replaces the whole choice. What tells of the safety of the account always comes.
+/// Replaces the caller's preferences for all types. A type about the security of the account, such as `password_changed`,
+/// cannot be switched off.
 #[utoipa::path(
     operation_id = "replaceNotificationPreferences", tag = "Notifications", security(("session" = [])),
     request_body = ReplaceNotificationPreferencesRequest,
-    responses((status = 200, description = "Every type", body = NotificationPreferencesResponse)),
+    responses((status = 200, description = "Preference for every type", body = NotificationPreferencesResponse)),
 )]
 #[put("/notifications/preferences")]
 async fn replace_notification_preferences(
@@ -353,15 +362,9 @@ async fn replace_notification_preferences(
     let preferences = state
         .db
         .transaction(caller.now(), move |tx| {
-            let MailPreferences(chosen) = request.mail;
-            let unwanted: Vec<_> = chosen
-                .iter()
-                .filter(|(_, wanted)| !wanted)
-                .map(|(kind, _)| *kind)
-                .collect();
-            store::replace_opt_outs(tx, caller.user_id, &unwanted)?;
-            operations::preferences(tx, caller.user_id)
+            let MailPreferences(preferences) = request.mail;
+            operations::replace_mail_preferences(tx, caller.user_id, &preferences)
         })
         .await?;
-    ApiResponse::ok(&NotificationPreferencesResponse::of(preferences))
+    ApiResponse::ok(&NotificationPreferencesResponse::new(preferences))
 }

@@ -1,6 +1,5 @@
-//! Every query on notifications, and on who does not want which by mail.
+//! Every query on notifications and on the opt-outs from e-mail.
 
-use crate::db::Tx;
 use chrono::{DateTime, Utc};
 use diesel::connection::SimpleConnection as _;
 use diesel::dsl::exists;
@@ -8,25 +7,27 @@ use diesel::prelude::*;
 use diesel::sql_types::{self, Integer, Jsonb, Nullable, Text, Timestamptz};
 use uuid::Uuid;
 
-use super::model::{Notice, Notification, NotificationState, NotificationType, Subject};
+use super::event::{Event, NotificationType, Subject};
+use super::model::{Notification, NotificationState};
+use crate::db::Tx;
 use crate::db::schema::{email_changes, invitations, mail_opt_outs, notifications, users};
 use crate::error::Error;
-use crate::notifications::email::Message;
 use crate::values::ids::{NotificationId, OrgId, UserId};
 
-/// The least id of an instant: ids sort by when they were made.
-pub fn first_id(at: DateTime<Utc>) -> Uuid {
-    Uuid::from_u128(u128::try_from(at.timestamp_millis()).unwrap_or_default() << 80)
+/// The smallest UUID v7 of an instant: such ids sort by the millisecond they were made in.
+pub fn first_id(at: DateTime<Utc>) -> NotificationId {
+    let millisecond = u128::try_from(at.timestamp_millis()).unwrap_or_default();
+    Uuid::from_u128(millisecond << 80).into()
 }
 
-/// What ids of before an instant are less than.
-fn boundary(at: DateTime<Utc>) -> NotificationId {
-    first_id(at).into()
-}
-
-pub fn insert(tx: &mut Tx<'_>, user_id: UserId, notice: &Notice, about: Option<Subject>) -> Result<(), Error> {
-    let data = notice.data().map_err(Error::internal)?;
-    let (invitation_id, join_request_id, email_change_id) = match about {
+pub fn insert(
+    tx: &mut Tx<'_>,
+    user_id: UserId,
+    notification_type: NotificationType,
+    event: &Event,
+) -> Result<(), Error> {
+    let data = event.notification_data().map_err(Error::internal)?;
+    let (invitation_id, join_request_id, email_change_id) = match event.subject() {
         None => (None, None, None),
         Some(Subject::Invitation(id)) => (Some(id), None, None),
         Some(Subject::JoinRequest(id)) => (None, Some(id), None),
@@ -36,7 +37,7 @@ pub fn insert(tx: &mut Tx<'_>, user_id: UserId, notice: &Notice, about: Option<S
         .values((
             notifications::id.eq(NotificationId::new(tx.now)),
             notifications::user_id.eq(user_id),
-            notifications::type_.eq(notice.kind().as_str()),
+            notifications::type_.eq(notification_type),
             notifications::data.eq(data),
             notifications::invitation_id.eq(invitation_id),
             notifications::join_request_id.eq(join_request_id),
@@ -47,19 +48,19 @@ pub fn insert(tx: &mut Tx<'_>, user_id: UserId, notice: &Notice, about: Option<S
     Ok(())
 }
 
-pub fn resolve(tx: &mut Tx<'_>, about: Subject) -> Result<(), Error> {
-    let open = diesel::update(notifications::table).filter(notifications::resolved_at.is_null());
+pub fn resolve(tx: &mut Tx<'_>, subject: Subject) -> Result<(), Error> {
+    let unresolved = diesel::update(notifications::table).filter(notifications::resolved_at.is_null());
     let resolved = notifications::resolved_at.eq(tx.now);
-    match about {
-        Subject::Invitation(id) => open
+    match subject {
+        Subject::Invitation(id) => unresolved
             .filter(notifications::invitation_id.eq(id))
             .set(resolved)
             .execute(tx.conn)?,
-        Subject::JoinRequest(id) => open
+        Subject::JoinRequest(id) => unresolved
             .filter(notifications::join_request_id.eq(id))
             .set(resolved)
             .execute(tx.conn)?,
-        Subject::EmailChange(id) => open
+        Subject::EmailChange(id) => unresolved
             .filter(notifications::email_change_id.eq(id))
             .set(resolved)
             .execute(tx.conn)?,
@@ -74,9 +75,9 @@ pub fn count_unread(tx: &mut Tx<'_>, user_id: UserId) -> Result<i64, Error> {
     Ok(unread.count().get_result(tx.conn)?)
 }
 
-/// Notifications with what decides how they are shown.
+/// Notifications, joined with what decides their text and their state: the columns of [`Notification`].
 #[diesel::dsl::auto_type(no_type_alias)]
-fn shown() -> _ {
+fn with_context() -> _ {
     notifications::table
         .inner_join(users::table)
         .left_join(invitations::table)
@@ -97,14 +98,14 @@ fn shown() -> _ {
         ))
 }
 
-/// Which of a person's notifications are wanted.
+/// The conditions that listed notifications meet; `None` matches all.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Filter {
     pub state: Option<NotificationState>,
     pub kind: Option<NotificationType>,
 }
 
-/// A person's notifications, newest first, after the one with the key `after`.
+/// A user's notifications, newest first, that are older than `after`.
 pub fn list(
     tx: &mut Tx<'_>,
     user_id: UserId,
@@ -112,7 +113,7 @@ pub fn list(
     after: Option<NotificationId>,
     limit: i64,
 ) -> Result<Vec<Notification>, Error> {
-    let mut query = shown()
+    let mut query = with_context()
         .filter(notifications::user_id.eq(user_id))
         .order(notifications::id.desc())
         .limit(limit)
@@ -123,7 +124,7 @@ pub fn list(
         None => {}
     }
     if let Some(kind) = filter.kind {
-        query = query.filter(notifications::type_.eq(kind.as_str()));
+        query = query.filter(notifications::type_.eq(kind));
     }
     if let Some(after) = after {
         query = query.filter(notifications::id.lt(after));
@@ -131,26 +132,26 @@ pub fn list(
     Ok(query.load(tx.conn)?)
 }
 
-/// A person's notifications with an id above `after`, the oldest first: the newest `limit` of them.
+/// The newest `limit` of a user's notifications with an id above `after`, oldest first.
 pub fn list_since(
     tx: &mut Tx<'_>,
     user_id: UserId,
     after: NotificationId,
     limit: i64,
 ) -> Result<Vec<Notification>, Error> {
-    let mut found: Vec<Notification> = shown()
+    let mut newest: Vec<Notification> = with_context()
         .filter(notifications::user_id.eq(user_id))
         .filter(notifications::id.gt(after))
         .order(notifications::id.desc())
         .limit(limit)
         .load(tx.conn)?;
-    found.reverse();
-    Ok(found)
+    newest.reverse();
+    Ok(newest)
 }
 
-/// Those of a person's notifications that are named, the oldest first.
-pub fn list_named(tx: &mut Tx<'_>, user_id: UserId, ids: &[NotificationId]) -> Result<Vec<Notification>, Error> {
-    Ok(shown()
+/// Those of a user's notifications that have one of `ids`, oldest first.
+pub fn list_by_id(tx: &mut Tx<'_>, user_id: UserId, ids: &[NotificationId]) -> Result<Vec<Notification>, Error> {
+    Ok(with_context()
         .filter(notifications::user_id.eq(user_id))
         .filter(notifications::id.eq_any(ids))
         .order(notifications::id)
@@ -168,7 +169,7 @@ pub fn find_for_update(tx: &mut Tx<'_>, user_id: UserId, id: NotificationId) -> 
     if locked.is_none() {
         return Ok(None);
     }
-    Ok(list_named(tx, user_id, &[id])?.pop())
+    Ok(list_by_id(tx, user_id, &[id])?.pop())
 }
 
 pub fn set_read_at(
@@ -195,7 +196,7 @@ pub fn read_all(tx: &mut Tx<'_>, user_id: UserId) -> Result<usize, Error> {
         .execute(tx.conn)?)
 }
 
-/// Deletes one of a person's notifications; false when there is no such one.
+/// Deletes one of a user's notifications; false when the user has none with this id.
 pub fn delete(tx: &mut Tx<'_>, user_id: UserId, id: NotificationId) -> Result<bool, Error> {
     let own = notifications::table
         .filter(notifications::user_id.eq(user_id))
@@ -203,7 +204,7 @@ pub fn delete(tx: &mut Tx<'_>, user_id: UserId, id: NotificationId) -> Result<bo
     Ok(diesel::delete(own).execute(tx.conn)? == 1)
 }
 
-/// Which types a person does not want by mail.
+/// The types that a user doesn't want by e-mail, as stored.
 pub fn opt_outs(tx: &mut Tx<'_>, user_id: UserId) -> Result<Vec<String>, Error> {
     Ok(mail_opt_outs::table
         .filter(mail_opt_outs::user_id.eq(user_id))
@@ -219,14 +220,9 @@ pub fn replace_opt_outs(tx: &mut Tx<'_>, user_id: UserId, unwanted: &[Notificati
     diesel::delete(mail_opt_outs::table.filter(mail_opt_outs::user_id.eq(user_id))).execute(tx.conn)?;
     let rows: Vec<_> = unwanted
         .iter()
-        .map(|kind| {
-            (
-                mail_opt_outs::user_id.eq(user_id),
-                mail_opt_outs::type_.eq(kind.as_str()),
-            )
-        })
+        .map(|kind| (mail_opt_outs::user_id.eq(user_id), mail_opt_outs::type_.eq(*kind)))
         .collect();
-    // Another request may be doing the same.
+    // A concurrent request may insert the same rows.
     diesel::insert_into(mail_opt_outs::table)
         .values(rows)
         .on_conflict_do_nothing()
@@ -234,7 +230,8 @@ pub fn replace_opt_outs(tx: &mut Tx<'_>, user_id: UserId, unwanted: &[Notificati
     Ok(())
 }
 
-/// Deletes what is old: all before `all_before`, and before `done_before` what was read or resolved; at most `limit`.
+/// Deletes at most `limit` notifications: those made before `all_before`, and those made before `done_before` that were read
+/// or resolved.
 pub fn delete_old(
     tx: &mut Tx<'_>,
     all_before: DateTime<Utc>,
@@ -244,10 +241,10 @@ pub fn delete_old(
     let done = notifications::read_at
         .is_not_null()
         .or(notifications::resolved_at.is_not_null());
-    // By id, which sorts by age and has an index.
+    // Compared by id, which sorts by age: the primary key serves this query.
     let old: Vec<NotificationId> = notifications::table
-        .filter(notifications::id.lt(boundary(done_before)))
-        .filter(notifications::id.lt(boundary(all_before)).or(done))
+        .filter(notifications::id.lt(first_id(done_before)))
+        .filter(notifications::id.lt(first_id(all_before)).or(done))
         .order(notifications::id)
         .limit(limit)
         .select(notifications::id)
@@ -255,17 +252,17 @@ pub fn delete_old(
     Ok(diesel::delete(notifications::table.filter(notifications::id.eq_any(old))).execute(tx.conn)?)
 }
 
-/// Whom an announcement is for: $1 is the organisation, or null.
+/// The users that an announcement is sent to; `$1` is the organisation, or null for all users.
 const AUDIENCE: &str = "users WHERE users.email_verified_at IS NOT NULL AND users.disabled_at IS NULL \
      AND ($1 IS NULL OR EXISTS (SELECT FROM memberships m WHERE m.user_id = users.id AND m.org_id = $1))";
 
-/// Lets the statements of this transaction run for longer than those on which somebody waits at a screen.
+/// Raises the statement timeout of this transaction: an announcement writes two rows for each user.
 pub fn allow_time(tx: &mut Tx<'_>) -> Result<(), Error> {
     Ok(tx.conn.batch_execute("SET LOCAL statement_timeout = '50s'")?)
 }
 
-/// Puts an announcement into the notification centre of its whole audience; answers how many they are.
-pub fn announce(tx: &mut Tx<'_>, notice: &Notice, org_id: Option<OrgId>) -> Result<usize, Error> {
+/// Writes the notifications of an announcement, and returns how many there are.
+pub fn announce(tx: &mut Tx<'_>, event: &Event, org_id: Option<OrgId>) -> Result<usize, Error> {
     let statement = format!(
         "INSERT INTO notifications (id, user_id, type, data, created_at) \
          SELECT keyward_uuid_v7($2), users.id, $3, $4, $2 FROM {AUDIENCE}"
@@ -273,15 +270,15 @@ pub fn announce(tx: &mut Tx<'_>, notice: &Notice, org_id: Option<OrgId>) -> Resu
     Ok(diesel::sql_query(statement)
         .bind::<Nullable<sql_types::Uuid>, _>(org_id)
         .bind::<Timestamptz, _>(tx.now)
-        .bind::<Text, _>(notice.kind().as_str())
-        .bind::<Jsonb, _>(notice.data().map_err(Error::internal)?)
+        .bind::<Text, _>(NotificationType::Announcement)
+        .bind::<Jsonb, _>(event.notification_data().map_err(Error::internal)?)
         .execute(tx.conn)?)
 }
 
-/// Puts the mails of an announcement into the outbox, for those of its audience who want them. Each second only a few
-/// become due, so that they do not stand in the way of mail that somebody waits for.
-pub fn mail_announcement(tx: &mut Tx<'_>, message: &Message, org_id: Option<OrgId>) -> Result<usize, Error> {
-    const A_SECOND: i32 = 20;
+/// Queues the e-mails of an announcement. Only a few become due each second, so that they don't delay e-mails that a person
+/// waits for, such as a password reset.
+pub fn mail_announcement(tx: &mut Tx<'_>, event: &Event, org_id: Option<OrgId>) -> Result<(), Error> {
+    const MAILS_PER_SECOND: i32 = 20;
     let statement = format!(
         "INSERT INTO mail_outbox (id, recipient, locale, message, created_at, next_attempt_at) \
          SELECT keyward_uuid_v7($2), users.email, users.locale, $4, $2, \
@@ -289,13 +286,13 @@ pub fn mail_announcement(tx: &mut Tx<'_>, message: &Message, org_id: Option<OrgI
          FROM {AUDIENCE} \
          AND NOT EXISTS (SELECT FROM mail_opt_outs o WHERE o.user_id = users.id AND o.type = $3)"
     );
-    let queued = diesel::sql_query(statement)
+    diesel::sql_query(statement)
         .bind::<Nullable<sql_types::Uuid>, _>(org_id)
         .bind::<Timestamptz, _>(tx.now)
-        .bind::<Text, _>(NotificationType::Announcement.as_str())
-        .bind::<Jsonb, _>(serde_json::to_value(message).map_err(Error::internal)?)
-        .bind::<Integer, _>(A_SECOND)
+        .bind::<Text, _>(NotificationType::Announcement)
+        .bind::<Jsonb, _>(serde_json::to_value(event).map_err(Error::internal)?)
+        .bind::<Integer, _>(MAILS_PER_SECOND)
         .execute(tx.conn)?;
     tx.queue_mail();
-    Ok(queued)
+    Ok(())
 }

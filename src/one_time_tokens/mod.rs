@@ -1,34 +1,32 @@
-//! Mailed links: each opens one door, once, in its time.
+//! One-time tokens: the tokens in mailed links.
 //!
-//! A token is derived from its purpose and id (see [`ServerSecret::token`]), so the mail that carries it is made when it is
-//! sent. Using one is a single UPDATE, which decides every race: of fifty at once, one finds it unused.
+//! A token is derived from its purpose and the id of its row ([`ServerSecret::token`]), so it isn't stored and the e-mail that
+//! contains it can be composed when it is sent. A single UPDATE uses a token up, which decides every race: of fifty
+//! concurrent requests with one token, one succeeds.
 
 mod store;
 
-use crate::db::Tx;
 use chrono::TimeDelta;
 
+use crate::db::Tx;
 use crate::error::{Code, Error};
 use crate::secret::{Purpose, ServerSecret, Token};
 use crate::values::ids::{EmailChangeId, InvitationId, OneTimeTokenId, RegistrationId, UserId};
 
-/// What a link acts on.
+/// How long expired tokens are kept.
+const RETENTION: TimeDelta = TimeDelta::days(30);
+
+/// The object that a token acts on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Target {
-    /// A sign-up.
     Registration(RegistrationId),
-    /// A person's password.
+    /// The password of a user.
     User(UserId),
-    /// A change of address.
     EmailChange(EmailChangeId),
-    /// An invitation.
     Invitation(InvitationId),
 }
 
-/// Makes a link for `purpose`, good until `now + lifetime`.
-///
-/// # Errors
-/// When the database fails.
+/// Creates a token that is valid for `lifetime`. The event of the e-mail carries its id.
 pub fn issue(
     tx: &mut Tx<'_>,
     secret: &ServerSecret,
@@ -42,8 +40,8 @@ pub fn issue(
     Ok(id)
 }
 
-/// Uses a link up and says what it acts on. To be called in the transaction of the act: if that fails, the link is good
-/// still.
+/// Uses a token up and returns its target. Call it in the transaction of the action: when that is rolled back, the token
+/// remains valid.
 ///
 /// # Errors
 /// `link_expired_or_used`.
@@ -51,26 +49,17 @@ pub fn consume(tx: &mut Tx<'_>, purpose: Purpose, token: &Token) -> Result<Targe
     store::consume(tx, purpose, &token.hash())?.ok_or_else(|| Error::new(Code::LinkExpiredOrUsed))
 }
 
-/// What a link acts on, while it is good; it stays so.
-///
-/// # Errors
-/// When the database fails.
+/// Returns the target of a valid token without using it up.
 pub fn peek(tx: &mut Tx<'_>, purpose: Purpose, token: &Token) -> Result<Option<Target>, Error> {
-    store::find_live(tx, purpose, &token.hash())
+    store::find_valid(tx, purpose, &token.hash())
 }
 
-/// Voids the links for `purpose` that act on `target`.
-///
-/// # Errors
-/// When the database fails.
-pub fn void(tx: &mut Tx<'_>, purpose: Purpose, target: Target) -> Result<(), Error> {
-    store::void(tx, purpose, target)
+/// Invalidates the unused tokens of a target.
+pub fn invalidate(tx: &mut Tx<'_>, purpose: Purpose, target: Target) -> Result<(), Error> {
+    store::invalidate(tx, purpose, target)
 }
 
-/// Forgets links that ended long ago.
-///
-/// # Errors
-/// When the database fails.
+/// Deletes tokens whose retention ended.
 pub fn sweep(tx: &mut Tx<'_>) -> Result<usize, Error> {
-    store::delete_expired(tx, tx.now - TimeDelta::days(30))
+    store::delete_expired_before(tx, tx.now - RETENTION)
 }

@@ -1,23 +1,24 @@
 //! Every query on one-time tokens.
 
-use crate::db::Tx;
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
 use super::Target;
+use crate::db::Tx;
 use crate::db::schema::one_time_tokens as table;
 use crate::error::Error;
 use crate::secret::{Purpose, TokenHash};
 use crate::values::ids::{EmailChangeId, InvitationId, OneTimeTokenId, RegistrationId, UserId};
 
-type Columns = (
+/// The four target columns, of which exactly one is set.
+type TargetColumns = (
     Option<RegistrationId>,
     Option<UserId>,
     Option<EmailChangeId>,
     Option<InvitationId>,
 );
 
-const fn columns_of(target: Target) -> Columns {
+const fn columns_of(target: Target) -> TargetColumns {
     match target {
         Target::Registration(id) => (Some(id), None, None, None),
         Target::User(id) => (None, Some(id), None, None),
@@ -26,7 +27,7 @@ const fn columns_of(target: Target) -> Columns {
     }
 }
 
-fn target_of(columns: Columns) -> Option<Target> {
+fn target_of(columns: TargetColumns) -> Option<Target> {
     let (registration, user, email_change, invitation) = columns;
     registration
         .map(Target::Registration)
@@ -60,8 +61,8 @@ pub fn insert(
     Ok(())
 }
 
-pub fn find_live(tx: &mut Tx<'_>, purpose: Purpose, hash: &TokenHash) -> Result<Option<Target>, Error> {
-    let columns: Option<Columns> = table::table
+pub fn find_valid(tx: &mut Tx<'_>, purpose: Purpose, hash: &TokenHash) -> Result<Option<Target>, Error> {
+    let columns: Option<TargetColumns> = table::table
         .filter(table::token_hash.eq(hash.as_bytes().as_slice()))
         .filter(table::purpose.eq(purpose.as_str()))
         .filter(table::used_at.is_null())
@@ -79,13 +80,13 @@ pub fn find_live(tx: &mut Tx<'_>, purpose: Purpose, hash: &TokenHash) -> Result<
 }
 
 pub fn consume(tx: &mut Tx<'_>, purpose: Purpose, hash: &TokenHash) -> Result<Option<Target>, Error> {
-    let live = table::table
+    let valid = table::table
         .filter(table::token_hash.eq(hash.as_bytes().as_slice()))
         .filter(table::purpose.eq(purpose.as_str()))
         .filter(table::used_at.is_null())
         .filter(table::invalidated_at.is_null())
         .filter(table::expires_at.gt(tx.now));
-    let columns: Option<Columns> = diesel::update(live)
+    let columns: Option<TargetColumns> = diesel::update(valid)
         .set(table::used_at.eq(tx.now))
         .returning((
             table::registration_id,
@@ -98,23 +99,23 @@ pub fn consume(tx: &mut Tx<'_>, purpose: Purpose, hash: &TokenHash) -> Result<Op
     Ok(columns.and_then(target_of))
 }
 
-pub fn void(tx: &mut Tx<'_>, purpose: Purpose, target: Target) -> Result<(), Error> {
-    let open = diesel::update(table::table)
+pub fn invalidate(tx: &mut Tx<'_>, purpose: Purpose, target: Target) -> Result<(), Error> {
+    let unused = diesel::update(table::table)
         .filter(table::purpose.eq(purpose.as_str()))
         .filter(table::used_at.is_null())
         .filter(table::invalidated_at.is_null());
     let invalidated = table::invalidated_at.eq(tx.now);
     match target {
-        Target::Registration(id) => open
+        Target::Registration(id) => unused
             .filter(table::registration_id.eq(id))
             .set(invalidated)
             .execute(tx.conn)?,
-        Target::User(id) => open.filter(table::user_id.eq(id)).set(invalidated).execute(tx.conn)?,
-        Target::EmailChange(id) => open
+        Target::User(id) => unused.filter(table::user_id.eq(id)).set(invalidated).execute(tx.conn)?,
+        Target::EmailChange(id) => unused
             .filter(table::email_change_id.eq(id))
             .set(invalidated)
             .execute(tx.conn)?,
-        Target::Invitation(id) => open
+        Target::Invitation(id) => unused
             .filter(table::invitation_id.eq(id))
             .set(invalidated)
             .execute(tx.conn)?,
@@ -122,6 +123,6 @@ pub fn void(tx: &mut Tx<'_>, purpose: Purpose, target: Target) -> Result<(), Err
     Ok(())
 }
 
-pub fn delete_expired(tx: &mut Tx<'_>, before: DateTime<Utc>) -> Result<usize, Error> {
+pub fn delete_expired_before(tx: &mut Tx<'_>, before: DateTime<Utc>) -> Result<usize, Error> {
     Ok(diesel::delete(table::table.filter(table::expires_at.lt(before))).execute(tx.conn)?)
 }

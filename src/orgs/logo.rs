@@ -43,7 +43,7 @@ pub(super) async fn put_logo(
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
     let content = input.bytes(resize::MEDIA_TYPES, resize::MAX_BYTES).await?;
-    let webp = state.image_resizer.paint(content).await?;
+    let webp = state.image_resizer.resize(content).await?;
     let logo_id = state
         .db
         .transaction(caller.now(), move |tx| {

@@ -10,8 +10,7 @@ use crate::auth::{Caller, OrgRole, Principal};
 use crate::db::{Tx, violated_constraint};
 use crate::error::{Code, Error};
 use crate::images;
-use crate::notifications::email::Message;
-use crate::notifications::{self, Notice};
+use crate::notifications::{self, Event};
 use crate::secret::ServerSecret;
 use crate::sessions;
 use crate::users;
@@ -200,15 +199,12 @@ pub fn delete<P>(tx: &mut Tx<'_>, caller: &Caller<P>, org_id: OrgId, preconditio
     let entry = audit_entry(caller, Action::OrgDeleted, &org).detail("members", other_members.len() + 1);
     audit::record(tx, entry)?;
     delete_locked(tx, org_id)?;
+    let event = Event::MemberRemoved {
+        org_id,
+        org_name: org.name,
+    };
     for contact in &other_members {
-        let notice = Notice::MemberRemoved {
-            org_id,
-            org_name: org.name.clone(),
-        };
-        let message = Message::MemberRemoved {
-            org_name: org.name.clone(),
-        };
-        notifications::tell(tx, contact.into(), (&notice, None), &message)?;
+        notifications::notify(tx, contact.into(), &event)?;
     }
     Ok(())
 }

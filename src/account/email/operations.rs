@@ -8,8 +8,8 @@ use crate::audit::{self, Action, Entry};
 use crate::auth::{Caller, Session};
 use crate::db::{Tx, violated_constraint};
 use crate::error::{Code, Error, FieldCode, Invalid};
-use crate::notifications::email::{MailLimit, Message, outbox};
-use crate::notifications::{self, Notice, Subject};
+use crate::notifications::email::{MailLimit, outbox};
+use crate::notifications::{self, Event, Recipient, Subject};
 use crate::one_time_tokens::{self, Target};
 use crate::secret::{Purpose, ServerSecret, Token};
 use crate::sessions::{self, EndReason};
@@ -64,16 +64,13 @@ pub fn request(
     let target = Target::EmailChange(change.id);
     // The change can be confirmed until the end of LIFETIME, and reverted for REVERT_WINDOW after that.
     let token_id = one_time_tokens::issue(tx, secret, Purpose::RevertEmail, target, LIFETIME + REVERT_WINDOW)?;
-    let message = Message::EmailChangeRequested {
-        token_id,
-        new_email: new_email.to_string(),
-    };
-    outbox::enqueue(tx, &user.email, user.locale, &message)?;
-    let notice = Notice::EmailChangePending {
+    let event = Event::EmailChangePending {
         new_email: new_email.to_string(),
         expires_at: change.expires_at,
+        email_change_id: change.id,
+        token_id,
     };
-    notifications::notify(tx, user.id, &notice, Some(Subject::EmailChange(change.id)))?;
+    notifications::notify(tx, (&user).into(), &event)?;
     let entry = Entry::by(caller, Action::EmailChangeRequested)
         .object("email_change", change.id.uuid(), None)
         .detail("old_email", user.email.as_str())
@@ -95,19 +92,19 @@ fn mail_new_address(
     change: &EmailChange,
 ) -> Result<(), Error> {
     let target = Target::EmailChange(change.id);
-    one_time_tokens::void(tx, Purpose::ConfirmEmail, target)?;
+    one_time_tokens::invalidate(tx, Purpose::ConfirmEmail, target)?;
     let token_id = one_time_tokens::issue(tx, secret, Purpose::ConfirmEmail, target, LIFETIME)?;
-    let message = if users::is_email_taken(tx, &change.new_email, Some(user.id))? {
-        Message::EmailTaken
+    let event = if users::is_email_taken(tx, &change.new_email, Some(user.id))? {
+        Event::EmailTaken
     } else {
-        Message::ConfirmEmail {
+        Event::ConfirmEmail {
             token_id,
             new_email: change.new_email.clone(),
         }
     };
     // Limited, because the new address may belong to a person who did not ask for the mail.
     if limit.allows(tx, &change.new_email)? {
-        outbox::enqueue(tx, &change.new_email, user.locale, &message)?;
+        outbox::enqueue(tx, &change.new_email, user.locale, &event)?;
     }
     Ok(())
 }
@@ -157,7 +154,7 @@ pub fn cancel_pending(tx: &mut Tx<'_>, user_id: UserId) -> Result<Option<EmailCh
     };
     store::cancel(tx, change.id)?;
     for purpose in [Purpose::ConfirmEmail, Purpose::RevertEmail] {
-        one_time_tokens::void(tx, purpose, Target::EmailChange(change.id))?;
+        one_time_tokens::invalidate(tx, purpose, Target::EmailChange(change.id))?;
     }
     notifications::resolve(tx, Subject::EmailChange(change.id))?;
     Ok(Some(change))
@@ -194,7 +191,7 @@ pub fn confirm(tx: &mut Tx<'_>, secret: &ServerSecret, client: &Client, token: &
     take_address(tx, &user, &change.new_email)?;
     store::confirm(tx, change.id)?;
     // The links for a password reset were mailed to the old address.
-    one_time_tokens::void(tx, Purpose::ResetPassword, Target::User(user.id))?;
+    one_time_tokens::invalidate(tx, Purpose::ResetPassword, Target::User(user.id))?;
     notifications::resolve(tx, Subject::EmailChange(change.id))?;
     notify_changed(tx, secret, &user, &change)?;
     let entry = Entry::by_user(client, user.id, user.name(), Action::EmailChanged)
@@ -220,14 +217,17 @@ fn take_address(tx: &mut Tx<'_>, user: &User, address: &str) -> Result<(), Error
 fn notify_changed(tx: &mut Tx<'_>, secret: &ServerSecret, user: &User, change: &EmailChange) -> Result<(), Error> {
     let target = Target::EmailChange(change.id);
     let token_id = one_time_tokens::issue(tx, secret, Purpose::RevertEmail, target, REVERT_WINDOW)?;
-    let (old_email, new_email) = (change.old_email.clone(), change.new_email.clone());
-    let message = Message::EmailChanged {
-        token_id,
-        old_email: old_email.clone(),
-        new_email: new_email.clone(),
+    let event = Event::EmailChanged {
+        old_email: change.old_email.clone(),
+        new_email: change.new_email.clone(),
+        token_id: Some(token_id),
     };
-    outbox::enqueue(tx, &change.old_email, user.locale, &message)?;
-    notifications::notify(tx, user.id, &Notice::EmailChanged { old_email, new_email }, None)
+    let recipient = Recipient {
+        user_id: user.id,
+        email: &change.old_email,
+        locale: user.locale,
+    };
+    notifications::notify(tx, recipient, &event)
 }
 
 /// Cancels a pending change, or undoes a confirmed one. Undoing treats the change as a takeover of the account: the
@@ -251,11 +251,15 @@ pub fn revert(tx: &mut Tx<'_>, client: &Client, token: &Token) -> Result<(), Err
     store::mark_reverted_from(tx, &change)?;
     take_address(tx, &user, &change.old_email)?;
     users::remove_password(tx, user.id)?;
-    one_time_tokens::void(tx, Purpose::ResetPassword, Target::User(user.id))?;
-    one_time_tokens::void(tx, Purpose::RevertEmail, Target::EmailChange(change.id))?;
+    one_time_tokens::invalidate(tx, Purpose::ResetPassword, Target::User(user.id))?;
+    one_time_tokens::invalidate(tx, Purpose::RevertEmail, Target::EmailChange(change.id))?;
     sessions::end_all(tx, user.id, EndReason::EmailReverted)?;
-    let (old_email, new_email) = (user.email.clone(), change.old_email.clone());
-    notifications::notify(tx, user.id, &Notice::EmailChanged { old_email, new_email }, None)?;
+    let event = Event::EmailChanged {
+        old_email: user.email.clone(),
+        new_email: change.old_email.clone(),
+        token_id: None,
+    };
+    notifications::notify_in_app(tx, user.id, &event)?;
     let disabled_keys = api_keys::disable_created_since(tx, user.id, change.requested_at)?;
     let entry = entry(Action::EmailChangeReverted);
     audit::record(tx, entry.detail("api_keys_disabled", disabled_keys))

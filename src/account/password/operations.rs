@@ -7,8 +7,8 @@ use crate::audit::{self, Action, Entry};
 use crate::auth::{Caller, Password, PasswordPolicy, Session, ThrottleKey};
 use crate::db::Tx;
 use crate::error::{Code, Error, FieldCode, FieldError, Invalid};
-use crate::notifications::email::{Link, MailLimit, Message, outbox};
-use crate::notifications::{self, Notice};
+use crate::notifications::email::{Link, MailLimit, outbox};
+use crate::notifications::{self, Event, PasswordChangeMethod};
 use crate::one_time_tokens::{self, Target};
 use crate::secret::{Purpose, ServerSecret, Token};
 use crate::sessions::{self, EndReason};
@@ -74,17 +74,16 @@ fn store_change(tx: &mut Tx<'_>, caller: &Caller<Session>, checked_hash: &str, n
         return Err(users::incorrect_password("#/current_password"));
     }
     sessions::end_others(tx, caller, caller.session_id()?, EndReason::PasswordChanged)?;
-    finish_change(tx, &user, &Message::PasswordChanged { at: tx.now })?;
+    finish_change(tx, &user, PasswordChangeMethod::CurrentPassword)?;
     audit::record(tx, Entry::by(caller, Action::PasswordChanged))
 }
 
 /// Invalidates pending resets, cancels the pending change of e-mail address and notifies the user, after a change or a
 /// reset.
-fn finish_change(tx: &mut Tx<'_>, user: &User, message: &Message) -> Result<(), Error> {
-    one_time_tokens::void(tx, Purpose::ResetPassword, Target::User(user.id))?;
+fn finish_change(tx: &mut Tx<'_>, user: &User, method: PasswordChangeMethod) -> Result<(), Error> {
+    one_time_tokens::invalidate(tx, Purpose::ResetPassword, Target::User(user.id))?;
     email::cancel_pending(tx, user.id)?;
-    let notice = Notice::PasswordChanged {};
-    notifications::tell(tx, user.into(), (&notice, None), message)
+    notifications::notify(tx, user.into(), &Event::PasswordChanged { method })
 }
 
 /// Mails a link for a password reset, if the address has an account. The audit log shows the request in any case.
@@ -102,7 +101,7 @@ pub fn request_reset(
     {
         let target = Target::User(user.id);
         let token_id = one_time_tokens::issue(tx, secret, Purpose::ResetPassword, target, RESET_LIFETIME)?;
-        outbox::enqueue(tx, &user.email, user.locale, &Message::ResetPassword { token_id })?;
+        outbox::enqueue(tx, &user.email, user.locale, &Event::ResetPassword { token_id })?;
     }
     let entry = Entry::by_anonymous(client, Action::PasswordResetRequested).user(user_id);
     audit::record(tx, entry.object("email", None, address.to_string()))
@@ -159,7 +158,7 @@ fn store_reset(tx: &mut Tx<'_>, client: &Client, token: &Token, new_hash: &str) 
     }
     registration::delete_by_email(tx, &user.email)?;
     sessions::end_all(tx, user.id, EndReason::PasswordChanged)?;
-    finish_change(tx, &user, &Message::PasswordReset { at: tx.now })?;
+    finish_change(tx, &user, PasswordChangeMethod::ResetLink)?;
     audit::record(tx, Entry::by_user(client, user.id, user.name(), Action::PasswordReset))?;
     Ok(user)
 }

@@ -38,7 +38,7 @@ pub(super) async fn put_avatar(
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
     let content = input.bytes(resize::MEDIA_TYPES, resize::MAX_BYTES).await?;
-    let webp = state.image_resizer.paint(content).await?;
+    let webp = state.image_resizer.resize(content).await?;
     let id = state
         .db
         .transaction(caller.now(), move |tx| operations::set_avatar(tx, &caller, &webp))

@@ -6,7 +6,8 @@ use crate::audit::{self, Action, Entry};
 use crate::auth::{Password, PlatformRole};
 use crate::db::{Tx, violated_constraint};
 use crate::error::{Code, Error};
-use crate::notifications::email::{MailLimit, Message, outbox};
+use crate::notifications::Event;
+use crate::notifications::email::{MailLimit, outbox};
 use crate::one_time_tokens::{self, Target};
 use crate::secret::{Purpose, ServerSecret, Token};
 use crate::state::State;
@@ -66,23 +67,23 @@ fn insert_and_mail(
     }
     let registration_id = store::insert(tx, new)?;
     let verification = issue_link(tx, secret, registration_id)?;
-    let message = if is_taken {
-        Message::AlreadyRegistered
+    let event = if is_taken {
+        Event::AlreadyRegistered
     } else {
         verification
     };
     if limit.allows(tx, new.email.as_str())? {
-        outbox::enqueue(tx, new.email.as_str(), new.locale, &message)?;
+        outbox::enqueue(tx, new.email.as_str(), new.locale, &event)?;
     }
     let entry = Entry::by_anonymous(client, Action::AccountRegistered);
     audit::record(tx, entry.object("email", None, new.email.to_string()))
 }
 
 /// Issues the token that verifies a registration, and returns the mail with its link.
-fn issue_link(tx: &mut Tx<'_>, secret: &ServerSecret, id: RegistrationId) -> Result<Message, Error> {
+fn issue_link(tx: &mut Tx<'_>, secret: &ServerSecret, id: RegistrationId) -> Result<Event, Error> {
     let (purpose, target) = (Purpose::VerifyEmail, Target::Registration(id));
     let token_id = one_time_tokens::issue(tx, secret, purpose, target, LIFETIME)?;
-    Ok(Message::VerifyEmail { token_id })
+    Ok(Event::VerifyEmail { token_id })
 }
 
 /// Mails a new link for the newest registration of an address; the previous link stops working. Without such a registration
@@ -98,9 +99,9 @@ pub fn resend(
     let is_taken = users::is_email_taken(tx, email.as_str(), None)?;
     let may_mail = limit.allows(tx, email.as_str())?;
     if let Some(registration) = registration.filter(|_| !is_taken && may_mail) {
-        one_time_tokens::void(tx, Purpose::VerifyEmail, Target::Registration(registration.id))?;
-        let message = issue_link(tx, secret, registration.id)?;
-        outbox::enqueue(tx, email.as_str(), registration.locale, &message)?;
+        one_time_tokens::invalidate(tx, Purpose::VerifyEmail, Target::Registration(registration.id))?;
+        let event = issue_link(tx, secret, registration.id)?;
+        outbox::enqueue(tx, email.as_str(), registration.locale, &event)?;
     }
     let entry = Entry::by_anonymous(client, Action::AccountVerificationResent);
     audit::record(tx, entry.object("email", None, email.to_string()))
@@ -166,8 +167,8 @@ pub fn create_user(tx: &mut Tx<'_>, secret: &ServerSecret, new: &NewUser) -> Res
             locale: Locale::default(),
         };
         let registration_id = store::insert(tx, &registration)?;
-        let message = issue_link(tx, secret, registration_id)?;
-        outbox::enqueue(tx, new.email.as_str(), Locale::default(), &message)?;
+        let event = issue_link(tx, secret, registration_id)?;
+        outbox::enqueue(tx, new.email.as_str(), Locale::default(), &event)?;
     }
     let entry = Entry::by_system(tx.now, Action::AccountCreated)
         .object("user", id.uuid(), new.username.to_string())

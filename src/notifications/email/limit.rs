@@ -1,42 +1,34 @@
-//! How much mail strangers can make the service send to one address.
+//! The limit on e-mails that strangers can cause to be sent to one address.
 
-use crate::db::Tx;
 use chrono::TimeDelta;
 
 use super::outbox;
+use crate::db::Tx;
 use crate::error::Error;
 
-/// Mails to one address, of all kinds together, in an hour.
-const MOST: i64 = 10;
-/// Links to set the password anew, in an hour: a reserve of their own, so that nobody who fills the other can keep an owner
-/// from their account.
-const MOST_RESETS: i64 = 5;
+/// The maximum number of e-mails of all kinds to one address in [`WINDOW`].
+const MAX_MAILS: i64 = 10;
+/// The maximum number of password resets. Counted on their own, so that exhausting the other limit can't keep an owner from
+/// resetting the password.
+const MAX_RESETS: i64 = 5;
 const WINDOW: TimeDelta = TimeDelta::hours(1);
 
-/// Counts mails by their recipient, unless limits of rate are switched off. What tells an owner of an act on their account
-/// is counted, but never held back.
+/// Counts e-mails by recipient. E-mails about the owner's account count, but are always sent.
 #[derive(Clone, Copy, Debug)]
 pub struct MailLimit {
-    /// Whether it counts at all.
+    /// False when the configuration switches rate limits off.
     pub enabled: bool,
 }
 
 impl MailLimit {
-    /// Whether a mail that a stranger asked for may go to `recipient`. If not, it is left out, and nobody is told: whoever
-    /// asked must not learn what else goes there.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn allows(&self, tx: &mut Tx<'_>, recipient: &str) -> Result<bool, Error> {
-        Ok(!self.enabled || outbox::count_since(tx, recipient, None, tx.now - WINDOW)? < MOST)
+    /// Whether an e-mail that a stranger caused may be sent to `recipient`. If not, it is dropped without an error: the
+    /// response must not reveal what else is sent there.
+    pub fn allows(self, tx: &mut Tx<'_>, recipient: &str) -> Result<bool, Error> {
+        Ok(!self.enabled || outbox::count_since(tx, recipient, tx.now - WINDOW)? < MAX_MAILS)
     }
 
-    /// Whether another link to set the password anew may go to `recipient`.
-    ///
-    /// # Errors
-    /// When the database fails.
-    pub fn allows_reset(&self, tx: &mut Tx<'_>, recipient: &str) -> Result<bool, Error> {
-        let kind = Some("reset_password");
-        Ok(!self.enabled || outbox::count_since(tx, recipient, kind, tx.now - WINDOW)? < MOST_RESETS)
+    /// Whether another password reset may be mailed to `recipient`.
+    pub fn allows_reset(self, tx: &mut Tx<'_>, recipient: &str) -> Result<bool, Error> {
+        Ok(!self.enabled || outbox::count_resets_since(tx, recipient, tx.now - WINDOW)? < MAX_RESETS)
     }
 }

@@ -1,19 +1,19 @@
-//! Mailed links: where they lead, what they are good for, and for how long.
+//! The links in e-mails: the page they open, the purpose of their token, and how long they work.
 
 use chrono::TimeDelta;
 
 use crate::secret::{Purpose, ServerSecret, Token};
 use crate::values::ids::OneTimeTokenId;
 
-/// The kinds of link there are. The lifetime stands here because the text of the mail states it: who stores the one-time
-/// token takes it from here too, so that text and database agree.
+/// A kind of link. Its lifetime is defined here for the e-mail, which states it, and for the operation that stores the
+/// one-time token, so that the two agree.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Link {
-    /// Proves the mailbox of a registration.
+    /// Verifies the address of a registration.
     VerifyEmail,
-    /// Sets a forgotten password anew.
+    /// Sets a new password.
     ResetPassword,
-    /// Proves the new address of an e-mail change.
+    /// Verifies the new address of an e-mail change.
     ConfirmEmail,
     /// Stops or undoes an e-mail change.
     RevertEmail,
@@ -22,7 +22,6 @@ pub enum Link {
 }
 
 impl Link {
-    /// Every kind.
     pub const ALL: [Self; 5] = [
         Self::VerifyEmail,
         Self::ResetPassword,
@@ -31,7 +30,7 @@ impl Link {
         Self::Invitation,
     ];
 
-    /// The page of the frontend that takes the token.
+    /// The page of the frontend that sends the token to the API.
     pub const fn page(self) -> &'static str {
         match self {
             Self::VerifyEmail => "verify-email",
@@ -53,7 +52,7 @@ impl Link {
         }
     }
 
-    /// How long it works: from the mail on, but [`Link::RevertEmail`] from the moment the change takes effect.
+    /// How long it works after the e-mail is queued; [`Link::RevertEmail`], after the change takes effect.
     pub const fn lifetime(self) -> TimeDelta {
         match self {
             Self::VerifyEmail | Self::ConfirmEmail => TimeDelta::hours(24),
@@ -62,12 +61,12 @@ impl Link {
         }
     }
 
-    /// The token behind the link of the row `id`.
+    /// The token of the row `id`.
     pub fn token(self, secret: &ServerSecret, id: OneTimeTokenId) -> Token {
         secret.token(self.purpose(), id.uuid())
     }
 
-    /// The whole link. The token travels in the fragment, which browsers send to no server.
+    /// The URL. The token is in the fragment, which browsers don't send to any server.
     pub(super) fn url(self, app_url: &str, token: &Token) -> String {
         format!("{app_url}/{}#token={}", self.page(), token.expose())
     }

@@ -1,86 +1,70 @@
-//! Mail: what the service tells people outside of its answers.
+//! E-mail: a queue in the database, and the delivery from it.
 //!
-//! **Its life.** An operation calls [`outbox::enqueue`] with a [`Message`] in its own transaction: the mail is a row, and
-//! exists if and only if what it tells of does. The worker calls [`outbox::deliver_due`], which claims rows for a while,
-//! sends them outside of any transaction and marks them sent; a mail that was not taken is tried again, later and later,
-//! until it is given up. A crash between sending and marking sends it again with the same bytes and Message-ID.
+//! **An e-mail's life.** An operation queues an [`Event`](super::Event) with [`outbox::enqueue`] in its own transaction. The
+//! worker calls [`outbox::deliver_due`], which claims due rows for the length of a lease, composes and sends them outside of
+//! any transaction, and marks them as sent. A failed e-mail is retried after growing pauses, until it is given up. After a
+//! crash between sending and marking, an e-mail is sent again with the same bytes and Message-ID.
 //!
-//! **What must never happen.** A token in the database or in a log: the row holds the id of the one-time token, and the
-//! token is derived from it when the mail is composed. A link built from anything but the configured URL. Text that
-//! somebody typed becoming a header, markup or a template. A request waiting for a mail server.
+//! **What must never happen.** A token is stored or logged: a row holds the id of the one-time token, from which the token
+//! is derived when the e-mail is composed. A link starts with anything but the configured URL. Typed text becomes a header,
+//! markup or a template. A request waits for a mail server.
 //!
-//! The parts: [`message`] what can be said · [`link`] the links · `render` (with `templates/`) the words · `letter` the
-//! bytes · `transport` (`smtp`, `folder`) the way out · [`outbox`] the queue.
+//! [`render`] produces subject, plain text and HTML; [`compose`] the MIME message; [`delivery`] sends it to a mail server
+//! ([`smtp`]) or writes it to a file ([`file`]).
 
-pub mod clean;
-mod folder;
-mod letter;
+mod compose;
+mod delivery;
+mod file;
 mod limit;
 pub mod link;
-pub mod message;
 pub mod outbox;
 mod render;
 mod smtp;
-mod transport;
 
 #[cfg(test)]
 mod tests;
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use crate::config::Config;
-use crate::secret::ServerSecret;
+use compose::Composer;
+use delivery::Delivery;
 
-use letter::Composer;
-use render::Templates;
-use transport::Transport;
+use crate::state::State;
 
 pub use limit::MailLimit;
 pub use link::Link;
-pub use message::Message;
 
-/// Why the service cannot start with its mail settings.
+/// A mail setting that the service can't start with.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
-    /// The URL of the mail server is wrong; the reason does not repeat it, for it may hold a password.
+    /// The reason doesn't repeat the URL, which may contain a password.
     #[error("KEYWARD_SMTP_URL: {0}")]
     SmtpUrl(String),
-    /// The folder for mails cannot be made.
-    #[error("KEYWARD_DATA_DIR: no folder for mails under {}: {source}", data_dir.display())]
-    Folder {
-        /// The data folder.
-        data_dir: PathBuf,
-        /// Why.
-        source: std::io::Error,
-    },
-    /// The built-in texts are wrong.
-    #[error("mail texts: {0}")]
-    Texts(String),
+    #[error("KEYWARD_DATA_DIR: cannot create a directory for e-mails under {}: {source}", data_dir.display())]
+    MailDir { data_dir: PathBuf, source: std::io::Error },
 }
 
-/// Makes mails and sends them.
+/// Composes and delivers e-mails.
 pub struct Mailer {
     composer: Composer,
-    transport: Transport,
+    delivery: Delivery,
 }
 
 impl Mailer {
-    /// With the configured transport; connects to nothing yet.
-    ///
-    /// # Errors
-    /// A setting is wrong, or the folder for mails cannot be made.
-    pub fn new(config: &Config, data_dir: &Path, secret: ServerSecret) -> Result<Self, SetupError> {
-        let host = config.public_url().host();
-        let from = config.mail_from.clone();
+    /// Connects to nothing yet.
+    pub fn new(state: &State, data_dir: &Path) -> Result<Self, SetupError> {
+        let host = state.config.public_url().host();
+        let from = state.config.mail_from.clone();
         Ok(Self {
-            transport: Transport::new(config, data_dir)?,
+            delivery: Delivery::new(&state.config, data_dir)?,
             composer: Composer {
                 service: from.name.clone().unwrap_or_else(|| host.clone()),
                 from,
-                app_url: config.app_url().as_str().to_owned(),
+                app_url: state.config.app_url().as_str().to_owned(),
                 host,
-                secret,
-                templates: Templates::new().map_err(|error| SetupError::Texts(error.to_string()))?,
+                secret: state.secret.clone(),
+                texts: Arc::clone(&state.texts),
             },
         })
     }

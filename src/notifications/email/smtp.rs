@@ -1,8 +1,8 @@
-//! To a mail server (RFC 5321): the connections, their security, and what its refusals mean.
+//! Delivery to a mail server (RFC 5321): connection, TLS, and the meaning of its error replies.
 //!
-//! Each delivery round opens its own connections and closes them; none is kept, so none can be stale. All steps have a
-//! deadline, after which the connection is dropped, never reused: an answer that comes late must not be taken for the
-//! answer to the next mail. (lettre's own pool would reuse it. Nor is lettre's `tracing` feature on: it logs mails.)
+//! Each delivery run opens its own connections and closes them, so that none can be stale. Each step has a timeout, after
+//! which the connection is dropped and never reused: a late reply must not be read as the reply to the next e-mail.
+//! (lettre's own pool would reuse it. lettre's `tracing` feature is off because it logs e-mails.)
 
 use std::fmt;
 use std::time::Duration;
@@ -15,47 +15,52 @@ use lettre::transport::smtp::extension::ClientId;
 use tokio::time::timeout;
 use url::{Host, Url};
 
-use super::letter::Letter;
+use super::compose::ComposedEmail;
+use crate::notifications::text::clean;
 
-/// For the whole way to the first mail: connecting, TLS, logging in.
-pub const CONNECT_WITHIN: Duration = Duration::from_secs(10);
-/// For one of the server's addresses, so that a dead one leaves time for another.
-const ADDRESS_WITHIN: Duration = Duration::from_secs(4);
-/// For one mail, the server's last word included. Longer, for who gives up there may have sent it nevertheless.
-pub const SEND_WITHIN: Duration = Duration::from_secs(20);
-/// For saying goodbye.
-const QUIT_WITHIN: Duration = Duration::from_secs(2);
+/// Connecting, TLS and authentication together.
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// Connecting to one of the server's addresses; leaves time to try another.
+const ADDRESS_TIMEOUT: Duration = Duration::from_secs(4);
+/// Sending one e-mail, including the server's last reply. Long, because after a timeout the server may have accepted the
+/// e-mail, which is then sent twice.
+pub const SEND_TIMEOUT: Duration = Duration::from_secs(20);
+/// RSET and QUIT.
+const QUIT_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Why a mail did not leave.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Trouble {
-    /// There is no getting to the server; no other mail will fare better.
+pub enum SendError {
+    /// There is no connection to the server, so no other e-mail can be sent either.
     Unreachable(String),
-    /// This mail was not taken.
+    /// The server refused this e-mail.
     Refused {
-        /// Whether the server will never take it.
+        /// The server will refuse it again.
         permanent: bool,
-        /// What it said.
         reason: String,
     },
 }
 
-/// What makes the connection private.
+impl SendError {
+    fn unreachable(reason: &str) -> Self {
+        Self::Unreachable(reason.to_owned())
+    }
+}
+
 #[derive(Clone)]
 enum Security {
     /// TLS from the first byte (RFC 8314).
     Implicit(TlsParameters),
-    /// STARTTLS (RFC 3207), or nothing.
+    /// STARTTLS (RFC 3207); without it, no e-mail is sent.
     Required(TlsParameters),
-    /// STARTTLS where it is offered, with whatever certificate: who could forge one could as well hide the offer.
+    /// STARTTLS where the server offers it. The certificate isn't verified: an attacker who can replace it can also hide the
+    /// offer.
     Opportunistic(TlsParameters),
-    /// None.
-    Plain,
+    None,
 }
 
-/// A mail server.
+/// The configured mail server.
 #[derive(Clone)]
-pub struct Smtp {
+pub struct SmtpServer {
     host: String,
     port: u16,
     security: Security,
@@ -63,20 +68,19 @@ pub struct Smtp {
     hello: ClientId,
 }
 
-impl fmt::Debug for Smtp {
+impl fmt::Debug for SmtpServer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Smtp({}:{})", self.host, self.port)
+        write!(f, "SmtpServer({}:{})", self.host, self.port)
     }
 }
 
-impl Smtp {
-    /// From `smtp://` or `smtps://` `[user:password@]host[:port][?tls=required|opportunistic|none]`; `own_host` is the name
-    /// to greet with. User and password are percent-encoded.
-    ///
-    /// Ports, where none is given: 465 for `smtps`, else 587 with a user and 25 without.
+impl SmtpServer {
+    /// Reads `smtp://` or `smtps://` `[user:password@]host[:port][?tls=required|opportunistic|none]`. User and password are
+    /// percent-encoded. The default port is 465 for `smtps`, otherwise 587 with a user and 25 without one. `own_host` is the
+    /// name sent with EHLO.
     ///
     /// # Errors
-    /// One line that says what is wrong, without the password.
+    /// One line that doesn't contain the password.
     pub fn new(url: &str, own_host: &str) -> Result<Self, String> {
         let url = Url::parse(url).map_err(|error| error.to_string())?;
         let host = match url.host() {
@@ -86,12 +90,12 @@ impl Smtp {
             _ => return Err("the host is missing".to_owned()),
         };
         if !matches!(url.path(), "" | "/") || url.fragment().is_some() {
-            return Err("nothing may follow the port but ?tls=".to_owned());
+            return Err("only ?tls= may follow the port".to_owned());
         }
         let mut tls = None;
         for (name, value) in url.query_pairs() {
             if name != "tls" || tls.is_some() {
-                return Err(format!("there is no option {name}, or it is given twice"));
+                return Err(format!("the option {name} is unknown or given twice"));
             }
             tls = Some(value.into_owned());
         }
@@ -102,16 +106,16 @@ impl Smtp {
             ("smtps", None | Some("required")) => Security::Implicit(parameters(&host, true)?),
             ("smtp", Some("required")) => Security::Required(parameters(&host, true)?),
             ("smtp", None | Some("opportunistic")) => Security::Opportunistic(parameters(&host, false)?),
-            ("smtp", Some("none")) => Security::Plain,
+            ("smtp", Some("none")) => Security::None,
             _ => return Err("tls must be required, opportunistic or none; smtps is always required".to_owned()),
         };
-        let usual_port = match (&security, &credentials) {
+        let default_port = match (&security, &credentials) {
             (Security::Implicit(_), _) => 465,
             (_, Some(_)) => 587,
             (_, None) => 25,
         };
         Ok(Self {
-            port: url.port().unwrap_or(usual_port),
+            port: url.port().unwrap_or(default_port),
             host,
             security,
             credentials,
@@ -120,14 +124,14 @@ impl Smtp {
     }
 
     /// Host and port, for the log.
-    pub fn server(&self) -> String {
+    pub fn address(&self) -> String {
         format!("{}:{}", self.host, self.port)
     }
 
-    /// Whether the password may travel where others can read it.
+    /// Whether the password may be sent unencrypted over a network.
     pub fn exposes_password(&self) -> bool {
         let local = self.host == "localhost" || self.host.parse().is_ok_and(|ip: std::net::IpAddr| ip.is_loopback());
-        self.credentials.is_some() && !local && matches!(self.security, Security::Opportunistic(_) | Security::Plain)
+        self.credentials.is_some() && !local && matches!(self.security, Security::Opportunistic(_) | Security::None)
     }
 
     async fn connect(&self) -> Result<AsyncSmtpConnection, SmtpError> {
@@ -136,9 +140,8 @@ impl Smtp {
             Security::Implicit(parameters) => Some(parameters.clone()),
             _ => None,
         };
-        let address_within = Some(ADDRESS_WITHIN);
         let mut connection =
-            AsyncSmtpConnection::connect_tokio1(server, address_within, &self.hello, implicit, None).await?;
+            AsyncSmtpConnection::connect_tokio1(server, Some(ADDRESS_TIMEOUT), &self.hello, implicit, None).await?;
         match &self.security {
             Security::Required(parameters) => connection.starttls(parameters.clone(), &self.hello).await?,
             Security::Opportunistic(parameters) if connection.can_starttls() => {
@@ -153,69 +156,64 @@ impl Smtp {
     }
 }
 
-/// One connection at a time to the server, opened when the first mail needs it.
-pub struct Line<'a> {
-    smtp: &'a Smtp,
+/// A connection to the server, opened for the first e-mail and reopened after a failure.
+pub struct SmtpSession<'a> {
+    server: &'a SmtpServer,
     connection: Option<Box<AsyncSmtpConnection>>,
 }
 
-impl<'a> Line<'a> {
-    /// A line to `smtp`, not connected yet.
-    pub const fn new(smtp: &'a Smtp) -> Self {
-        Self { smtp, connection: None }
+impl<'a> SmtpSession<'a> {
+    /// Connects to nothing yet.
+    pub const fn new(server: &'a SmtpServer) -> Self {
+        Self {
+            server,
+            connection: None,
+        }
     }
 
-    /// Sends `letter`.
-    pub async fn send(&mut self, letter: &Letter) -> Result<(), Trouble> {
-        // Taken out, so that it is dropped unless it comes out of this in good order.
+    pub async fn send(&mut self, email: &ComposedEmail) -> Result<(), SendError> {
+        // Taken out of the session, and put back only when it can be used again.
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
-            None => match timeout(CONNECT_WITHIN, self.smtp.connect()).await {
+            None => match timeout(CONNECT_TIMEOUT, self.server.connect()).await {
                 Ok(Ok(connection)) => Box::new(connection),
-                Ok(Err(error)) => return Err(Trouble::Unreachable(describe(&error))),
-                Err(_) => return Err(Trouble::Unreachable("timeout while connecting".to_owned())),
+                Ok(Err(error)) => return Err(SendError::Unreachable(describe(&error))),
+                Err(_) => return Err(SendError::unreachable("timeout while connecting")),
             },
         };
-        let (trouble, usable) = match timeout(SEND_WITHIN, converse(&mut connection, letter)).await {
-            Ok(Ok(())) => (None, true),
+        match timeout(SEND_TIMEOUT, transmit(&mut connection, email)).await {
+            Ok(Ok(())) => {
+                self.connection = Some(connection);
+                Ok(())
+            }
             Ok(Err((step, error))) => {
-                // 421 closes the connection (RFC 5321 §3.8); a reset after any other refusal makes it good for the next.
-                let answered = error.status().is_some_and(|code| code.to_string() != "421");
-                let usable = answered && matches!(timeout(QUIT_WITHIN, connection.command(Rset)).await, Ok(Ok(_)));
-                let trouble = Trouble::Refused {
-                    // A refused sender is a wrong setting, which somebody will put right.
+                // 421 closes the connection (RFC 5321 §3.8); after any other error reply, RSET makes it usable again.
+                let replied = error.status().is_some_and(|code| code.to_string() != "421");
+                if replied && matches!(timeout(QUIT_TIMEOUT, connection.command(Rset)).await, Ok(Ok(_))) {
+                    self.connection = Some(connection);
+                }
+                Err(SendError::Refused {
+                    // A refused sender is a wrong setting, which the operator will correct.
                     permanent: step != Step::Sender && error.is_permanent(),
-                    reason: letter.redact(&describe(&error)),
-                };
-                (Some(trouble), usable)
+                    reason: email.redact(&describe(&error)),
+                })
             }
-            Err(_) => {
-                let reason = "timeout while sending".to_owned();
-                (
-                    Some(Trouble::Refused {
-                        permanent: false,
-                        reason,
-                    }),
-                    false,
-                )
-            }
-        };
-        if usable {
-            self.connection = Some(connection);
+            Err(_) => Err(SendError::Refused {
+                permanent: false,
+                reason: "timeout while sending".to_owned(),
+            }),
         }
-        trouble.map_or(Ok(()), Err)
     }
 
-    /// Says goodbye.
     pub async fn close(self) {
         if let Some(mut connection) = self.connection {
-            // Nothing hangs on it: the mails are delivered.
-            let _ = timeout(QUIT_WITHIN, connection.quit()).await;
+            // An error doesn't matter: the server has accepted the e-mails.
+            let _ = timeout(QUIT_TIMEOUT, connection.quit()).await;
         }
     }
 }
 
-/// How far a mail came.
+/// The part of an e-mail that the server was replying to.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Step {
     Sender,
@@ -223,13 +221,13 @@ enum Step {
     Content,
 }
 
-async fn converse(connection: &mut AsyncSmtpConnection, letter: &Letter) -> Result<(), (Step, SmtpError)> {
-    let sender = Mail::new(letter.envelope.from().cloned(), Vec::new());
+async fn transmit(connection: &mut AsyncSmtpConnection, email: &ComposedEmail) -> Result<(), (Step, SmtpError)> {
+    let sender = Mail::new(email.envelope.from().cloned(), Vec::new());
     connection
         .command(sender)
         .await
         .map_err(|error| (Step::Sender, error))?;
-    for recipient in letter.envelope.to() {
+    for recipient in email.envelope.to() {
         let recipient = Rcpt::new(recipient.clone(), Vec::new());
         connection
             .command(recipient)
@@ -238,15 +236,15 @@ async fn converse(connection: &mut AsyncSmtpConnection, letter: &Letter) -> Resu
     }
     connection.command(Data).await.map_err(|error| (Step::Content, error))?;
     connection
-        .message(&letter.bytes)
+        .message(&email.bytes)
         .await
         .map_err(|error| (Step::Content, error))?;
     Ok(())
 }
 
-/// An error, which names its causes itself, in one line of bounded length.
+/// The error, which includes its causes, as one line of bounded length.
 fn describe(error: &SmtpError) -> String {
-    super::clean::text(&error.to_string(), false)
+    clean::line(&error.to_string())
 }
 
 fn decoded(text: &str) -> Result<String, String> {
@@ -264,7 +262,8 @@ fn client_id(host: &str) -> ClientId {
     }
 }
 
-/// The system's certificates where it has any, so that an operator can add their own; else Mozilla's, built in.
+/// Trusts the system's certificates, to which an operator can add their own; Mozilla's built-in ones where the system has
+/// none.
 fn parameters(host: &str, verify: bool) -> Result<TlsParameters, String> {
     let system = !rustls_native_certs::load_native_certs().certs.is_empty();
     let store = if system {

@@ -4,4 +4,4 @@ mod routes;
 mod subscribers;
 
 pub use routes::*;
-pub use subscribers::{Centre, LiveAmong};
+pub use subscribers::{FindLiveSessions, NotificationStreams};

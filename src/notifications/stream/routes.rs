@@ -11,7 +11,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::Stream;
 use tokio::time::{Instant, Interval, interval_at};
 
-use super::subscribers::{Centre, Signal, Subscription};
+use super::subscribers::{NotificationStreams, Signal, Subscription};
 use crate::auth::{Caller, Session};
 use crate::error::Error;
 use crate::http::RequestInput;
@@ -21,26 +21,28 @@ use crate::notifications::store;
 use crate::state::State;
 use crate::values::ids::{Id as _, NotificationId, UserId};
 
-/// A silent stream says this often that it is alive; proxies cut connections that are silent for a minute or less.
-const HEARTBEAT: Duration = Duration::from_secs(15);
-/// What is sent at most at once, after `Last-Event-ID` or after the listening connection was lost: the newest.
-const MOST_AT_ONCE: i64 = 200;
-/// A notification can be committed this much later than one that was made after it, and not more: no transaction lives
-/// longer. So whoever looks for what is new looks back so far.
+/// How often a stream sends a comment: proxies close connections that are silent for a minute or less.
+const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
+/// The maximum number of notifications fetched at once, the newest, after `Last-Event-ID` or a lost connection.
+const MAX_FETCHED: i64 = 200;
+/// A notification may be committed this much later than one with a higher id, because a transaction may last this long. A
+/// fetch therefore starts this far before the newest notification that was sent.
 const OVERLAP: TimeDelta = TimeDelta::seconds(30);
-/// How soon a client should come back, in milliseconds.
+/// The first bytes of a stream; `retry` is the time before a client reconnects, in milliseconds.
 const OPENING: &str = ": welcome\nretry: 2000\n\n";
+/// A comment, which clients ignore.
+const COMMENT: &[u8] = b":\n\n";
 
-/// Follow one's notifications live
+/// Stream new notifications
 ///
-/// Server-sent events: `event: notification`, `id:` the notification's id, `data:` the notification as JSON, as in the list.
-/// A comment every 15 seconds shows that the stream lives. With `Last-Event-ID` it begins with what came after that
-/// notification (the newest 200 at most), otherwise with what comes from now on. It ends with the session, and when the
-/// service stops; come back with `Last-Event-ID` then. At most ten at a time.
+/// Server-sent events with `event: notification`, the notification's id as `id:`, and the notification as JSON, as in the
+/// list, as `data:`. With `Last-Event-ID`, the stream begins with the notifications after that one (the newest 200 at most),
+/// otherwise with the next new one. A comment every 15 seconds keeps the connection open. The stream ends with the session,
+/// and when the service stops: reconnect with `Last-Event-ID` then. An account can have ten open streams.
 #[utoipa::path(
     operation_id = "streamNotifications", tag = "Notifications", security(("session" = [])),
-    params(("Last-Event-ID" = Option<NotificationId>, Header, description = "The `id` of the last event received")),
-    responses((status = 200, description = "The stream", body = String, content_type = "text/event-stream")),
+    params(("Last-Event-ID" = Option<NotificationId>, Header, description = "`id` of the last event received")),
+    responses((status = 200, description = "Stream of events", body = String, content_type = "text/event-stream")),
 )]
 #[get("/notifications/stream")]
 pub async fn stream_notifications(
@@ -48,82 +50,77 @@ pub async fn stream_notifications(
     request: HttpRequest,
     input: RequestInput,
     state: web::Data<State>,
-    centre: web::Data<Centre>,
+    streams: web::Data<NotificationStreams>,
 ) -> Result<HttpResponse, Error> {
     input.none().await?;
     let last = request
         .headers()
         .get("last-event-id")
         .and_then(|id| NotificationId::parse(id.to_str().ok()?));
-    // Before the look at what there is, so that nothing falls between the two.
-    let subscription = centre.subscribe(caller.user_id, caller.session_id()?)?;
+    // Before the first fetch, so that no notification is missed between the two.
+    let subscription = streams.subscribe(caller.user_id, caller.session_id()?)?;
     let mut feed = Feed {
         state: state.get_ref().clone(),
-        centre: centre.get_ref().clone(),
         user_id: caller.user_id,
         subscription,
         sent: BTreeSet::new(),
         newest: caller.now(),
-        behind: false,
-        out: VecDeque::from([Bytes::from_static(OPENING.as_bytes())]),
-        heartbeat: interval_at(Instant::now() + HEARTBEAT, HEARTBEAT),
+        fetch_failed: false,
+        pending: VecDeque::from([Bytes::from_static(OPENING.as_bytes())]),
+        heartbeat: interval_at(Instant::now() + HEARTBEAT_INTERVAL, HEARTBEAT_INTERVAL),
     };
     feed.begin(last).await?;
     Ok(HttpResponse::Ok()
         .content_type("text/event-stream")
         .insert_header((header::CACHE_CONTROL, "no-store"))
-        // nginx would otherwise collect events before it passes them on.
+        // Otherwise nginx buffers events.
         .insert_header(("x-accel-buffering", "no"))
         .streaming(feed.into_stream()))
 }
 
-/// What a client does not notice, but its connection does.
-const COMMENT: &[u8] = b":\n\n";
-
 /// One stream.
 struct Feed {
     state: State,
-    centre: Centre,
     user_id: UserId,
     subscription: Subscription,
-    /// What needs no sending, as far back as anybody looks.
+    /// The notifications of the last [`OVERLAP`] that need not be sent.
     sent: BTreeSet<NotificationId>,
-    /// When the newest of that was made.
+    /// When the newest of them was created.
     newest: DateTime<Utc>,
-    /// Whether a look at the database failed.
-    behind: bool,
-    /// What is to be sent, in order.
-    out: VecDeque<Bytes>,
+    /// The last fetch failed and has to be repeated.
+    fetch_failed: bool,
+    /// The bytes to send, in order.
+    pending: VecDeque<Bytes>,
     heartbeat: Interval,
 }
 
 impl Feed {
-    /// Sends what came after `last`, and remembers what there is already.
+    /// Sends the notifications after `last`, and marks those that exist already as sent.
     async fn begin(&mut self, last: Option<NotificationId>) -> Result<(), Error> {
-        let (user_id, since) = (self.user_id, self.look_back());
-        let (missed, present) = self
+        let (user_id, since) = (self.user_id, self.overlap_start());
+        let (missed, existing) = self
             .state
             .db
             .read(self.state.clock.now(), move |tx| {
                 let missed = match last {
-                    Some(last) => store::list_since(tx, user_id, last, MOST_AT_ONCE)?,
+                    Some(last) => store::list_since(tx, user_id, last, MAX_FETCHED)?,
                     None => Vec::new(),
                 };
-                Ok((missed, store::list_since(tx, user_id, since, MOST_AT_ONCE)?))
+                Ok((missed, store::list_since(tx, user_id, since, MAX_FETCHED)?))
             })
             .await?;
         self.send(missed)?;
-        for notification in present {
-            self.remember(&notification);
+        for notification in existing {
+            self.mark_sent(&notification);
         }
         Ok(())
     }
 
-    fn look_back(&self) -> NotificationId {
-        store::first_id(self.newest - OVERLAP).into()
+    fn overlap_start(&self) -> NotificationId {
+        store::first_id(self.newest - OVERLAP)
     }
 
-    fn remember(&mut self, notification: &Notification) {
+    fn mark_sent(&mut self, notification: &Notification) {
         self.sent.insert(notification.id);
         self.newest = self.newest.max(notification.created_at);
     }
@@ -134,47 +131,47 @@ impl Feed {
             if self.sent.contains(&notification.id) {
                 continue;
             }
-            self.remember(&notification);
-            let shown = NotificationResponse::of(notification, &self.centre.words, now);
-            let data = serde_json::to_string(&shown).map_err(Error::internal)?;
-            let event = format!("event: notification\nid: {}\ndata: {data}\n\n", shown.id);
-            self.out.push_back(event.into());
+            self.mark_sent(&notification);
+            let response = NotificationResponse::new(notification, &self.state.texts, now);
+            let data = serde_json::to_string(&response).map_err(Error::internal)?;
+            let event = format!("event: notification\nid: {}\ndata: {data}\n\n", response.id);
+            self.pending.push_back(event.into());
         }
-        self.sent = self.sent.split_off(&self.look_back());
+        self.sent = self.sent.split_off(&self.overlap_start());
         Ok(())
     }
 
-    /// Fetches what the signals speak of.
-    async fn fetch(&mut self, first: Option<Signal>) {
-        let (mut ids, mut look) = (Vec::new(), self.behind);
+    /// Handles `first` and all further signals that wait, and fetches the notifications they announce.
+    async fn handle(&mut self, first: Option<Signal>) {
+        let (mut ids, mut refetch) = (Vec::new(), self.fetch_failed);
         let mut next = first;
         while let Some(signal) = next {
             match signal {
                 Signal::New(id) => ids.push(id),
-                Signal::Look => look = true,
-                Signal::Probe => self.out.push_back(Bytes::from_static(COMMENT)),
+                Signal::Refetch => refetch = true,
+                Signal::Probe => self.pending.push_back(Bytes::from_static(COMMENT)),
             }
             next = self.subscription.signals.try_recv().ok();
         }
-        look |= self.subscription.has_missed();
-        if !look && ids.is_empty() {
+        refetch |= self.subscription.has_missed();
+        if !refetch && ids.is_empty() {
             return;
         }
-        let (user_id, since) = (self.user_id, self.look_back());
-        let found = self.state.db.read(self.state.clock.now(), move |tx| {
-            if look {
-                store::list_since(tx, user_id, since, MOST_AT_ONCE)
+        let (user_id, since) = (self.user_id, self.overlap_start());
+        let fetched = self.state.db.read(self.state.clock.now(), move |tx| {
+            if refetch {
+                store::list_since(tx, user_id, since, MAX_FETCHED)
             } else {
-                store::list_named(tx, user_id, &ids)
+                store::list_by_id(tx, user_id, &ids)
             }
         });
-        let sent = match found.await {
-            Ok(found) => self.send(found),
+        let sent = match fetched.await {
+            Ok(notifications) => self.send(notifications),
             Err(error) => Err(error),
         };
-        self.behind = sent.is_err();
+        self.fetch_failed = sent.is_err();
         if let Err(error) = sent {
-            tracing::warn!(%error, "cannot fetch what to stream; it will be tried again");
+            tracing::warn!(%error, "cannot fetch notifications for a stream; the fetch is retried");
         }
     }
 
@@ -183,17 +180,17 @@ impl Feed {
             if self.subscription.signals.is_closed() {
                 return None;
             }
-            if let Some(event) = self.out.pop_front() {
+            if let Some(event) = self.pending.pop_front() {
                 return Some((Ok(event), self));
             }
             tokio::select! {
-                signal = self.subscription.signals.recv() => self.fetch(Some(signal?)).await,
+                signal = self.subscription.signals.recv() => self.handle(Some(signal?)).await,
                 _ = self.heartbeat.tick() => {
-                    if self.behind || self.subscription.has_missed() {
-                        self.behind = true;
-                        self.fetch(None).await;
+                    if self.fetch_failed || self.subscription.has_missed() {
+                        self.fetch_failed = true;
+                        self.handle(None).await;
                     }
-                    self.out.push_back(Bytes::from_static(COMMENT));
+                    self.pending.push_back(Bytes::from_static(COMMENT));
                 }
             }
         }

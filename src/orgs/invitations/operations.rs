@@ -8,8 +8,8 @@ use crate::audit::{self, Action, Entry};
 use crate::auth::{Caller, OrgRole, Principal};
 use crate::db::Tx;
 use crate::error::{Code, Error};
-use crate::notifications::email::{Link, Message, outbox};
-use crate::notifications::{self, Notice, NotificationType, Subject};
+use crate::notifications::email::{Link, outbox};
+use crate::notifications::{self, Event, Subject};
 use crate::one_time_tokens::{self, Target};
 use crate::orgs::{self, OrgMember, PermissionType, can, has_authority_over};
 use crate::secret::Token;
@@ -122,15 +122,10 @@ pub fn create<P>(
     };
     let id = store::insert(tx, &new)?.ok_or_else(|| Error::new(Code::AlreadyInvited))?;
     let invitation = reload(tx, org_id, id)?;
-    send_email(tx, state, &invitation)?;
+    let event = renew_link(tx, state, &invitation)?;
+    send_email(tx, state, &invitation, &event)?;
     if let Some(user) = invited_user {
-        let notice = Notice::OrgInvitation {
-            org_id,
-            org_name: membership.org_name.clone(),
-            role: *role,
-            invited_by: inviter_name(&invitation),
-        };
-        notifications::notify(tx, user.id, &notice, Some(Subject::Invitation(id)))?;
+        notifications::notify_in_app(tx, user.id, &event)?;
     }
     audit::record(tx, audit_entry(caller, Action::InvitationCreated, &invitation))?;
     Ok(invitation)
@@ -160,25 +155,31 @@ fn inviter_name(invitation: &Invitation) -> Option<String> {
     inviter.display_name().map(ToOwned::to_owned)
 }
 
-/// Queues an e-mail with a new link and invalidates the previous links. No e-mail goes to an account that has switched
-/// these off, nor beyond the limit of e-mails to one address; the account still sees the invitation.
-fn send_email(tx: &mut Tx<'_>, state: &State, invitation: &Invitation) -> Result<(), Error> {
+/// Creates a new link, which invalidates the previous links, and returns the event that carries it.
+fn renew_link(tx: &mut Tx<'_>, state: &State, invitation: &Invitation) -> Result<Event, Error> {
     let (purpose, target) = (Link::Invitation.purpose(), Target::Invitation(invitation.id));
-    one_time_tokens::void(tx, purpose, target)?;
+    one_time_tokens::invalidate(tx, purpose, target)?;
     let lifetime = Link::Invitation.lifetime();
     let token_id = one_time_tokens::issue(tx, &state.secret, purpose, target, lifetime)?;
+    Ok(Event::OrgInvitation {
+        org_id: invitation.org.id,
+        org_name: invitation.org.name.clone(),
+        role: invitation.role,
+        invited_by: inviter_name(invitation),
+        invitation_id: invitation.id,
+        token_id,
+    })
+}
+
+/// Queues the e-mail. None goes to an account that has switched these off, nor beyond the limit of e-mails to one address;
+/// the account still sees the invitation.
+fn send_email(tx: &mut Tx<'_>, state: &State, invitation: &Invitation, event: &Event) -> Result<(), Error> {
     let wants_email = match users::find_by_login(tx, &invitation.email)? {
-        Some(user) => notifications::wants_mail(tx, user.id, NotificationType::OrgInvitation)?,
+        Some(user) => notifications::wants_mail(tx, user.id, event)?,
         None => true,
     };
     if wants_email && state.mail_limit.allows(tx, &invitation.email)? {
-        let message = Message::Invitation {
-            token_id,
-            org_name: invitation.org.name.clone(),
-            inviter_name: inviter_name(invitation),
-            role: invitation.role.as_str().to_owned(),
-        };
-        outbox::enqueue(tx, &invitation.email, invitation.locale, &message)?;
+        outbox::enqueue(tx, &invitation.email, invitation.locale, event)?;
     }
     Ok(())
 }
@@ -196,7 +197,8 @@ pub fn resend<P>(
     if !store::extend(tx, id, tx.now + Link::Invitation.lifetime())? {
         return Err(no_longer_pending());
     }
-    send_email(tx, state, &invitation)?;
+    let event = renew_link(tx, state, &invitation)?;
+    send_email(tx, state, &invitation, &event)?;
     audit::record(tx, audit_entry(caller, Action::InvitationResent, &invitation))?;
     reload(tx, org_id, id)
 }
@@ -225,7 +227,7 @@ pub fn decline<P>(tx: &mut Tx<'_>, caller: &Caller<P>, id: InvitationId) -> Resu
 /// A decided invitation can no longer be accepted: invalidates its link and resolves its notification. Every decision
 /// updates the invitation before its links, so that no two transactions wait for each other.
 fn end_link_and_notification(tx: &mut Tx<'_>, id: InvitationId) -> Result<(), Error> {
-    one_time_tokens::void(tx, Link::Invitation.purpose(), Target::Invitation(id))?;
+    one_time_tokens::invalidate(tx, Link::Invitation.purpose(), Target::Invitation(id))?;
     notifications::resolve(tx, Subject::Invitation(id))
 }
 

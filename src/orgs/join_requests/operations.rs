@@ -9,8 +9,7 @@ use crate::audit::{self, Action, Entry};
 use crate::auth::{Caller, Principal};
 use crate::db::Tx;
 use crate::error::{Code, Error};
-use crate::notifications::email::{Message, outbox};
-use crate::notifications::{self, Notice, Subject, tell};
+use crate::notifications::{self, Event, Subject};
 use crate::orgs::membership;
 use crate::orgs::{self, JoinPolicy, Org, OrgMember, PermissionType, Slug, can};
 use crate::secret::ServerSecret;
@@ -79,23 +78,16 @@ pub fn create<P>(
     let id = store::insert(tx, org_id, caller.user_id, message)?.ok_or_else(|| Error::new(Code::AlreadyRequested))?;
     let request = reload(tx, org_id, id)?;
     let person = request.person.display_name().unwrap_or(&caller.name).to_owned();
-    let notice = Notice::JoinRequest {
+    let event = Event::JoinRequest {
         org_id,
-        org_name: org.name.clone(),
-        person: person.clone(),
-        message: message.map(ToOwned::to_owned),
-    };
-    let email = Message::JoinRequest {
         org_name: org.name,
         person,
+        message: message.map(ToOwned::to_owned),
+        join_request_id: id,
     };
     for contact in &membership::list_administrators(tx, org_id)? {
-        notifications::notify(tx, contact.user_id, &notice, Some(Subject::JoinRequest(id)))?;
         // A person can withdraw a request and make another: the limit keeps that from filling mailboxes.
-        let wants_email = notifications::wants_mail(tx, contact.user_id, notice.kind())?;
-        if wants_email && state.mail_limit.allows(tx, &contact.email)? {
-            outbox::enqueue(tx, &contact.email, contact.locale, &email)?;
-        }
+        notifications::notify_limited(tx, state.mail_limit, contact.into(), &event)?;
     }
     let entry = audit_entry(caller, Action::JoinRequestCreated, &request, &caller.name);
     audit::record(tx, entry)?;
@@ -228,16 +220,11 @@ pub fn notify_decision(tx: &mut Tx<'_>, user: &User, request: &JoinRequest, outc
         Outcome::Approved => (true, None),
         Outcome::Rejected(reason) => (false, reason.map(ToOwned::to_owned)),
     };
-    let notice = Notice::JoinRequestDecided {
+    let event = Event::JoinRequestDecided {
         org_id: request.org.id,
-        org_name: request.org.name.clone(),
-        approved,
-        reason: reason.clone(),
-    };
-    let message = Message::JoinRequestDecided {
         org_name: request.org.name.clone(),
         approved,
         reason,
     };
-    tell(tx, user.into(), (&notice, None), &message)
+    notifications::notify(tx, user.into(), &event)
 }

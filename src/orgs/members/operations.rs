@@ -8,8 +8,7 @@ use crate::audit::{self, Action, Entry};
 use crate::auth::{Caller, OrgRole, Principal, ScopeCatalog};
 use crate::db::Tx;
 use crate::error::{Code, Error, FieldCode, FieldError, Invalid};
-use crate::notifications::email::Message;
-use crate::notifications::{Notice, tell};
+use crate::notifications::{self, Event};
 use crate::orgs::membership::{self, Membership, MembershipChange};
 use crate::orgs::{self, OrgMember, OrgPermission, OrgView, can, invitations};
 use crate::secret::ServerSecret;
@@ -174,16 +173,12 @@ fn after_role_change(
 ) -> Result<Entry, Error> {
     let revoked = invitations::revoke_by(tx, membership.org_id, member.person.id, Some(role))?;
     if member.membership_id != membership.id {
-        let notice = Notice::MemberRoleChanged {
+        let event = Event::MemberRoleChanged {
             org_id: membership.org_id,
             org_name: membership.org_name.clone(),
             role,
         };
-        let message = Message::MemberRoleChanged {
-            org_name: membership.org_name.clone(),
-            role: role.as_str().to_owned(),
-        };
-        tell(tx, member.into(), (&notice, None), &message)?;
+        notifications::notify(tx, member.into(), &event)?;
     }
     Ok(if revoked > 0 {
         entry.detail("invitations_revoked", revoked)
@@ -220,14 +215,11 @@ pub fn remove<P>(
         .detail("invitations_revoked", revoked);
     audit::record(tx, entry)?;
     if !leaves {
-        let notice = Notice::MemberRemoved {
+        let event = Event::MemberRemoved {
             org_id,
-            org_name: membership.org_name.clone(),
-        };
-        let message = Message::MemberRemoved {
             org_name: membership.org_name,
         };
-        tell(tx, (&member).into(), (&notice, None), &message)?;
+        notifications::notify(tx, (&member).into(), &event)?;
     }
     Ok(())
 }

@@ -8,8 +8,7 @@ use crate::audit::{self, Action, Entry};
 use crate::auth::{Password, ThrottleKey};
 use crate::db::Tx;
 use crate::error::{Code, Error};
-use crate::notifications::email::Message;
-use crate::notifications::{self, Notice};
+use crate::notifications::{self, Event};
 use crate::secret::ServerSecret;
 use crate::sessions::model::{Grant, Session};
 use crate::sessions::store::{self, NewSession};
@@ -186,15 +185,10 @@ fn is_new_user_agent(tx: &mut Tx<'_>, user: &User, client: &Client) -> Result<bo
 
 fn notify_new_sign_in(tx: &mut Tx<'_>, client: &Client, session: &Session, user: &User) -> Result<(), Error> {
     let user_agent = client.user_agent.as_deref().map(str::to_owned);
-    let notice = Notice::NewSignIn {
+    let event = Event::NewSignIn {
         session_id: session.id,
-        user_agent: user_agent.clone(),
-        ip: client.ip.to_string(),
-    };
-    let message = Message::NewSignIn {
         user_agent,
         ip: client.ip,
-        at: tx.now,
     };
-    notifications::tell(tx, user.into(), (&notice, None), &message)
+    notifications::notify(tx, user.into(), &event)
 }

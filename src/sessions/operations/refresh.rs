@@ -4,8 +4,7 @@ use super::{grant, resolve_org};
 use crate::audit::{self, Action, Entry};
 use crate::db::Tx;
 use crate::error::{Code, Error};
-use crate::notifications::email::Message;
-use crate::notifications::{self, Notice};
+use crate::notifications::{self, Event};
 use crate::secret::{ServerSecret, Token};
 use crate::sessions::model::{EndReason, Grant, RETRY_WINDOW, Session};
 use crate::sessions::store::{self, RefreshToken};
@@ -71,12 +70,11 @@ fn rotate(
 /// Ends the session, because the user and an attacker may both have its refresh tokens, and notifies the user.
 fn end_after_reuse(tx: &mut Tx<'_>, client: &Client, session: &Session, user: &User) -> Result<(), Error> {
     store::end(tx, user.id, session.id, EndReason::TokenReused)?;
-    let notice = Notice::RefreshTokenReused {
+    let event = Event::RefreshTokenReused {
         session_id: session.id,
-        ip: client.ip.to_string(),
+        ip: client.ip,
     };
-    let message = Message::RefreshTokenReused { at: tx.now };
-    notifications::tell(tx, user.into(), (&notice, None), &message)?;
+    notifications::notify(tx, user.into(), &event)?;
     let entry = Entry::by_anonymous(client, Action::SessionRefreshTokenReused)
         .failed()
         .user(user.id);

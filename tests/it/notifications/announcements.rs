@@ -16,7 +16,7 @@ async fn titles(app: &TestApp, person: &Person) -> Vec<Value> {
 }
 
 #[actix_web::test]
-async fn an_announcement_reaches_everybody_in_the_centre_and_by_mail_who_wants_it() {
+async fn an_announcement_reaches_every_verified_user_and_is_mailed_unless_opted_out() {
     let app = TestApp::start();
     let (root, ada, bob) = (
         app.admin("grace").await,
@@ -64,7 +64,7 @@ async fn an_announcement_reaches_everybody_in_the_centre_and_by_mail_who_wants_i
 }
 
 #[actix_web::test]
-async fn an_announcement_to_an_organisation_reaches_its_members_alone() {
+async fn an_announcement_to_an_organisation_reaches_only_its_members() {
     let app = TestApp::start();
     let (root, ada, bob) = (
         app.admin("grace").await,
@@ -102,7 +102,7 @@ async fn an_announcement_to_an_organisation_reaches_its_members_alone() {
 }
 
 #[actix_web::test]
-async fn an_announcement_that_is_wrong_reaches_nobody() {
+async fn an_invalid_announcement_notifies_no_user() {
     let app = TestApp::start();
     let (root, ada) = (app.admin("grace").await, app.person("ada").await);
     let post = |body: Value| app.post("/admin/announcements", &body).bearer(&root.access_token);
@@ -128,7 +128,7 @@ async fn an_announcement_that_is_wrong_reaches_nobody() {
 }
 
 #[actix_web::test]
-async fn an_announcement_that_is_repeated_with_its_key_is_made_once() {
+async fn an_announcement_repeated_with_its_idempotency_key_is_sent_once() {
     let app = TestApp::start();
     let (root, ada) = (app.admin("grace").await, app.person("ada").await);
     for replayed in [None, Some("true")] {
@@ -144,7 +144,7 @@ async fn an_announcement_that_is_repeated_with_its_key_is_made_once() {
 }
 
 #[actix_web::test]
-async fn the_mails_of_an_announcement_become_due_little_by_little() {
+async fn at_most_twenty_mails_of_an_announcement_become_due_in_a_second() {
     #[derive(QueryableByName)]
     struct Due {
         #[diesel(sql_type = diesel::sql_types::BigInt)]

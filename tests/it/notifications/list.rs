@@ -1,11 +1,11 @@
 use chrono::TimeDelta;
 use diesel::connection::SimpleConnection as _;
 use keyward::auth::OrgRole;
-use keyward::notifications::{Notice, Subject, notify, resolve};
-use keyward::values::ids::{EmailChangeId, InvitationId, JoinRequestId, OrgId, UserId};
+use keyward::notifications::{Event, PasswordChangeMethod, Subject, notify_in_app, resolve};
+use keyward::values::ids::{EmailChangeId, InvitationId, JoinRequestId, OneTimeTokenId, OrgId, UserId};
 use serde_json::{Value, json};
 
-use super::tell;
+use super::announce;
 use crate::support::{Person, TestApp};
 
 async fn list(app: &TestApp, person: &Person, query: &str) -> Value {
@@ -22,11 +22,11 @@ fn titles(page: &Value) -> Vec<String> {
         .collect()
 }
 
-async fn notify_about(app: &TestApp, user_id: UserId, notice: Notice, about: Option<Subject>) {
-    app.transaction(move |tx| notify(tx, user_id, &notice, about)).await;
+async fn notify(app: &TestApp, user_id: UserId, event: Event) {
+    app.transaction(move |tx| notify_in_app(tx, user_id, &event)).await;
 }
 
-/// An organisation, and an invitation and a request for it, as they stand in the database.
+/// Inserts an organisation with an invitation and a join request.
 fn seed_org(app: &TestApp, owner: &Person) -> (OrgId, InvitationId, JoinRequestId) {
     let now = app.state.clock.now();
     let (org, invitation, request) = (OrgId::new(now), InvitationId::new(now), JoinRequestId::new(now));
@@ -45,14 +45,14 @@ fn seed_org(app: &TestApp, owner: &Person) -> (OrgId, InvitationId, JoinRequestI
 }
 
 #[actix_web::test]
-async fn a_person_sees_their_own_notifications_newest_first_page_by_page() {
+async fn the_list_has_the_callers_notifications_newest_first_in_pages() {
     let app = TestApp::start();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     for title in ["one", "two", "three"] {
-        tell(&app, ada.id, title).await;
+        announce(&app, ada.id, title).await;
         app.advance(TimeDelta::seconds(1));
     }
-    tell(&app, bob.id, "for bob").await;
+    announce(&app, bob.id, "for bob").await;
     let first = list(&app, &ada, "?limit=2").await;
     assert_eq!(titles(&first), ["three", "two"]);
     assert_eq!(first["unread_count"], 3);
@@ -65,13 +65,13 @@ async fn a_person_sees_their_own_notifications_newest_first_page_by_page() {
     );
     assert_eq!((&one["actions"], &one["state"]), (&json!([]), &json!("unread")));
     assert_eq!(one["resolved_at"], Value::Null);
-    // Somebody is told something between two pages: nothing is shown twice, nothing left out.
-    tell(&app, ada.id, "four").await;
+    // A notification that arrives between two pages neither repeats nor hides another one.
+    announce(&app, ada.id, "four").await;
     let cursor = first["next_cursor"].as_str().unwrap();
     let second = list(&app, &ada, &format!("?limit=2&cursor={cursor}")).await;
     assert_eq!(titles(&second), ["one"]);
     assert_eq!(second["next_cursor"], Value::Null);
-    // A cursor is good for its own list only.
+    // A cursor belongs to one list.
     for (person, query) in [(&bob, ""), (&ada, "&state=unread"), (&ada, "&type=announcement")] {
         app.get(&format!("/notifications?limit=2&cursor={cursor}{query}"))
             .bearer(&person.access_token)
@@ -84,9 +84,10 @@ async fn a_person_sees_their_own_notifications_newest_first_page_by_page() {
 async fn notifications_are_filtered_by_state_and_type() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
-    tell(&app, ada.id, "one").await;
+    announce(&app, ada.id, "one").await;
     app.advance(TimeDelta::seconds(1));
-    notify_about(&app, ada.id, Notice::PasswordChanged {}, None).await;
+    let method = PasswordChangeMethod::CurrentPassword;
+    notify(&app, ada.id, Event::PasswordChanged { method }).await;
     let all = list(&app, &ada, "").await;
     let id = all["data"][1]["id"].as_str().unwrap();
     app.patch(&format!("/notifications/{id}"), &json!({"state": "read"}))
@@ -115,15 +116,15 @@ async fn notifications_are_filtered_by_state_and_type() {
 }
 
 #[actix_web::test]
-async fn the_text_is_in_the_language_of_the_profile_and_what_people_typed_stays_as_it_is() {
+async fn the_text_is_in_the_language_of_the_profile_and_typed_text_is_unchanged() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let hostile = "{{ 7*7 }} <script>alert(1)</script> =cmd|' /C calc'!A0 ${7*7}";
-    let notice = Notice::MemberRemoved {
+    let event = Event::MemberRemoved {
         org_id: OrgId::new(app.state.clock.now()),
         org_name: hostile.to_owned(),
     };
-    notify_about(&app, ada.id, notice, None).await;
+    notify(&app, ada.id, event).await;
     let one = list(&app, &ada, "").await["data"][0].clone();
     assert_eq!(one["title"], format!("You are no longer a member of {hostile}"));
     assert_eq!(one["data"]["org_name"], hostile);
@@ -136,25 +137,28 @@ async fn the_text_is_in_the_language_of_the_profile_and_what_people_typed_stays_
 }
 
 #[actix_web::test]
-async fn what_can_be_decided_says_how_until_it_is_decided_or_expires() {
+async fn a_notification_carries_actions_until_the_decision_is_made_or_expires() {
     let app = TestApp::start();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     let (org_id, invitation_id, request_id) = seed_org(&app, &ada);
-    let invited = Notice::OrgInvitation {
+    let invitation = Event::OrgInvitation {
         org_id,
         org_name: "Acme".to_owned(),
         role: OrgRole::Member,
         invited_by: Some("ada".to_owned()),
+        invitation_id,
+        token_id: OneTimeTokenId::new(app.state.clock.now()),
     };
-    let asked = Notice::JoinRequest {
+    let join_request = Event::JoinRequest {
         org_id,
         org_name: "Acme".to_owned(),
         person: "carol".to_owned(),
         message: None,
+        join_request_id: request_id,
     };
-    notify_about(&app, bob.id, invited, Some(Subject::Invitation(invitation_id))).await;
-    notify_about(&app, ada.id, asked.clone(), Some(Subject::JoinRequest(request_id))).await;
-    notify_about(&app, bob.id, asked, Some(Subject::JoinRequest(request_id))).await;
+    notify(&app, bob.id, invitation).await;
+    notify(&app, ada.id, join_request.clone()).await;
+    notify(&app, bob.id, join_request).await;
     let one = list(&app, &bob, "?type=org_invitation").await["data"][0].clone();
     assert_eq!(
         one["actions"],
@@ -174,7 +178,7 @@ async fn what_can_be_decided_says_how_until_it_is_decided_or_expires() {
             {"name": "reject", "method": "POST", "path": format!("{path}/reject")},
         ])
     );
-    // Decided by one, it is resolved for all.
+    // The decision resolves the notification of every recipient.
     app.transaction(move |tx| resolve(tx, Subject::JoinRequest(request_id)))
         .await;
     for person in [&ada, &bob] {
@@ -182,7 +186,7 @@ async fn what_can_be_decided_says_how_until_it_is_decided_or_expires() {
         assert_eq!(one["actions"], json!([]));
         assert!(one["resolved_at"].is_string());
     }
-    // What expires undecided is resolved by that.
+    // Expiry resolves a notification, too.
     app.advance(TimeDelta::days(7));
     let fresh = app.log_in("bob", crate::support::PASSWORD).await;
     let page = app
@@ -195,7 +199,7 @@ async fn what_can_be_decided_says_how_until_it_is_decided_or_expires() {
 }
 
 #[actix_web::test]
-async fn a_pending_change_of_address_can_be_resent_and_cancelled_from_the_centre() {
+async fn a_pending_change_of_address_carries_actions_to_resend_and_cancel_it() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let now = app.state.clock.now();
@@ -206,11 +210,13 @@ async fn a_pending_change_of_address_can_be_resent_and_cancelled_from_the_centre
              ('{id}', '{user}', 'ada@example.com', 'new@example.com', '{at}', '{at}'::timestamptz + interval '1 day')"
         ))
         .unwrap();
-    let notice = Notice::EmailChangePending {
+    let event = Event::EmailChangePending {
         new_email: "new@example.com".to_owned(),
         expires_at: now,
+        email_change_id: id,
+        token_id: OneTimeTokenId::new(now),
     };
-    notify_about(&app, ada.id, notice, Some(Subject::EmailChange(id))).await;
+    notify(&app, ada.id, event).await;
     let one = list(&app, &ada, "").await["data"][0].clone();
     assert_eq!(
         one["actions"],
@@ -227,7 +233,7 @@ async fn a_pending_change_of_address_can_be_resent_and_cancelled_from_the_centre
 async fn a_notification_is_marked_read_and_unread_with_its_entity_tag() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
-    tell(&app, ada.id, "one").await;
+    announce(&app, ada.id, "one").await;
     let id = list(&app, &ada, "").await["data"][0]["id"].as_str().unwrap().to_owned();
     let path = format!("/notifications/{id}");
     let mark = |body: Value| app.patch(&path, &body).bearer(&ada.access_token);
@@ -253,14 +259,14 @@ async fn a_notification_is_marked_read_and_unread_with_its_entity_tag() {
 }
 
 #[actix_web::test]
-async fn all_are_marked_read_at_once_and_one_is_deleted() {
+async fn all_notifications_can_be_marked_read_and_one_deleted() {
     let app = TestApp::start();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     for title in ["one", "two"] {
-        tell(&app, ada.id, title).await;
+        announce(&app, ada.id, title).await;
         app.advance(TimeDelta::seconds(1));
     }
-    tell(&app, bob.id, "for bob").await;
+    announce(&app, bob.id, "for bob").await;
     app.request("POST", "/notifications/read-all")
         .bearer(&ada.access_token)
         .await
@@ -278,10 +284,10 @@ async fn all_are_marked_read_at_once_and_one_is_deleted() {
 }
 
 #[actix_web::test]
-async fn a_foreign_notification_is_not_there() {
+async fn the_notification_of_another_user_is_not_found() {
     let app = TestApp::start();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
-    tell(&app, ada.id, "one").await;
+    announce(&app, ada.id, "one").await;
     let id = list(&app, &ada, "").await["data"][0]["id"].as_str().unwrap().to_owned();
     let random = keyward::values::ids::NotificationId::new(app.state.clock.now()).to_string();
     for method in ["PATCH", "DELETE"] {
@@ -299,7 +305,7 @@ async fn a_foreign_notification_is_not_there() {
 }
 
 #[actix_web::test]
-async fn nobody_sees_notifications_without_a_credential() {
+async fn every_route_needs_a_credential() {
     let app = TestApp::start();
     for (method, path) in [
         ("GET", "/notifications"),

@@ -1,29 +1,12 @@
-use keyward::notifications::email::Message;
-use keyward::notifications::{Notice, Recipient, tell};
+use keyward::notifications::{Event, NotificationType, PasswordChangeMethod, Recipient, notify};
 use keyward::values::ids::OrgId;
 use serde_json::{Map, Value, json};
 
 use crate::support::{Person, TestApp};
 
-const TYPES: [&str; 14] = [
-    "announcement",
-    "org_invitation",
-    "join_request",
-    "join_request_decided",
-    "member_role_changed",
-    "member_removed",
-    "email_change_pending",
-    "email_changed",
-    "password_changed",
-    "api_key_created",
-    "api_key_expiring",
-    "api_key_revoked",
-    "new_sign_in",
-    "refresh_token_reused",
-];
-
-fn everything() -> Map<String, Value> {
-    TYPES.iter().map(|kind| ((*kind).to_owned(), json!(true))).collect()
+fn all_wanted() -> Map<String, Value> {
+    let types = NotificationType::ALL.iter();
+    types.map(|kind| (kind.as_str().to_owned(), json!(true))).collect()
 }
 
 async fn get(app: &TestApp, person: &Person) -> Value {
@@ -34,23 +17,23 @@ async fn get(app: &TestApp, person: &Person) -> Value {
 }
 
 #[actix_web::test]
-async fn everything_comes_by_mail_until_somebody_does_not_want_it() {
+async fn every_type_is_mailed_until_the_user_opts_out() {
     let app = TestApp::start();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
-    assert_eq!(get(&app, &ada).await, json!({"mail": everything()}));
+    assert_eq!(get(&app, &ada).await, json!({"mail": all_wanted()}));
     let choice = json!({"mail": {"announcement": false, "join_request": false, "member_removed": true}});
     let answer = app
         .put("/notifications/preferences", &choice)
         .bearer(&ada.access_token)
         .await
         .expect(200);
-    let mut expected = everything();
+    let mut expected = all_wanted();
     expected.insert("announcement".to_owned(), json!(false));
     expected.insert("join_request".to_owned(), json!(false));
     assert_eq!(answer, json!({"mail": expected}));
     assert_eq!(get(&app, &ada).await, answer);
-    assert_eq!(get(&app, &bob).await, json!({"mail": everything()}));
-    // What is answered can be sent back, and a new choice replaces the one before.
+    assert_eq!(get(&app, &bob).await, json!({"mail": all_wanted()}));
+    // The response is a valid request, and a request replaces all earlier choices.
     app.put("/notifications/preferences", &answer)
         .bearer(&ada.access_token)
         .await
@@ -60,11 +43,11 @@ async fn everything_comes_by_mail_until_somebody_does_not_want_it() {
         .bearer(&ada.access_token)
         .await
         .expect(200);
-    assert_eq!(get(&app, &ada).await, json!({"mail": everything()}));
+    assert_eq!(get(&app, &ada).await, json!({"mail": all_wanted()}));
 }
 
 #[actix_web::test]
-async fn what_tells_of_the_safety_of_the_account_cannot_be_switched_off() {
+async fn security_types_cannot_be_switched_off() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let security = [
@@ -86,12 +69,15 @@ async fn what_tells_of_the_safety_of_the_account_cannot_be_switched_off() {
         .collect();
     expected.push(("#/mail/moon~1landing".to_owned(), "unknown_field"));
     expected.push(("#/mail/join_request".to_owned(), "invalid_type"));
-    let expected: Vec<(&str, &str)> = expected.iter().map(|(place, code)| (place.as_str(), *code)).collect();
+    let expected: Vec<(&str, &str)> = expected
+        .iter()
+        .map(|(pointer, code)| (pointer.as_str(), *code))
+        .collect();
     app.put("/notifications/preferences", &json!({"mail": choice}))
         .bearer(&ada.access_token)
         .await
         .invalid(&expected);
-    assert_eq!(get(&app, &ada).await, json!({"mail": everything()}));
+    assert_eq!(get(&app, &ada).await, json!({"mail": all_wanted()}));
     app.put("/notifications/preferences", &json!({}))
         .bearer(&ada.access_token)
         .await
@@ -99,7 +85,7 @@ async fn what_tells_of_the_safety_of_the_account_cannot_be_switched_off() {
 }
 
 #[actix_web::test]
-async fn who_does_not_want_a_mail_is_told_in_the_centre_alone() {
+async fn a_type_without_mail_still_appears_in_the_app() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let choice = json!({"mail": {"member_removed": false}});
@@ -115,14 +101,13 @@ async fn who_does_not_want_a_mail_is_told_in_the_centre_alone() {
             email: &email,
             locale: keyward::values::locale::Locale::En,
         };
-        let org_name = "Acme".to_owned();
-        let notice = Notice::MemberRemoved {
+        let removed = Event::MemberRemoved {
             org_id: OrgId::new(now),
-            org_name: org_name.clone(),
+            org_name: "Acme".to_owned(),
         };
-        tell(tx, recipient, (&notice, None), &Message::MemberRemoved { org_name })?;
-        let security = Message::PasswordChanged { at: now };
-        tell(tx, recipient, (&Notice::PasswordChanged {}, None), &security)
+        notify(tx, recipient, &removed)?;
+        let method = PasswordChangeMethod::CurrentPassword;
+        notify(tx, recipient, &Event::PasswordChanged { method })
     })
     .await;
     let page = app.get("/notifications").bearer(&ada.access_token).await.expect(200);
@@ -132,7 +117,7 @@ async fn who_does_not_want_a_mail_is_told_in_the_centre_alone() {
 }
 
 #[actix_web::test]
-async fn who_does_not_want_invitations_by_mail_finds_them_in_the_centre() {
+async fn an_invitation_without_mail_can_be_accepted_in_the_app() {
     let app = TestApp::start();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     let org = app.org(&ada, "Acme").await;
@@ -157,7 +142,7 @@ async fn who_does_not_want_invitations_by_mail_finds_them_in_the_centre() {
     let page = app.get("/notifications").bearer(&bob.access_token).await.expect(200);
     let action = &page["data"][0]["actions"][0];
     assert_eq!(action["name"], "accept");
-    // What the notification says can be done, can be done; then there is nothing left to do.
+    // The action works, and resolves the notification.
     app.request(action["method"].as_str().unwrap(), action["path"].as_str().unwrap())
         .bearer(&bob.access_token)
         .await

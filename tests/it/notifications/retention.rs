@@ -3,7 +3,7 @@ use diesel::connection::SimpleConnection as _;
 use diesel::{QueryableByName, RunQueryDsl as _};
 use keyward::app::worker;
 
-use super::tell;
+use super::announce;
 use crate::support::TestApp;
 
 fn titles(app: &TestApp) -> Vec<String> {
@@ -19,11 +19,11 @@ fn titles(app: &TestApp) -> Vec<String> {
 }
 
 #[actix_web::test]
-async fn what_was_read_or_resolved_goes_after_ninety_days_and_all_after_a_year() {
+async fn read_and_resolved_notifications_are_deleted_after_90_days_and_all_after_a_year() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     for title in ["unread", "read", "resolved"] {
-        tell(&app, ada.id, title).await;
+        announce(&app, ada.id, title).await;
         app.advance(TimeDelta::seconds(1));
     }
     app.connect()
@@ -36,7 +36,7 @@ async fn what_was_read_or_resolved_goes_after_ninety_days_and_all_after_a_year()
     worker::sweep(&app.state).await.unwrap();
     assert_eq!(titles(&app), ["unread", "read", "resolved"]);
     app.advance(TimeDelta::days(2));
-    tell(&app, ada.id, "new").await;
+    announce(&app, ada.id, "new").await;
     worker::sweep(&app.state).await.unwrap();
     assert_eq!(titles(&app), ["unread", "new"]);
     app.advance(TimeDelta::days(275));

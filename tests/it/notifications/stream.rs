@@ -6,12 +6,12 @@ use keyward::app;
 use serde_json::{Value, json};
 use tokio::time::timeout;
 
-use super::tell;
+use super::announce;
 use crate::support::{Person, TestApp};
 
-const PATIENCE: Duration = Duration::from_secs(5);
+const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A stream, read event by event.
+/// An open stream.
 struct Stream {
     response: reqwest::Response,
     text: String,
@@ -46,12 +46,12 @@ impl Stream {
             response,
             text: String::new(),
         };
-        // Its first words; from then on nothing is missed.
+        // The opening comment: no later notification is missed.
         assert!(stream.block().await.unwrap().starts_with(": "));
         stream
     }
 
-    /// The next lines up to an empty one; none at the end.
+    /// The lines up to the next empty one; `None` at the end of the stream.
     async fn block(&mut self) -> Option<String> {
         loop {
             if let Some((block, rest)) = self.text.split_once("\n\n") {
@@ -59,16 +59,16 @@ impl Stream {
                 self.text = rest.to_string();
                 return Some(block);
             }
-            let chunk = timeout(PATIENCE, self.response.chunk())
+            let chunk = timeout(TIMEOUT, self.response.chunk())
                 .await
-                .expect("something in time");
+                .expect("data before the timeout");
             self.text += std::str::from_utf8(&chunk.ok()??).unwrap();
         }
     }
 
     async fn event(&mut self) -> Event {
         loop {
-            let block = self.block().await.expect("an event, not the end");
+            let block = self.block().await.expect("an event before the end of the stream");
             if block.starts_with(':') {
                 continue;
             }
@@ -82,7 +82,7 @@ impl Stream {
         }
     }
 
-    /// Reads to the end, which must come in time and without an event.
+    /// Expects the stream to end without an event.
     async fn ends(mut self) {
         while let Some(block) = self.block().await {
             assert!(block.starts_with(':'), "{block}");
@@ -100,16 +100,16 @@ async fn listed(app: &TestApp, person: &Person) -> Vec<Value> {
 }
 
 #[actix_web::test]
-async fn what_is_told_on_one_instance_is_streamed_on_another_and_to_nobody_else() {
+async fn a_notification_is_streamed_by_every_instance_and_to_its_recipient_alone() {
     let app = TestApp::start();
     let other = app.another();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
-    tell(&app, ada.id, "before").await;
+    announce(&app, ada.id, "before").await;
     let mut here = Stream::open(&app, &ada.access_token, None).await;
     let mut there = Stream::open(&other, &ada.access_token, None).await;
     let mut bobs = Stream::open(&other, &bob.access_token, None).await;
-    tell(&app, ada.id, "one").await;
-    tell(&app, bob.id, "for bob").await;
+    announce(&app, ada.id, "one").await;
+    announce(&app, bob.id, "for bob").await;
     for stream in [&mut here, &mut there] {
         let event = stream.event().await;
         assert_eq!(event.title(), "one");
@@ -120,11 +120,11 @@ async fn what_is_told_on_one_instance_is_streamed_on_another_and_to_nobody_else(
 }
 
 #[actix_web::test]
-async fn a_stream_goes_on_after_the_last_event_its_client_has_seen() {
+async fn a_stream_resumes_after_the_last_event_id() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     for title in ["one", "two", "three"] {
-        tell(&app, ada.id, title).await;
+        announce(&app, ada.id, title).await;
         app.advance(TimeDelta::milliseconds(2));
     }
     let page = listed(&app, &ada).await;
@@ -132,9 +132,9 @@ async fn a_stream_goes_on_after_the_last_event_its_client_has_seen() {
     let mut stream = Stream::open(&app, &ada.access_token, Some(first)).await;
     assert_eq!(stream.event().await.title(), "two");
     assert_eq!(stream.event().await.title(), "three");
-    tell(&app, ada.id, "four").await;
+    announce(&app, ada.id, "four").await;
     assert_eq!(stream.event().await.title(), "four");
-    // What was seen may be deleted meanwhile; what is no id is as good as none.
+    // The last event may have been deleted; a value that is no id is ignored.
     app.delete(&format!("/notifications/{first}"))
         .bearer(&ada.access_token)
         .await
@@ -142,18 +142,18 @@ async fn a_stream_goes_on_after_the_last_event_its_client_has_seen() {
     let mut again = Stream::open(&app, &ada.access_token, Some(first)).await;
     assert_eq!(again.event().await.title(), "two");
     let mut new = Stream::open(&app, &ada.access_token, Some("nonsense")).await;
-    tell(&app, ada.id, "five").await;
+    announce(&app, ada.id, "five").await;
     assert_eq!(new.event().await.title(), "five");
 }
 
 #[actix_web::test]
-async fn what_came_while_the_listening_connection_was_lost_is_streamed_afterwards() {
+async fn a_notification_missed_by_a_lost_listener_is_streamed_later() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let mut stream = Stream::open(&app, &ada.access_token, None).await;
-    tell(&app, ada.id, "one").await;
+    announce(&app, ada.id, "one").await;
     assert_eq!(stream.event().await.title(), "one");
-    // Committed together: the listening connection ends, and what is told then is told to nobody.
+    // In one transaction, so that no connection listens when the notification is announced.
     let sql = format!(
         "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity \
              WHERE application_name = 'keyward-listener' AND datname = current_database(); \
@@ -163,12 +163,12 @@ async fn what_came_while_the_listening_connection_was_lost_is_streamed_afterward
     );
     app.connect().batch_execute(&sql).unwrap();
     assert_eq!(stream.event().await.title(), "two");
-    tell(&app, ada.id, "three").await;
+    announce(&app, ada.id, "three").await;
     assert_eq!(stream.event().await.title(), "three");
 }
 
 #[actix_web::test]
-async fn a_thousand_at_once_are_streamed_without_holding_them_all() {
+async fn of_a_thousand_notifications_at_once_the_newest_two_hundred_are_streamed() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let mut stream = Stream::open(&app, &ada.access_token, None).await;
@@ -184,7 +184,7 @@ async fn a_thousand_at_once_are_streamed_without_holding_them_all() {
     while titles.last().is_none_or(|title| title != "1000") {
         titles.push(stream.event().await.title().to_owned());
     }
-    // The newest two hundred, in order; the list has the others.
+    // The list has the others.
     let expected: Vec<String> = (801..=1000).map(|n| n.to_string()).collect();
     assert_eq!(titles, expected);
 }
@@ -196,7 +196,7 @@ async fn a_stream_ends_with_its_session_within_a_second() {
     let ada = app.person("ada").await;
     let second = app.log_in("ada", crate::support::PASSWORD).await;
     let stream = Stream::open(&other, &ada.access_token, None).await;
-    let mut stays = Stream::open(&other, second["access_token"].as_str().unwrap(), None).await;
+    let mut second_stream = Stream::open(&other, second["access_token"].as_str().unwrap(), None).await;
     app.request("POST", "/auth/logout")
         .bearer(&ada.access_token)
         .await
@@ -204,29 +204,29 @@ async fn a_stream_ends_with_its_session_within_a_second() {
     let ended = Instant::now();
     stream.ends().await;
     assert!(ended.elapsed() < Duration::from_secs(1), "{:?}", ended.elapsed());
-    tell(&app, ada.id, "one").await;
-    assert_eq!(stays.event().await.title(), "one");
+    announce(&app, ada.id, "one").await;
+    assert_eq!(second_stream.event().await.title(), "one");
     let disable = format!("UPDATE users SET disabled_at = now() WHERE id = '{}'", ada.id);
     app.connect().batch_execute(&disable).unwrap();
     let disabled = Instant::now();
-    stays.ends().await;
+    second_stream.ends().await;
     assert!(disabled.elapsed() < Duration::from_secs(1), "{:?}", disabled.elapsed());
 }
 
 #[actix_web::test]
-async fn a_stream_ends_when_the_service_stops_and_does_not_hold_it_up() {
+async fn a_stream_ends_when_the_service_stops_without_delaying_it() {
     let mut app = TestApp::start();
     let ada = app.person("ada").await;
     let stream = Stream::open(&app, &ada.access_token, None).await;
-    let asked = Instant::now();
+    let started = Instant::now();
     app.stop(|state, handle| async move { app::stop(&state, handle, Duration::ZERO).await })
         .await;
     stream.ends().await;
-    assert!(asked.elapsed() < Duration::from_secs(3), "{:?}", asked.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(3), "{:?}", started.elapsed());
 }
 
 #[actix_web::test]
-async fn a_person_has_ten_streams_at_most_and_one_that_is_left_is_given_back() {
+async fn a_user_has_at_most_ten_streams_and_a_closed_one_no_longer_counts() {
     let app = TestApp::start();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     let mut streams = Vec::new();
@@ -237,9 +237,9 @@ async fn a_person_has_ten_streams_at_most_and_one_that_is_left_is_given_back() {
     eleventh().await.refused(409, "limit_reached");
     let _bobs = Stream::open(&app, &bob.access_token, None).await;
     drop(streams.pop());
-    let given_up = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
-        // A stream is given back once its client is known to be gone.
+        // A stream counts until a write to its client fails.
         let response = app
             .client
             .get(format!("http://{}/notifications/stream", app.address))
@@ -250,12 +250,12 @@ async fn a_person_has_ten_streams_at_most_and_one_that_is_left_is_given_back() {
         if response.status() == 200 {
             break;
         }
-        assert!(Instant::now() < given_up);
+        assert!(Instant::now() < deadline);
     }
 }
 
 #[actix_web::test]
-async fn a_stream_takes_no_parameters() {
+async fn a_stream_rejects_query_parameters() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     app.get("/notifications/stream?since=1")
@@ -265,25 +265,25 @@ async fn a_stream_takes_no_parameters() {
 }
 
 #[actix_web::test]
-async fn asking_for_the_head_of_a_stream_ends_at_once_and_takes_no_place() {
+async fn a_head_request_ends_at_once_and_opens_no_stream() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     for _ in 0..12 {
         let reply = timeout(
-            PATIENCE,
+            TIMEOUT,
             app.request("HEAD", "/notifications/stream")
                 .bearer(&ada.access_token)
                 .send(),
         );
-        let reply = reply.await.expect("an answer");
+        let reply = reply.await.expect("a response");
         assert_eq!(
             (reply.status, reply.header("content-type")),
             (200, Some("text/event-stream"))
         );
     }
     let again = app.get("/me").bearer(&ada.access_token);
-    timeout(PATIENCE, again.send())
+    timeout(TIMEOUT, again.send())
         .await
-        .expect("the connection is free")
+        .expect("a free connection")
         .expect(200);
 }

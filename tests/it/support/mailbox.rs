@@ -40,7 +40,7 @@ impl Mail {
 impl TestApp {
     /// Sends what waits in the outbox, and reads every mail there ever was, oldest first.
     pub async fn mails(&self) -> Vec<Mail> {
-        let mailer = Mailer::new(&self.state.config, self.folder.path(), self.state.secret.clone()).unwrap();
+        let mailer = Mailer::new(&self.state, self.folder.path()).unwrap();
         outbox::deliver_due(&self.state.db, self.state.clock.now(), &mailer)
             .await
             .unwrap();

@@ -1,8 +1,8 @@
-//! The queue of mails, in the database.
+//! The queue of e-mails in the database.
 //!
-//! Any number of instances deliver from it at the same time. A delivery *claims* rows: it moves their next attempt to the
-//! end of a lease and commits; only then it sends. Nobody else sees these rows as due before the lease ends, by which time
-//! the delivery is over. The count of attempts tells one claim of a row from the next.
+//! Any number of instances deliver from it at the same time. A delivery run *claims* rows: it moves their next attempt to the
+//! end of a lease and commits; then it sends. Other runs don't see these rows as due before the lease ends, by which time
+//! the run is over. The number of attempts distinguishes one claim of a row from the next.
 
 mod store;
 
@@ -13,51 +13,49 @@ use futures_util::future::join_all;
 use tokio::sync::Mutex;
 use tokio::time::{Duration, Instant};
 
-use super::letter::{ComposeError, Outgoing};
-use super::message::Message;
-use super::smtp::{self, Trouble};
-use super::{Mailer, clean};
+use super::Mailer;
+use super::compose::{ComposeError, ComposedEmail, Email};
+use super::smtp::{self, SendError};
 use crate::db::Db;
 use crate::error::Error;
-use store::{Claimed, Patch};
+use crate::notifications::event::Event;
+use crate::notifications::text::clean;
+use store::{Attempt, ClaimedEmail};
 
-pub use store::{count_since, enqueue, sweep};
+pub use store::{count_resets_since, count_since, enqueue, sweep};
 
-/// How many mails a delivery claims at a time.
+/// The number of e-mails that a delivery run claims at a time.
 const BATCH: i64 = 20;
-/// Over how many connections it sends them.
-const LANES: usize = 4;
-/// After this long, a delivery begins no other mail.
-const START_WITHIN: Duration = Duration::from_secs(30);
-/// For how long claimed mails are nobody else's.
+/// The number of connections over which a run sends.
+const WORKERS: usize = 4;
+/// A run starts sending no other e-mail after this time.
+const START_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long claimed rows belong to one run.
 const LEASE: TimeDelta = TimeDelta::seconds(90);
-// The last mail is over before the lease, with room to spare for writing that down.
+// The last e-mail is sent before the lease ends, with 20 seconds left for recording the result.
 const _: () = assert!(
-    START_WITHIN.as_secs() + smtp::CONNECT_WITHIN.as_secs() + smtp::SEND_WITHIN.as_secs() + 20
+    START_TIMEOUT.as_secs() + smtp::CONNECT_TIMEOUT.as_secs() + smtp::SEND_TIMEOUT.as_secs() + 20
         < LEASE.num_seconds().unsigned_abs()
 );
 
-/// Seconds until the next attempt, after the first, second … one; the last stands for all that follow. It bounds how long
-/// mails wait once the mail server is back.
-const PAUSES: [i64; 4] = [5, 15, 30, 60];
-/// A mail that was refused, for the time being, for this long …
-const PATIENCE: TimeDelta = TimeDelta::hours(1);
-/// … is tried no more often than this: the server is there, but does not want it.
-const LONG_PAUSE: TimeDelta = TimeDelta::minutes(10);
-/// So many attempts before a server's "never" is believed.
-const ATTEMPTS: i32 = 5;
-/// Older mails are given up (RFC 5321 §4.5.4.1: four to five days at least).
-const GIVE_UP_AFTER: TimeDelta = TimeDelta::days(5);
+/// Seconds until the next attempt, after the first, second … attempt; the last value repeats. It bounds how long e-mails wait
+/// once the mail server is back.
+const RETRY_PAUSES: [i64; 4] = [5, 15, 30, 60];
+/// An e-mail that the server has refused for longer than this is retried less often.
+const REFUSED_AGE: TimeDelta = TimeDelta::hours(1);
+/// The pause between attempts after [`REFUSED_AGE`].
+const REFUSED_PAUSE: TimeDelta = TimeDelta::minutes(10);
+/// An e-mail that the server refuses permanently is given up after this many attempts.
+const MAX_REFUSALS: i32 = 5;
+/// An older e-mail is given up (RFC 5321 §4.5.4.1: at least four to five days).
+const MAX_AGE: TimeDelta = TimeDelta::days(5);
 
-/// Sends what is due, and answers how many mails were sent. Trouble with mail is written down, not an error.
+/// Sends the e-mails that are due, and returns how many were sent. A failure to send is recorded in the row and is no error.
 ///
-/// It takes at most about a minute, less when the mail server does not answer. Dropped half-way, it leaves its mails to
-/// whoever comes after the lease, and one that was just being sent may be sent again: let it finish where that is possible.
-///
-/// # Errors
-/// The database fails.
+/// It takes about a minute at most, less when the mail server doesn't reply. If the future is dropped, its rows stay claimed
+/// until the lease ends, and an e-mail that was being sent may be sent again: let it finish where possible.
 pub async fn deliver_due(db: &Db, now: DateTime<Utc>, mailer: &Mailer) -> Result<usize, Error> {
-    let round = Round {
+    let run = DeliveryRun {
         db,
         mailer,
         now,
@@ -66,186 +64,167 @@ pub async fn deliver_due(db: &Db, now: DateTime<Utc>, mailer: &Mailer) -> Result
     };
     let mut sent = 0;
     loop {
-        let claimed = round.claim().await?;
-        let count = claimed.len();
-        if count == 0 {
+        let claimed = run.claim().await?;
+        let is_last = i64::try_from(claimed.len()).is_ok_and(|count| count < BATCH);
+        if claimed.is_empty() {
             return Ok(sent);
         }
-        let (batch_sent, goes_on) = round.deliver(claimed).await?;
-        sent += batch_sent;
-        if !goes_on || i64::try_from(count).is_ok_and(|count| count < BATCH) {
+        let delivered = run.deliver(claimed).await?;
+        sent += delivered.sent;
+        if is_last || delivered.stop {
             return Ok(sent);
         }
     }
 }
 
-/// How one attempt ended.
+/// The result of one attempt.
 enum Outcome {
     Sent,
-    Failed {
+    /// The e-mail couldn't be composed, or the server refused it.
+    Refused {
         permanent: bool,
-        refused: bool,
+        reason: String,
+    },
+    /// The server couldn't be reached.
+    Unreachable {
         reason: String,
     },
 }
 
+/// The result of one claimed batch.
+struct Delivered {
+    sent: usize,
+    /// No other batch can be sent: the server is unreachable, or the time is over.
+    stop: bool,
+}
+
+/// The result of one worker.
+struct WorkerResult {
+    sent: usize,
+    /// The reason why the worker found no connection.
+    unreachable: Option<String>,
+}
+
 /// One call of [`deliver_due`].
-struct Round<'a> {
+struct DeliveryRun<'a> {
     db: &'a Db,
     mailer: &'a Mailer,
     now: DateTime<Utc>,
     started: Instant,
-    /// What is claimed and not tried yet.
-    queue: Mutex<VecDeque<Claimed>>,
+    /// The claimed e-mails that no worker has taken yet.
+    queue: Mutex<VecDeque<ClaimedEmail>>,
 }
 
-impl Round<'_> {
-    /// The present instant: the one the round began with, and the time it has taken.
+impl DeliveryRun<'_> {
+    /// The instant at which the run started, plus the time since.
     fn now(&self) -> DateTime<Utc> {
         let elapsed = i64::try_from(self.started.elapsed().as_millis()).unwrap_or_default();
         self.now + TimeDelta::milliseconds(elapsed)
     }
 
     fn is_late(&self) -> bool {
-        self.started.elapsed() >= START_WITHIN
+        self.started.elapsed() >= START_TIMEOUT
     }
 
-    async fn claim(&self) -> Result<Vec<Claimed>, Error> {
+    async fn claim(&self) -> Result<Vec<ClaimedEmail>, Error> {
         let now = self.now();
         self.db.transaction(now, move |tx| store::claim(tx, BATCH, LEASE)).await
     }
 
-    /// Sends what was claimed. Answers how many were, and whether there is any point in claiming more.
-    async fn deliver(&self, claimed: Vec<Claimed>) -> Result<(usize, bool), Error> {
-        let lanes = claimed.len().min(LANES);
+    async fn deliver(&self, claimed: Vec<ClaimedEmail>) -> Result<Delivered, Error> {
+        let workers = claimed.len().min(WORKERS);
         self.queue.lock().await.extend(claimed);
         let mut sent = 0;
         let mut unreachable = None;
-        for end in join_all((0..lanes).map(|_| self.run_lane())).await {
-            let (lane_sent, reason) = end?;
-            sent += lane_sent;
-            unreachable = unreachable.or(reason);
+        for result in join_all((0..workers).map(|_| self.run_worker())).await {
+            let result = result?;
+            sent += result.sent;
+            unreachable = unreachable.or(result.unreachable);
         }
-        let left: Vec<_> = self.queue.lock().await.drain(..).collect();
-        let goes_on = left.is_empty() && !self.is_late();
-        if let Some(reason) = unreachable {
-            if !left.is_empty() {
+        let unsent: Vec<_> = self.queue.lock().await.drain(..).collect();
+        let stop = !unsent.is_empty() || self.is_late();
+        match unreachable {
+            Some(reason) if !unsent.is_empty() => {
                 tracing::warn!(
                     reason,
-                    mails = left.len(),
-                    "mail cannot be sent now; it will be tried again"
+                    mails = unsent.len(),
+                    "no mail server can be reached; e-mails are retried"
                 );
+                for email in unsent {
+                    let reason = reason.clone();
+                    self.record(&email, Outcome::Unreachable { reason }).await?;
+                }
             }
-            for mail in left {
-                let reason = reason.clone();
-                let outcome = Outcome::Failed {
-                    permanent: false,
-                    refused: false,
-                    reason,
-                };
-                self.settle(&mail, outcome).await?;
-            }
-        } else if !left.is_empty() {
-            self.release(left).await?;
+            _ if !unsent.is_empty() => self.release(unsent).await?,
+            _ => {}
         }
-        Ok((sent, goes_on))
+        Ok(Delivered { sent, stop })
     }
 
-    /// Sends one mail after the other until there is none, it is late, or there is no getting through. Answers how many
-    /// were sent, and in the last case why it stopped; the mail goes back to the queue then, for another lane may be
-    /// connected already where this one was one connection too many.
-    async fn run_lane(&self) -> Result<(usize, Option<String>), Error> {
-        let mut carrier = self.mailer.transport.carrier();
-        let mut sent = 0;
-        let mut unreachable = None;
+    /// Sends e-mails from the queue until it is empty, the time is over, or the server is unreachable. In the last case the
+    /// e-mail returns to the queue: the server may limit connections, so that another worker's connection works.
+    async fn run_worker(&self) -> Result<WorkerResult, Error> {
+        let mut session = self.mailer.delivery.session();
+        let mut result = WorkerResult {
+            sent: 0,
+            unreachable: None,
+        };
         while !self.is_late() {
-            let Some(mail) = self.queue.lock().await.pop_front() else {
+            let Some(claimed) = self.queue.lock().await.pop_front() else {
                 break;
             };
-            let letter = match self.compose(&mail) {
-                Ok(letter) => letter,
+            let composed = match self.compose(&claimed) {
+                Ok(composed) => composed,
                 Err(outcome) => {
-                    self.settle(&mail, outcome).await?;
+                    self.record(&claimed, outcome).await?;
                     continue;
                 }
             };
-            let outcome = match carrier.carry(&letter).await {
+            let outcome = match session.send(&composed).await {
                 Ok(()) => Outcome::Sent,
-                Err(Trouble::Refused { permanent, reason }) => Outcome::Failed {
-                    permanent,
-                    refused: true,
-                    reason,
-                },
-                Err(Trouble::Unreachable(reason)) => {
-                    self.queue.lock().await.push_front(mail);
-                    unreachable = Some(reason);
+                Err(SendError::Refused { permanent, reason }) => Outcome::Refused { permanent, reason },
+                Err(SendError::Unreachable(reason)) => {
+                    self.queue.lock().await.push_front(claimed);
+                    result.unreachable = Some(reason);
                     break;
                 }
             };
-            sent += usize::from(matches!(outcome, Outcome::Sent));
-            self.settle(&mail, outcome).await?;
+            result.sent += usize::from(matches!(outcome, Outcome::Sent));
+            self.record(&claimed, outcome).await?;
         }
-        carrier.close().await;
-        Ok((sent, unreachable))
+        session.close().await;
+        Ok(result)
     }
 
-    fn compose(&self, mail: &Claimed) -> Result<super::letter::Letter, Outcome> {
-        let failed = |permanent, error: &dyn std::error::Error| Outcome::Failed {
+    fn compose(&self, claimed: &ClaimedEmail) -> Result<ComposedEmail, Outcome> {
+        let refused = |permanent, error: &dyn std::error::Error| Outcome::Refused {
             permanent,
-            refused: true,
-            reason: clean::text(&error.to_string(), false),
+            reason: clean::line(&error.to_string()),
         };
-        // A kind this release does not know is one that a newer release, running beside it, will send.
-        let message: Message = serde_json::from_value(mail.message.clone()).map_err(|error| failed(false, &error))?;
-        let outgoing = Outgoing {
-            id: mail.id,
-            recipient: mail.recipient.clone(),
-            locale: mail.locale,
-            message,
-            created_at: mail.created_at,
+        // Not permanent: an event that this version doesn't know is sent by the newer version that runs beside it.
+        let event: Event = serde_json::from_value(claimed.event.clone()).map_err(|error| refused(false, &error))?;
+        let email = Email {
+            id: claimed.id,
+            recipient: claimed.recipient.clone(),
+            locale: claimed.locale,
+            event,
+            created_at: claimed.created_at,
         };
-        let encoding = self.mailer.transport.encoding();
-        let letter = self.mailer.composer.compose(&outgoing, encoding);
-        letter.map_err(|error| failed(matches!(error, ComposeError::Recipient(_)), &error))
+        let composed = self.mailer.composer.compose(&email, self.mailer.delivery.encoding());
+        composed.map_err(|error| refused(matches!(error, ComposeError::Recipient(_)), &error))
     }
 
-    /// Writes down how an attempt ended. Tried more than once, for what is not written down is sent again.
-    async fn settle(&self, mail: &Claimed, outcome: Outcome) -> Result<(), Error> {
-        let (id, attempts, now) = (mail.id, mail.attempts, self.now());
-        let change = match outcome {
-            Outcome::Sent => {
-                tracing::debug!(mail = %id, kind = mail.kind(), attempts, "mail sent");
-                Patch {
-                    sent_at: Some(now),
-                    ..Patch::default()
-                }
-            }
-            Outcome::Failed {
-                permanent,
-                refused,
-                reason,
-            } => {
-                let gives_up = (permanent && attempts >= ATTEMPTS) || now - mail.created_at > GIVE_UP_AFTER;
-                if gives_up {
-                    tracing::error!(mail = %id, kind = mail.kind(), attempts, "mail given up");
-                } else if refused {
-                    tracing::warn!(mail = %id, kind = mail.kind(), attempts, "mail not taken; it will be tried again");
-                }
-                Patch {
-                    failed_at: gives_up.then_some(now),
-                    next_attempt_at: (!gives_up).then(|| now + pause(attempts, refused, now - mail.created_at)),
-                    last_error: Some(reason),
-                    ..Patch::default()
-                }
-            }
-        };
+    /// Records the result of an attempt. Retried, because an unrecorded e-mail is sent again.
+    async fn record(&self, email: &ClaimedEmail, outcome: Outcome) -> Result<(), Error> {
+        let (id, attempts, now) = (email.id, email.attempts, self.now());
+        let attempt = attempt_of(email, outcome, now);
         let mut tries = 0;
         loop {
             tries += 1;
-            let change = change.clone();
+            let attempt = attempt.clone();
             match self
                 .db
-                .transaction(now, move |tx| store::settle(tx, id, attempts, &change))
+                .transaction(now, move |tx| store::record(tx, id, attempts, &attempt))
                 .await
             {
                 Err(_) if tries < 3 => tokio::time::sleep(Duration::from_secs(1)).await,
@@ -254,20 +233,49 @@ impl Round<'_> {
         }
     }
 
-    /// Gives back what was not tried.
-    async fn release(&self, mails: Vec<Claimed>) -> Result<(), Error> {
+    /// Returns claimed e-mails that were not attempted.
+    async fn release(&self, emails: Vec<ClaimedEmail>) -> Result<(), Error> {
         let now = self.now();
-        let ids: Vec<_> = mails.iter().map(|mail| mail.id).collect();
+        let ids: Vec<_> = emails.iter().map(|email| email.id).collect();
         self.db.transaction(now, move |tx| store::release(tx, &ids)).await
     }
 }
 
-/// How long to wait after the attempt number `attempts` of a mail of this `age`.
+/// The columns that an attempt changes; logs its result.
+fn attempt_of(email: &ClaimedEmail, outcome: Outcome, now: DateTime<Utc>) -> Attempt {
+    let (id, event, attempts) = (email.id, email.event_name(), email.attempts);
+    let (reason, permanent, refused) = match outcome {
+        Outcome::Sent => {
+            tracing::debug!(mail = %id, event, attempts, "e-mail sent");
+            return Attempt {
+                sent_at: Some(now),
+                ..Attempt::default()
+            };
+        }
+        Outcome::Refused { permanent, reason } => (reason, permanent, true),
+        Outcome::Unreachable { reason } => (reason, false, false),
+    };
+    let age = now - email.created_at;
+    let given_up = (permanent && attempts >= MAX_REFUSALS) || age > MAX_AGE;
+    if given_up {
+        tracing::error!(mail = %id, event, attempts, "e-mail given up");
+    } else if refused {
+        tracing::warn!(mail = %id, event, attempts, "e-mail refused; it is retried");
+    }
+    Attempt {
+        failed_at: given_up.then_some(now),
+        next_attempt_at: (!given_up).then(|| now + pause(attempts, refused, age)),
+        last_error: Some(reason),
+        ..Attempt::default()
+    }
+}
+
+/// The time until the next attempt, after `attempts` of them.
 fn pause(attempts: i32, refused: bool, age: TimeDelta) -> TimeDelta {
-    if refused && age > PATIENCE {
-        return LONG_PAUSE;
+    if refused && age > REFUSED_AGE {
+        return REFUSED_PAUSE;
     }
     let index = usize::try_from(attempts - 1).unwrap_or_default();
-    let [.., last] = PAUSES;
-    TimeDelta::seconds(PAUSES.get(index).copied().unwrap_or(last))
+    let [.., last] = RETRY_PAUSES;
+    TimeDelta::seconds(RETRY_PAUSES.get(index).copied().unwrap_or(last))
 }

@@ -1,111 +1,104 @@
 //! Every query on the outbox.
 
-use crate::db::Tx;
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
+use serde_json::Value;
 
+use crate::db::Tx;
 use crate::db::schema::mail_outbox;
 use crate::error::Error;
-use crate::notifications::email::message::Message;
+use crate::notifications::event::Event;
 use crate::values::ids::MailId;
 use crate::values::locale::Locale;
 
-/// Puts a mail into the outbox, in the caller's transaction.
-///
-/// # Errors
-/// The database fails.
-pub fn enqueue(tx: &mut Tx<'_>, recipient: &str, locale: Locale, message: &Message) -> Result<MailId, Error> {
-    let id = MailId::new(tx.now);
+/// Queues the e-mail about an event.
+pub fn enqueue(tx: &mut Tx<'_>, recipient: &str, locale: Locale, event: &Event) -> Result<(), Error> {
     diesel::insert_into(mail_outbox::table)
         .values((
-            mail_outbox::id.eq(id),
+            mail_outbox::id.eq(MailId::new(tx.now)),
             mail_outbox::recipient.eq(recipient),
             mail_outbox::locale.eq(locale.as_str()),
-            mail_outbox::message.eq(serde_json::to_value(message).map_err(Error::internal)?),
+            mail_outbox::message.eq(serde_json::to_value(event).map_err(Error::internal)?),
             mail_outbox::created_at.eq(tx.now),
             mail_outbox::next_attempt_at.eq(tx.now),
         ))
         .execute(tx.conn)?;
     tx.queue_mail();
-    Ok(id)
+    Ok(())
 }
 
-/// How many mails (of one kind, or of all) were put into the outbox for `recipient` since `since`: what limits mail to one
-/// address.
-///
-/// # Errors
-/// The database fails.
-pub fn count_since(tx: &mut Tx<'_>, recipient: &str, kind: Option<&str>, since: DateTime<Utc>) -> Result<i64, Error> {
-    let mails = mail_outbox::table
+#[diesel::dsl::auto_type(no_type_alias)]
+fn queued_since<'a>(recipient: &'a str, since: DateTime<Utc>) -> _ {
+    mail_outbox::table
         .filter(mail_outbox::recipient.eq(recipient))
-        .filter(mail_outbox::created_at.gt(since));
-    Ok(match kind {
-        Some(kind) => {
-            let of_kind = mail_outbox::message.retrieve_as_text("kind").eq(kind);
-            mails.filter(of_kind).count().get_result(tx.conn)?
-        }
-        None => mails.count().get_result(tx.conn)?,
-    })
+        .filter(mail_outbox::created_at.gt(since))
 }
 
-/// Deletes the mails that were sent or given up and are older than `before`; answers how many.
-///
-/// # Errors
-/// The database fails.
+/// The number of e-mails to `recipient` queued since `since`.
+pub fn count_since(tx: &mut Tx<'_>, recipient: &str, since: DateTime<Utc>) -> Result<i64, Error> {
+    Ok(queued_since(recipient, since).count().get_result(tx.conn)?)
+}
+
+/// The number of password resets to `recipient` queued since `since`.
+pub fn count_resets_since(tx: &mut Tx<'_>, recipient: &str, since: DateTime<Utc>) -> Result<i64, Error> {
+    let is_reset = mail_outbox::message.retrieve_as_text("event").eq("reset_password");
+    Ok(queued_since(recipient, since)
+        .filter(is_reset)
+        .count()
+        .get_result(tx.conn)?)
+}
+
+/// Deletes the e-mails queued before `before` that were sent or given up, and returns their number.
 pub fn sweep(tx: &mut Tx<'_>, before: DateTime<Utc>) -> Result<usize, Error> {
-    let over = mail_outbox::sent_at
+    let is_done = mail_outbox::sent_at
         .is_not_null()
         .or(mail_outbox::failed_at.is_not_null());
-    let swept = diesel::delete(
-        mail_outbox::table
-            .filter(mail_outbox::created_at.lt(before))
-            .filter(over),
-    );
-    Ok(swept.execute(tx.conn)?)
+    let done = mail_outbox::table
+        .filter(mail_outbox::created_at.lt(before))
+        .filter(is_done);
+    Ok(diesel::delete(done).execute(tx.conn)?)
 }
 
-/// A row that was claimed.
-pub struct Claimed {
+/// A claimed row.
+pub struct ClaimedEmail {
     pub id: MailId,
     pub recipient: String,
     pub locale: Locale,
-    pub message: serde_json::Value,
+    /// Not parsed yet: a newer version of the program may have stored an event that this one doesn't know.
+    pub event: Value,
     pub created_at: DateTime<Utc>,
     pub attempts: i32,
 }
 
-impl Claimed {
-    /// The word for its kind of message, for the log.
-    pub fn kind(&self) -> &str {
-        self.message
-            .get("kind")
-            .and_then(serde_json::Value::as_str)
-            .unwrap_or_default()
+impl ClaimedEmail {
+    /// The name of its event, for the log.
+    pub fn event_name(&self) -> &str {
+        self.event.get("event").and_then(Value::as_str).unwrap_or_default()
     }
 }
 
-/// What an attempt changes in its row; what is none stays.
+/// The columns that an attempt changes; `None` leaves a column as it is.
 #[derive(Clone, Default, AsChangeset)]
 #[diesel(table_name = mail_outbox)]
-pub struct Patch {
+pub struct Attempt {
     pub sent_at: Option<DateTime<Utc>>,
     pub failed_at: Option<DateTime<Utc>>,
     pub next_attempt_at: Option<DateTime<Utc>>,
     pub last_error: Option<String>,
 }
 
-type Row = (MailId, String, String, serde_json::Value, DateTime<Utc>, i32);
+type Row = (MailId, String, String, Value, DateTime<Utc>, i32);
 
-/// Claims at most `most` due rows until `lease` is over.
+/// Claims at most `limit` due rows for the length of `lease`.
 ///
-/// Two statements in one transaction, for a locking subquery with a limit may be run more than once by an UPDATE.
-pub fn claim(tx: &mut Tx<'_>, most: i64, lease: TimeDelta) -> Result<Vec<Claimed>, Error> {
+/// In two statements, because PostgreSQL may run a locking subquery with a limit more than once in an UPDATE.
+pub fn claim(tx: &mut Tx<'_>, limit: i64, lease: TimeDelta) -> Result<Vec<ClaimedEmail>, Error> {
     let due: Vec<MailId> = mail_outbox::table
         .select(mail_outbox::id)
         .filter(mail_outbox::sent_at.is_null().and(mail_outbox::failed_at.is_null()))
         .filter(mail_outbox::next_attempt_at.le(tx.now))
         .order(mail_outbox::next_attempt_at)
-        .limit(most)
+        .limit(limit)
         .for_update()
         .skip_locked()
         .load(tx.conn)?;
@@ -129,39 +122,37 @@ pub fn claim(tx: &mut Tx<'_>, most: i64, lease: TimeDelta) -> Result<Vec<Claimed
     rows.sort_by_key(|row| (row.4, row.0));
     let claimed = rows
         .into_iter()
-        .map(|(id, recipient, locale, message, created_at, attempts)| Claimed {
+        .map(|(id, recipient, locale, event, created_at, attempts)| ClaimedEmail {
             id,
             recipient,
             locale: Locale::stored(&locale),
-            message,
+            event,
             created_at,
             attempts,
         });
     Ok(claimed.collect())
 }
 
-/// Writes down how an attempt ended.
-///
-/// Only where the claim is still the newest one, and nothing is decided yet; but sent is sent, whoever did it.
-pub fn settle(tx: &mut Tx<'_>, id: MailId, attempts: i32, change: &Patch) -> Result<(), Error> {
-    let open = mail_outbox::table
+/// Records an attempt, unless the row was claimed again meanwhile or is already done. A sent e-mail is recorded in any case.
+pub fn record(tx: &mut Tx<'_>, id: MailId, attempts: i32, attempt: &Attempt) -> Result<(), Error> {
+    let current = mail_outbox::table
         .filter(mail_outbox::id.eq(id))
         .filter(mail_outbox::sent_at.is_null().and(mail_outbox::failed_at.is_null()))
         .filter(
             mail_outbox::attempts
                 .eq(attempts)
-                .or(change.sent_at.is_some().into_sql::<diesel::sql_types::Bool>()),
+                .or(attempt.sent_at.is_some().into_sql::<diesel::sql_types::Bool>()),
         );
-    diesel::update(open).set(change).execute(tx.conn)?;
+    diesel::update(current).set(attempt).execute(tx.conn)?;
     Ok(())
 }
 
-/// Gives claimed rows back, as if they had not been claimed.
+/// Undoes the claim of rows that were not attempted.
 pub fn release(tx: &mut Tx<'_>, ids: &[MailId]) -> Result<(), Error> {
-    let open = mail_outbox::table
+    let claimed = mail_outbox::table
         .filter(mail_outbox::id.eq_any(ids))
         .filter(mail_outbox::sent_at.is_null().and(mail_outbox::failed_at.is_null()));
-    diesel::update(open)
+    diesel::update(claimed)
         .set((
             mail_outbox::next_attempt_at.eq(tx.now),
             mail_outbox::attempts.eq(mail_outbox::attempts - 1),

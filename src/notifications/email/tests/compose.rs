@@ -1,29 +1,31 @@
-//! What mails are, byte by byte.
+//! The composed e-mails, byte by byte.
 
 use mail_parser::{MessageParser, MimeHeaders as _};
 
 use super::super::Link;
-use super::super::letter::ComposeError;
+use super::super::compose::ComposeError;
+use super::super::render::{TemplateContext, render};
 use super::*;
+use crate::values::ids::OrgId;
 
-fn parsed(letter: &Letter) -> mail_parser::Message<'_> {
-    MessageParser::default().parse(&letter.bytes).unwrap()
+fn parsed(email: &ComposedEmail) -> mail_parser::Message<'_> {
+    MessageParser::default().parse(&email.bytes).unwrap()
 }
 
-/// What a reader knows nothing of MIME but looks for the link finds.
-fn raw_link(letter: &Letter) -> String {
-    let raw = String::from_utf8(letter.bytes.clone()).unwrap();
+/// The link as found in the raw bytes, without decoding MIME.
+fn raw_link(email: &ComposedEmail) -> String {
+    let raw = String::from_utf8(email.bytes.clone()).unwrap();
     let start = raw.find("https://").unwrap();
     raw[start..].split_whitespace().next().unwrap().to_owned()
 }
 
 #[test]
-fn every_mail_has_the_headers_and_the_two_forms_of_its_text() {
+fn every_email_has_all_headers_and_both_forms_of_its_text() {
     for locale in Locale::ALL {
-        for message in every_message("Ada Łovelace & 爱达") {
-            for encoding in [Encoding::Raw, Encoding::Ascii] {
-                let letter = letter(locale, message.clone(), encoding);
-                let mail = parsed(&letter);
+        for event in samples("Ada Łovelace & 爱达") {
+            for encoding in [Encoding::EightBit, Encoding::Base64] {
+                let composed = composed(locale, event.clone(), encoding);
+                let mail = parsed(&composed);
                 let from = mail.from().unwrap().first().unwrap();
                 assert_eq!(from.name(), Some("Example Accounts"));
                 assert_eq!(from.address(), Some("no-reply@example.com"));
@@ -46,11 +48,14 @@ fn every_mail_has_the_headers_and_the_two_forms_of_its_text() {
                     ["plain", "html"]
                 );
                 assert!(types.iter().all(|t| t.attribute("charset") == Some("utf-8")));
-                if encoding == Encoding::Ascii {
-                    assert!(letter.bytes.is_ascii());
+                if encoding == Encoding::Base64 {
+                    assert!(composed.bytes.is_ascii());
                 }
-                assert!(letter.bytes.split(|&b| b == b'\n').all(|line| line.len() <= 999));
-                let bare = letter.bytes.windows(2).any(|pair| pair[1] == b'\n' && pair[0] != b'\r');
+                assert!(composed.bytes.split(|&b| b == b'\n').all(|line| line.len() <= 999));
+                let bare = composed
+                    .bytes
+                    .windows(2)
+                    .any(|pair| pair[1] == b'\n' && pair[0] != b'\r');
                 assert!(!bare, "every line ends with CRLF");
             }
         }
@@ -68,22 +73,22 @@ impl IsAlternative for mail_parser::ContentType<'_> {
 }
 
 #[test]
-fn the_words_arrive_as_they_were_made() {
+fn the_rendered_text_survives_encoding() {
     for locale in Locale::ALL {
-        for message in every_message("Ada Łovelace & 爱达") {
-            let mail = outgoing(locale, message.clone());
-            let frame = super::super::render::Frame {
+        for event in samples("Ada Łovelace & 爱达") {
+            if event.link().is_some() {
+                continue;
+            }
+            let context = TemplateContext {
                 service: "Example Accounts",
                 recipient: RECIPIENT,
                 link: None,
+                at: at(),
             };
-            if message.link().is_some() {
-                continue;
-            }
-            let rendered = composer().templates.render(locale, &message, &frame).unwrap();
-            for encoding in [Encoding::Raw, Encoding::Ascii] {
-                let letter = composer().compose(&mail, encoding).unwrap();
-                let mail = parsed(&letter);
+            let rendered = render(&TextCatalog::strict().unwrap(), locale, &event, &context).unwrap();
+            for encoding in [Encoding::EightBit, Encoding::Base64] {
+                let composed = composed(locale, event.clone(), encoding);
+                let mail = parsed(&composed);
                 assert_eq!(mail.subject(), Some(rendered.subject.as_str()));
                 assert_eq!(
                     mail.body_text(0).unwrap().replace('\r', "").trim_end(),
@@ -99,56 +104,56 @@ fn the_words_arrive_as_they_were_made() {
 }
 
 #[test]
-fn the_link_leads_to_the_page_with_the_token_of_its_row() {
+fn the_link_opens_its_page_with_the_token_of_its_row() {
     let secret = ServerSecret::new(&[7; 32]);
     for locale in Locale::ALL {
-        for message in every_message("Ada") {
-            let Some((link, token_id)) = message.link() else {
+        for event in samples("Ada") {
+            let Some((link, token_id)) = event.link() else {
                 continue;
             };
             let token = secret.token(link.purpose(), token_id.uuid());
             let expected = format!("{APP_URL}/{}#token={}", link.page(), token.expose());
-            let letter = letter(locale, message, Encoding::Raw);
-            let text = parsed(&letter).body_text(0).unwrap().into_owned();
+            let composed = composed(locale, event, Encoding::EightBit);
+            let text = parsed(&composed).body_text(0).unwrap().into_owned();
             assert_eq!(text.lines().filter(|line| *line == expected).count(), 1, "{text}");
-            assert_eq!(raw_link(&letter), expected, "found whole in the raw file too");
+            assert_eq!(raw_link(&composed), expected, "the raw file contains it unbroken");
         }
     }
 }
 
 #[test]
-fn the_text_of_an_english_mail_can_be_read_without_decoding() {
-    let letter = letter(
+fn an_english_email_is_readable_without_decoding() {
+    let composed = composed(
         Locale::En,
-        Message::ResetPassword { token_id: token_id() },
-        Encoding::Ascii,
+        Event::ResetPassword { token_id: token_id() },
+        Encoding::Base64,
     );
-    let raw = std::str::from_utf8(&letter.bytes).unwrap();
+    let raw = std::str::from_utf8(&composed.bytes).unwrap();
     assert_eq!(raw.matches("Content-Transfer-Encoding: 7bit").count(), 2);
     assert_eq!(
-        raw_link(&letter).len(),
+        raw_link(&composed).len(),
         APP_URL.len() + "/reset-password#token=".len() + 43
     );
 }
 
 #[test]
-fn no_typed_text_adds_a_header() {
+fn typed_text_adds_no_header() {
     for typed in [
-        "Acme\r\nBcc: everybody@example.org",
-        "Acme\nBcc: everybody@example.org\n\nbody",
-        "Acme\rBcc: everybody@example.org",
-        "\u{0}\u{b}\u{c}\u{85}\u{2028}\u{2029}Bcc: everybody@example.org",
-        "爱达\r\nBcc: everybody@example.org",
+        "Acme\r\nBcc: bcc@example.org",
+        "Acme\nBcc: bcc@example.org\n\nbody",
+        "Acme\rBcc: bcc@example.org",
+        "\u{0}\u{b}\u{c}\u{85}\u{2028}\u{2029}Bcc: bcc@example.org",
+        "爱达\r\nBcc: bcc@example.org",
         "=?utf-8?B?DQpCY2M6IGV2ZXJ5Ym9keUBleGFtcGxlLm9yZw==?=",
     ] {
         for locale in Locale::ALL {
-            for message in every_message(typed) {
-                let letter = letter(locale, message, Encoding::Raw);
-                let mail = parsed(&letter);
+            for event in samples(typed) {
+                let composed = composed(locale, event, Encoding::EightBit);
+                let mail = parsed(&composed);
                 assert!(mail.bcc().is_none());
                 let subject = mail.subject().unwrap();
                 assert!(!subject.chars().any(char::is_control), "{subject:?}");
-                assert_eq!(letter.envelope.to().len(), 1);
+                assert_eq!(composed.envelope.to().len(), 1);
                 assert_eq!(mail.headers().len(), 9, "{:?}", mail.headers());
             }
         }
@@ -157,25 +162,29 @@ fn no_typed_text_adds_a_header() {
 
 #[test]
 fn a_long_subject_is_cut() {
-    let org_name = "爱".repeat(5000);
-    let letter = letter(Locale::En, Message::MemberRemoved { org_name }, Encoding::Raw);
-    assert!(parsed(&letter).subject().unwrap().chars().count() <= 153);
+    let member_removed = Event::MemberRemoved {
+        org_id: OrgId::from(token_id().uuid()),
+        org_name: "爱".repeat(5000),
+    };
+    let composed = composed(Locale::En, member_removed, Encoding::EightBit);
+    assert!(parsed(&composed).subject().unwrap().chars().count() <= 153);
 }
 
 #[test]
-fn an_overlong_line_is_carried_whole() {
+fn an_overlong_line_is_not_cut() {
     for body in ["x".repeat(5000), "爱".repeat(5000)] {
-        let message = Message::Announcement {
+        let event = Event::Announcement {
             title: "Long".to_owned(),
             body: body.clone(),
+            org_id: None,
         };
-        let letter = letter(Locale::En, message, Encoding::Raw);
-        assert!(parsed(&letter).body_text(0).unwrap().contains(&body));
+        let composed = composed(Locale::En, event, Encoding::EightBit);
+        assert!(parsed(&composed).body_text(0).unwrap().contains(&body));
     }
 }
 
 #[test]
-fn only_an_address_is_written_to() {
+fn a_recipient_that_is_no_address_is_rejected() {
     for recipient in [
         "",
         "ada",
@@ -188,26 +197,30 @@ fn only_an_address_is_written_to() {
         "\"ada\r\n\"@example.org",
         "ada@example.org\0",
     ] {
-        let mut mail = outgoing(Locale::En, Message::AlreadyRegistered);
+        let mut mail = email(Locale::En, Event::AlreadyRegistered);
         recipient.clone_into(&mut mail.recipient);
-        let composed = composer().compose(&mail, Encoding::Raw);
+        let composed = composer().compose(&mail, Encoding::EightBit);
         assert!(matches!(composed, Err(ComposeError::Recipient(_))), "{recipient:?}");
     }
 }
 
 #[test]
-fn composed_again_a_mail_is_the_same() {
-    for message in every_message("Ada") {
-        let [one, two] = [(); 2].map(|()| letter(Locale::En, message.clone(), Encoding::Raw).bytes);
+fn an_email_composed_twice_has_the_same_bytes() {
+    for event in samples("Ada") {
+        let [one, two] = [(); 2].map(|()| composed(Locale::En, event.clone(), Encoding::EightBit).bytes);
         assert_eq!(one, two);
     }
 }
 
 #[test]
-fn a_reason_never_repeats_the_token() {
-    let letter = letter(Locale::En, Message::VerifyEmail { token_id: token_id() }, Encoding::Raw);
+fn redacting_removes_the_token() {
+    let composed = composed(
+        Locale::En,
+        Event::VerifyEmail { token_id: token_id() },
+        Encoding::EightBit,
+    );
     let token = Link::VerifyEmail.token(&ServerSecret::new(&[7; 32]), token_id());
-    let reason = format!("554 {} is on a block list", raw_link(&letter));
+    let reason = format!("554 {} is on a block list", raw_link(&composed));
     assert!(reason.contains(token.expose()));
-    assert!(!letter.redact(&reason).contains(token.expose()));
+    assert!(!composed.redact(&reason).contains(token.expose()));
 }

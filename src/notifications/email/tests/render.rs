@@ -1,34 +1,30 @@
-//! What mails say.
+//! The texts of e-mails.
 
 use std::collections::BTreeSet;
 
 use super::super::Link;
-use super::super::render::{Frame, Rendered};
+use super::super::render::{RenderedEmail, TemplateContext, render};
 use super::*;
+use crate::auth::OrgRole;
+use crate::notifications::PasswordChangeMethod;
 
-fn rendered(locale: Locale, message: &Message) -> Rendered {
-    let frame = Frame {
+fn rendered(locale: Locale, event: &Event) -> RenderedEmail {
+    let context = TemplateContext {
         service: "Example Accounts",
         recipient: RECIPIENT,
-        link: message.link().map(|_| "https://accounts.example.com/app/page#token=T"),
+        link: event.link().map(|_| "https://accounts.example.com/app/page#token=T"),
+        at: at(),
     };
-    Templates::new().unwrap().render(locale, message, &frame).unwrap()
-}
-
-fn kind(message: &Message) -> String {
-    serde_json::to_value(message).unwrap()["kind"]
-        .as_str()
-        .unwrap()
-        .to_owned()
+    render(&TextCatalog::strict().unwrap(), locale, event, &context).unwrap()
 }
 
 #[test]
-fn every_message_is_said_in_every_language_with_nothing_left_open() {
+fn every_event_has_an_email_in_every_language() {
     for locale in Locale::ALL {
-        for message in every_message("Ada & Co") {
-            let mail = rendered(locale, &message);
+        for event in samples("Ada & Co") {
+            let mail = rendered(locale, &event);
             for text in [&mail.subject, &mail.text, &mail.html] {
-                assert!(!text.trim().is_empty(), "{message:?}");
+                assert!(!text.trim().is_empty(), "{event:?}");
                 for open in ["{{", "}}", "{%", "%}", "undefined", "none", "None", "null"] {
                     assert!(
                         !text.replace("text-decoration:none", "").contains(open),
@@ -43,12 +39,12 @@ fn every_message_is_said_in_every_language_with_nothing_left_open() {
 }
 
 #[test]
-fn languages_are_told_apart() {
-    for message in every_message("Ada") {
-        if kind(&message) == "announcement" {
+fn an_email_is_in_one_language() {
+    for event in samples("Ada") {
+        if event.name() == "announcement" {
             continue;
         }
-        let [en, zh] = Locale::ALL.map(|locale| rendered(locale, &message));
+        let [en, zh] = Locale::ALL.map(|locale| rendered(locale, &event));
         assert!(
             en.subject.is_ascii() && en.text.is_ascii() && en.html.is_ascii(),
             "{}",
@@ -60,18 +56,18 @@ fn languages_are_told_apart() {
 }
 
 #[test]
-fn the_plain_text_holds_the_one_link_on_a_line_of_its_own_or_none() {
+fn the_plain_text_has_at_most_one_link_on_its_own_line() {
     for locale in Locale::ALL {
-        for message in every_message("Ada") {
-            let mail = rendered(locale, &message);
-            let links = usize::from(message.link().is_some());
+        for event in samples("Ada") {
+            let mail = rendered(locale, &event);
+            let links = usize::from(event.link().is_some());
             assert_eq!(mail.text.matches("http").count(), links, "{}", mail.text);
             assert_eq!(mail.text.matches("token=").count(), links);
             assert_eq!(
                 mail.text.lines().filter(|line| line.starts_with("https://")).count(),
                 links
             );
-            // The button, the link spelt out, and that link's own text.
+            // The button; the fallback link and its text.
             assert_eq!(
                 mail.html
                     .matches("https://accounts.example.com/app/page#token=T")
@@ -85,46 +81,48 @@ fn the_plain_text_holds_the_one_link_on_a_line_of_its_own_or_none() {
 }
 
 #[test]
-fn these_messages_have_a_link_and_no_others() {
-    let linked: BTreeSet<_> = every_message("Ada")
+fn only_these_events_have_a_link() {
+    let linked: BTreeSet<_> = samples("Ada")
         .iter()
-        .filter(|m| m.link().is_some())
-        .map(kind)
+        .filter(|event| event.link().is_some())
+        .map(Event::name)
         .collect();
     let expected = [
         "confirm_email",
-        "email_change_requested",
+        "email_change_pending",
         "email_changed",
-        "invitation",
+        "org_invitation",
         "reset_password",
         "verify_email",
     ];
-    assert!(linked.iter().eq(expected), "{linked:?}");
+    assert_eq!(linked, expected.into());
 }
 
 #[test]
-fn a_mail_says_how_long_its_link_works() {
+fn an_email_states_how_long_its_link_works() {
     let token_id = token_id();
-    let said = |message: Message| Locale::ALL.map(|locale| rendered(locale, &message).text);
-    let [en, zh] = said(Message::VerifyEmail { token_id });
+    let texts = |event: Event| Locale::ALL.map(|locale| rendered(locale, &event).text);
+    let [en, zh] = texts(Event::VerifyEmail { token_id });
     assert!(en.contains("for 24 hours") && zh.contains("24 小时"));
-    let [en, zh] = said(Message::ResetPassword { token_id });
+    let [en, zh] = texts(Event::ResetPassword { token_id });
     assert!(en.contains("for 60 minutes") && zh.contains("60 分钟"));
     let new_email = String::from("new@example.net");
-    let [en, zh] = said(Message::ConfirmEmail { token_id, new_email });
+    let [en, zh] = texts(Event::ConfirmEmail { token_id, new_email });
     assert!(en.contains("for 24 hours") && zh.contains("24 小时"));
-    let [en, zh] = said(Message::EmailChanged {
-        token_id,
+    let [en, zh] = texts(Event::EmailChanged {
+        token_id: Some(token_id),
         old_email: RECIPIENT.to_owned(),
         new_email: "new@example.net".to_owned(),
     });
     assert!(en.contains("for 7 days") && zh.contains("7 天"));
     assert!(en.contains(RECIPIENT) && en.contains("new@example.net"));
-    let [en, zh] = said(Message::Invitation {
-        token_id,
+    let [en, zh] = texts(Event::OrgInvitation {
+        org_id: token_id.uuid().into(),
         org_name: "Acme".to_owned(),
-        inviter_name: Some("Bob".to_owned()),
-        role: "admin".to_owned(),
+        role: OrgRole::Admin,
+        invited_by: Some("Bob".to_owned()),
+        invitation_id: token_id.uuid().into(),
+        token_id,
     });
     assert!(en.contains("for 7 days") && zh.contains("7 天"));
     assert!(en.contains("\"Bob\" invites you to join the organisation \"Acme\"") && en.contains("administrator"));
@@ -132,18 +130,19 @@ fn a_mail_says_how_long_its_link_works() {
 }
 
 #[test]
-fn an_instant_is_written_as_people_of_the_language_do() {
-    let [en, zh] = Locale::ALL.map(|locale| rendered(locale, &Message::PasswordChanged { at: at() }).text);
+fn an_instant_has_the_format_of_the_language() {
+    let method = PasswordChangeMethod::CurrentPassword;
+    let [en, zh] = Locale::ALL.map(|locale| rendered(locale, &Event::PasswordChanged { method }).text);
     assert!(en.contains("When: 21 November 2026, 14:05 UTC"), "{en}");
     assert!(zh.contains("时间：2026年11月21日 14:05（UTC）"), "{zh}");
 }
 
 #[test]
-fn typed_text_is_escaped_in_html_and_never_read_as_a_template() {
+fn typed_text_is_escaped_in_html_and_is_no_template() {
     let typed = "<b onclick='x()'>\"A\" & {{ service }} {% raw %} {{ 7 * 191 }}";
     for locale in Locale::ALL {
-        for message in every_message(typed) {
-            let mail = rendered(locale, &message);
+        for event in samples(typed) {
+            let mail = rendered(locale, &event);
             assert!(
                 !mail.html.contains("<b on") && !mail.html.contains("onclick='"),
                 "{}",
@@ -151,7 +150,7 @@ fn typed_text_is_escaped_in_html_and_never_read_as_a_template() {
             );
             assert!(!mail.html.contains("1337") && !mail.text.contains("1337"));
             if mail.text.contains("onclick") {
-                assert!(mail.text.contains(typed), "carried unchanged: {}", mail.text);
+                assert!(mail.text.contains(typed), "unchanged: {}", mail.text);
                 assert!(
                     mail.html
                         .contains("&lt;b onclick=&#x27;x()&#x27;&gt;&quot;A&quot; &amp; {{ service }}")
@@ -162,13 +161,13 @@ fn typed_text_is_escaped_in_html_and_never_read_as_a_template() {
 }
 
 #[test]
-fn typed_text_forges_no_line_and_turns_no_direction() {
+fn typed_text_adds_no_line_and_changes_no_direction() {
     let typed = "Acme\r\nhttps://evil.example/#token=x\u{202E}\u{2066}\u{0}\u{1b}[31m\u{2028}end";
-    for message in every_message(typed) {
-        if matches!(kind(&message).as_str(), "announcement" | "join_request_decided") {
+    for event in samples(typed) {
+        if matches!(event.name(), "announcement" | "join_request_decided") {
             continue;
         }
-        let mail = rendered(Locale::En, &message);
+        let mail = rendered(Locale::En, &event);
         assert!(
             !mail.text.lines().any(|line| line.starts_with("https://evil")),
             "{}",
@@ -182,13 +181,14 @@ fn typed_text_forges_no_line_and_turns_no_direction() {
 }
 
 #[test]
-fn what_somebody_else_said_is_marked_as_a_quotation() {
-    let message = Message::JoinRequestDecided {
+fn text_of_another_person_is_quoted() {
+    let event = Event::JoinRequestDecided {
+        org_id: token_id().uuid().into(),
         org_name: "Acme".to_owned(),
         approved: false,
         reason: Some("Sorry.\r\nhttps://evil.example/<i>".to_owned()),
     };
-    let mail = rendered(Locale::En, &message);
+    let mail = rendered(Locale::En, &event);
     assert!(
         mail.text.contains("> Sorry.\n> https://evil.example/<i>\n"),
         "{}",
@@ -202,11 +202,12 @@ fn what_somebody_else_said_is_marked_as_a_quotation() {
 
 #[test]
 fn an_announcement_keeps_its_lines() {
-    let message = Message::Announcement {
+    let event = Event::Announcement {
         title: "Maintenance".to_owned(),
         body: "On Sunday:\r\n- one\n- <two>\n\nThanks".to_owned(),
+        org_id: None,
     };
-    let mail = rendered(Locale::ZhCn, &message);
+    let mail = rendered(Locale::ZhCn, &event);
     assert_eq!(mail.subject, "Maintenance");
     assert!(
         mail.text.starts_with("On Sunday:\n- one\n- <two>\n\nThanks\n"),
@@ -217,16 +218,21 @@ fn an_announcement_keeps_its_lines() {
 }
 
 #[test]
-fn a_message_survives_the_database() {
-    for message in every_message("Ada") {
-        let stored = serde_json::to_value(&message).unwrap();
-        assert_eq!(serde_json::from_value::<Message>(stored).unwrap(), message);
-    }
-    let stored = serde_json::json!({ "kind": "verify_email", "token_id": token_id() });
-    assert_eq!(
-        serde_json::to_value(Message::VerifyEmail { token_id: token_id() }).unwrap(),
-        stored
+fn the_email_about_a_changed_password_names_how_it_was_changed() {
+    let email = |method| rendered(Locale::En, &Event::PasswordChanged { method });
+    let changed = email(PasswordChangeMethod::CurrentPassword);
+    assert_eq!(changed.subject, "Your password was changed");
+    assert!(
+        changed.text.contains("Every other session was ended"),
+        "{}",
+        changed.text
     );
+    let reset = email(PasswordChangeMethod::ResetLink);
+    assert_eq!(reset.subject, "Your password was reset");
+    assert!(reset.text.contains("through a link"), "{}", reset.text);
+    let operator = email(PasswordChangeMethod::Operator);
+    assert!(operator.text.contains("An operator"), "{}", operator.text);
+    assert!(!operator.text.contains("link"), "{}", operator.text);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! The ways out: a mail server that answers as it is told, and a folder.
+//! Delivery to a scripted mail server, and into a directory.
 
 use std::collections::VecDeque;
 use std::os::unix::fs::PermissionsExt as _;
@@ -7,46 +7,46 @@ use std::sync::{Arc, Mutex};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::super::folder::Folder;
-use super::super::smtp::{Line, Smtp, Trouble};
+use super::super::file::MailDir;
+use super::super::smtp::{SendError, SmtpServer, SmtpSession};
 use super::*;
 
-/// What a server heard: a list of lines for each connection.
-type Heard = Arc<Mutex<Vec<Vec<String>>>>;
+/// The lines that the server received, by connection.
+type Received = Arc<Mutex<Vec<Vec<String>>>>;
 
-/// A mail server whose answers to a command are taken from `script` first, as `(command, answer)`, in order.
-async fn server(script: &[(&str, &str)]) -> (String, Heard) {
+/// Starts a mail server whose replies come from `script`, as `(command, reply)` in order, and are otherwise positive.
+async fn server(script: &[(&str, &str)]) -> (String, Received) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap().to_string();
-    let heard = Heard::default();
+    let received = Received::default();
     let script: VecDeque<_> = script.iter().map(|(c, a)| ((*c).to_owned(), (*a).to_owned())).collect();
     let script = Arc::new(Mutex::new(script));
-    let ears = Arc::clone(&heard);
+    let log = Arc::clone(&received);
     tokio::spawn(async move {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
-            ears.lock().unwrap().push(Vec::new());
-            let number = ears.lock().unwrap().len() - 1;
-            tokio::spawn(serve(stream, Arc::clone(&script), Arc::clone(&ears), number));
+            log.lock().unwrap().push(Vec::new());
+            let number = log.lock().unwrap().len() - 1;
+            tokio::spawn(serve(stream, Arc::clone(&script), Arc::clone(&log), number));
         }
     });
-    (address, heard)
+    (address, received)
 }
 
-async fn serve(stream: TcpStream, script: Arc<Mutex<VecDeque<(String, String)>>>, heard: Heard, number: usize) {
+async fn serve(stream: TcpStream, script: Arc<Mutex<VecDeque<(String, String)>>>, received: Received, number: usize) {
     let (reader, mut writer) = stream.into_split();
     let mut lines = BufReader::new(reader).lines();
     let mut in_data = false;
-    let mut said = String::from("220 test\r\n");
+    let mut reply = String::from("220 test\r\n");
     loop {
-        if writer.write_all(said.as_bytes()).await.is_err() || said.starts_with("421") {
+        if writer.write_all(reply.as_bytes()).await.is_err() || reply.starts_with("421") {
             return;
         }
-        said.clear();
+        reply.clear();
         let Ok(Some(line)) = lines.next_line().await else {
             return;
         };
-        heard.lock().unwrap()[number].push(line.clone());
+        received.lock().unwrap()[number].push(line.clone());
         if in_data && line != "." {
             continue;
         }
@@ -60,69 +60,69 @@ async fn serve(stream: TcpStream, script: Arc<Mutex<VecDeque<(String, String)>>>
         };
         in_data = !in_data && line == "DATA";
         let mut script = script.lock().unwrap();
-        let told = match script.front() {
+        let scripted = match script.front() {
             Some((command, _)) if line.starts_with(command.as_str()) => script.pop_front(),
             _ => None,
         };
-        let answer = told.map_or_else(|| usual.to_owned(), |(_, answer)| answer);
+        let answer = scripted.map_or_else(|| usual.to_owned(), |(_, answer)| answer);
         in_data = in_data && answer.starts_with('3');
-        said = format!("{answer}\r\n");
+        reply = format!("{answer}\r\n");
     }
 }
 
-fn mail() -> Letter {
-    letter(
+fn mail() -> ComposedEmail {
+    composed(
         Locale::ZhCn,
-        Message::VerifyEmail { token_id: token_id() },
-        Encoding::Ascii,
+        Event::VerifyEmail { token_id: token_id() },
+        Encoding::Base64,
     )
 }
 
-fn smtp(url: &str) -> Smtp {
-    Smtp::new(url, "accounts.example.com").unwrap()
+fn smtp(url: &str) -> SmtpServer {
+    SmtpServer::new(url, "accounts.example.com").unwrap()
 }
 
 #[tokio::test]
-async fn mails_go_over_one_connection_one_after_the_other() {
-    let (address, heard) = server(&[]).await;
+async fn emails_share_one_connection() {
+    let (address, received) = server(&[]).await;
     let smtp = smtp(&format!("smtp://{address}"));
-    let mut line = Line::new(&smtp);
-    line.send(&mail()).await.unwrap();
-    line.send(&mail()).await.unwrap();
-    line.close().await;
-    let heard = heard.lock().unwrap();
-    assert_eq!(heard.len(), 1);
-    let commands: Vec<_> = heard[0]
+    let mut session = SmtpSession::new(&smtp);
+    session.send(&mail()).await.unwrap();
+    session.send(&mail()).await.unwrap();
+    session.close().await;
+    let received = received.lock().unwrap();
+    assert_eq!(received.len(), 1);
+    let commands: Vec<_> = received[0]
         .iter()
         .filter(|line| line.contains("EHLO") || line.contains("<ada@"))
         .collect();
     assert_eq!(commands[0], "EHLO accounts.example.com");
     assert_eq!(
-        heard[0]
+        received[0]
             .iter()
             .filter(|line| *line == "MAIL FROM:<no-reply@example.com>")
             .count(),
         2
     );
     assert_eq!(
-        heard[0]
+        received[0]
             .iter()
             .filter(|line| *line == "RCPT TO:<ada@example.org>")
             .count(),
         2
     );
-    assert!(heard[0].iter().all(|line| line.is_ascii()));
-    assert_eq!(heard[0].last().unwrap(), "QUIT");
+    assert!(received[0].iter().all(|line| line.is_ascii()));
+    assert_eq!(received[0].last().unwrap(), "QUIT");
 }
 
 #[tokio::test]
-async fn the_password_of_the_url_is_decoded() {
-    let (address, heard) = server(&[]).await;
+async fn the_password_in_the_url_is_decoded() {
+    let (address, received) = server(&[]).await;
     let smtp = smtp(&format!("smtp://user%40example.com:p%3Aa%2Fss@{address}/?tls=none"));
-    let mut line = Line::new(&smtp);
-    line.send(&mail()).await.unwrap();
-    let heard = heard.lock().unwrap();
-    let sent = heard[0]
+    let mut session = SmtpSession::new(&smtp);
+    session.send(&mail()).await.unwrap();
+    let received = received.lock().unwrap();
+    let sent = received[0]
         .iter()
         .find_map(|line| line.strip_prefix("AUTH PLAIN "))
         .unwrap();
@@ -131,7 +131,7 @@ async fn the_password_of_the_url_is_decoded() {
 }
 
 #[tokio::test]
-async fn a_refusal_says_whether_to_try_again() {
+async fn a_refusal_is_permanent_or_temporary() {
     for (command, answer, is_permanent) in [
         ("MAIL", "550 5.7.1 sender not yours", false),
         ("MAIL", "451 later", false),
@@ -143,26 +143,30 @@ async fn a_refusal_says_whether_to_try_again() {
         (".", "421 4.3.2 going down", false),
         ("DATA", "nonsense", false),
     ] {
-        let (address, heard) = server(&[(command, answer)]).await;
+        let (address, received) = server(&[(command, answer)]).await;
         let smtp = smtp(&format!("smtp://{address}"));
-        let mut line = Line::new(&smtp);
-        let Err(Trouble::Refused { permanent, .. }) = line.send(&mail()).await else {
+        let mut session = SmtpSession::new(&smtp);
+        let Err(SendError::Refused { permanent, .. }) = session.send(&mail()).await else {
             panic!("{command} {answer} was not a refusal");
         };
         assert_eq!(permanent, is_permanent, "{command} {answer}");
-        line.send(&mail()).await.unwrap();
+        session.send(&mail()).await.unwrap();
         let anew = answer.starts_with("421") || answer == "nonsense";
-        assert_eq!(heard.lock().unwrap().len(), 1 + usize::from(anew), "{command} {answer}");
+        assert_eq!(
+            received.lock().unwrap().len(),
+            1 + usize::from(anew),
+            "{command} {answer}"
+        );
     }
 }
 
 #[tokio::test]
-async fn a_reason_is_one_line_without_the_token() {
+async fn the_reason_of_a_refusal_is_one_line_without_the_token() {
     let token = super::super::Link::VerifyEmail.token(&ServerSecret::new(&[7; 32]), token_id());
     let answer = format!("554-refused\r\n554 {}", token.expose());
     let (address, _) = server(&[(".", &answer)]).await;
     let smtp = smtp(&format!("smtp://{address}"));
-    let Err(Trouble::Refused { reason, .. }) = Line::new(&smtp).send(&mail()).await else {
+    let Err(SendError::Refused { reason, .. }) = SmtpSession::new(&smtp).send(&mail()).await else {
         panic!()
     };
     assert!(
@@ -173,32 +177,32 @@ async fn a_reason_is_one_line_without_the_token() {
 }
 
 #[tokio::test]
-async fn a_server_that_is_not_there_is_unreachable() {
+async fn a_closed_port_is_unreachable() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     drop(listener);
     let smtp = smtp(&format!("smtp://{address}"));
-    let trouble = Line::new(&smtp).send(&mail()).await.unwrap_err();
-    assert!(matches!(trouble, Trouble::Unreachable(reason) if reason.contains("refused")));
+    let error = SmtpSession::new(&smtp).send(&mail()).await.unwrap_err();
+    assert!(matches!(error, SendError::Unreachable(reason) if reason.contains("refused")));
 }
 
 #[tokio::test]
-async fn a_wrong_password_or_missing_tls_is_unreachable_not_a_refused_mail() {
+async fn a_wrong_password_or_missing_tls_is_unreachable() {
     let (address, _) = server(&[("AUTH", "535 5.7.8 no")]).await;
     let login = smtp(&format!("smtp://user:wrong@{address}"));
     assert!(matches!(
-        Line::new(&login).send(&mail()).await,
-        Err(Trouble::Unreachable(_))
+        SmtpSession::new(&login).send(&mail()).await,
+        Err(SendError::Unreachable(_))
     ));
     let tls = smtp(&format!("smtp://{address}?tls=required"));
     assert!(matches!(
-        Line::new(&tls).send(&mail()).await,
-        Err(Trouble::Unreachable(_))
+        SmtpSession::new(&tls).send(&mail()).await,
+        Err(SendError::Unreachable(_))
     ));
 }
 
 #[test]
-fn urls_are_understood_or_refused_without_their_password() {
+fn a_wrong_url_is_rejected_without_quoting_its_password() {
     for (url, server) in [
         ("smtp://mail.example.com", "mail.example.com:25"),
         ("smtp://u:p@mail.example.com", "mail.example.com:587"),
@@ -210,7 +214,7 @@ fn urls_are_understood_or_refused_without_their_password() {
         ("smtp://[::1]:2525?tls=opportunistic", "::1:2525"),
         ("smtp://127.0.0.1:1025", "127.0.0.1:1025"),
     ] {
-        assert_eq!(smtp(url).server(), server);
+        assert_eq!(smtp(url).address(), server);
     }
     for url in [
         "smtp://",
@@ -223,7 +227,7 @@ fn urls_are_understood_or_refused_without_their_password() {
         "smtp://u:hunter2@host#x",
         "smtp://u%FF:hunter2@host",
     ] {
-        let error = Smtp::new(url, "localhost").unwrap_err();
+        let error = SmtpServer::new(url, "localhost").unwrap_err();
         assert!(!error.contains("hunter2") && error.lines().count() == 1, "{error}");
     }
     assert!(smtp("smtp://u:p@mail.example.com").exposes_password());
@@ -238,22 +242,26 @@ fn urls_are_understood_or_refused_without_their_password() {
 }
 
 #[tokio::test]
-async fn a_mail_becomes_a_file_that_others_cannot_read() {
+async fn an_email_file_is_readable_by_its_owner_alone() {
     let data_dir = tempfile::tempdir().unwrap();
-    let folder = Folder::open(data_dir.path()).unwrap();
-    let mail = letter(Locale::En, Message::VerifyEmail { token_id: token_id() }, Encoding::Raw);
-    folder.write(&mail).await.unwrap();
-    folder.write(&mail).await.unwrap();
-    let files: Vec<_> = std::fs::read_dir(folder.path())
+    let dir = MailDir::open(data_dir.path()).unwrap();
+    let mail = composed(
+        Locale::En,
+        Event::VerifyEmail { token_id: token_id() },
+        Encoding::EightBit,
+    );
+    dir.write(&mail).await.unwrap();
+    dir.write(&mail).await.unwrap();
+    let files: Vec<_> = std::fs::read_dir(dir.path())
         .unwrap()
         .map(|entry| entry.unwrap().path())
         .collect();
     let name = format!("{}-{}.eml", at().timestamp_millis(), mail.id);
-    assert_eq!(files, [folder.path().join(name)]);
+    assert_eq!(files, [dir.path().join(name)]);
     assert_eq!(std::fs::read(&files[0]).unwrap(), mail.bytes);
     let mode = |path| std::fs::metadata(path).unwrap().permissions().mode() & 0o777;
-    assert_eq!((mode(folder.path()), mode(&files[0])), (0o700, 0o600));
-    std::fs::remove_dir_all(folder.path()).unwrap();
-    folder.write(&mail).await.unwrap();
-    assert_eq!((mode(folder.path()), mode(&files[0])), (0o700, 0o600));
+    assert_eq!((mode(dir.path()), mode(&files[0])), (0o700, 0o600));
+    std::fs::remove_dir_all(dir.path()).unwrap();
+    dir.write(&mail).await.unwrap();
+    assert_eq!((mode(dir.path()), mode(&files[0])), (0o700, 0o600));
 }
