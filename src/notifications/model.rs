@@ -44,15 +44,11 @@ pub struct Notification {
     resolved_at: Option<DateTime<Utc>>,
     invitation_expires_at: Option<DateTime<Utc>>,
     email_change_expires_at: Option<DateTime<Utc>>,
-    locale: String,
+    /// The reader's language.
+    pub locale: Locale,
 }
 
 impl Notification {
-    /// The reader's language.
-    pub fn locale(&self) -> Locale {
-        Locale::stored(&self.locale)
-    }
-
     pub const fn state(&self) -> NotificationState {
         if self.read_at.is_some() {
             NotificationState::Read

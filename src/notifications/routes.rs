@@ -62,7 +62,7 @@ pub struct NotificationResponse {
 impl NotificationResponse {
     /// The notification at `now`.
     pub fn new(notification: Notification, texts: &TextCatalog, now: DateTime<Utc>) -> Self {
-        let text = texts.notification(notification.locale(), &notification.kind, &notification.data);
+        let text = texts.notification(notification.locale, &notification.kind, &notification.data);
         Self {
             id: notification.id,
             title: text.title,

@@ -79,7 +79,7 @@ fn insert_and_mail(
     audit::record(tx, entry.object("email", None, new.email.to_string()))
 }
 
-/// Issues the token that verifies a registration, and returns the mail with its link.
+/// Issues the token that verifies a registration, and returns the event that mails its link.
 fn issue_link(tx: &mut Tx<'_>, secret: &ServerSecret, id: RegistrationId) -> Result<Event, Error> {
     let (purpose, target) = (Purpose::VerifyEmail, Target::Registration(id));
     let token_id = one_time_tokens::issue(tx, secret, purpose, target, LIFETIME)?;

@@ -184,10 +184,9 @@ fn is_new_user_agent(tx: &mut Tx<'_>, user: &User, client: &Client) -> Result<bo
 }
 
 fn notify_new_sign_in(tx: &mut Tx<'_>, client: &Client, session: &Session, user: &User) -> Result<(), Error> {
-    let user_agent = client.user_agent.as_deref().map(str::to_owned);
     let event = Event::NewSignIn {
         session_id: session.id,
-        user_agent,
+        user_agent: client.user_agent.as_deref().map(str::to_owned),
         ip: client.ip,
     };
     notifications::notify(tx, user.into(), &event)

@@ -17,7 +17,7 @@ pub fn enqueue(tx: &mut Tx<'_>, recipient: &str, locale: Locale, event: &Event) 
         .values((
             mail_outbox::id.eq(MailId::new(tx.now)),
             mail_outbox::recipient.eq(recipient),
-            mail_outbox::locale.eq(locale.as_str()),
+            mail_outbox::locale.eq(locale),
             mail_outbox::message.eq(serde_json::to_value(event).map_err(Error::internal)?),
             mail_outbox::created_at.eq(tx.now),
             mail_outbox::next_attempt_at.eq(tx.now),
@@ -60,6 +60,7 @@ pub fn sweep(tx: &mut Tx<'_>, before: DateTime<Utc>) -> Result<usize, Error> {
 }
 
 /// A claimed row.
+#[derive(Queryable)]
 pub struct ClaimedEmail {
     pub id: MailId,
     pub recipient: String,
@@ -87,8 +88,6 @@ pub struct Attempt {
     pub last_error: Option<String>,
 }
 
-type Row = (MailId, String, String, Value, DateTime<Utc>, i32);
-
 /// Claims at most `limit` due rows for the length of `lease`.
 ///
 /// In two statements, because PostgreSQL may run a locking subquery with a limit more than once in an UPDATE.
@@ -105,7 +104,7 @@ pub fn claim(tx: &mut Tx<'_>, limit: i64, lease: TimeDelta) -> Result<Vec<Claime
     if due.is_empty() {
         return Ok(Vec::new());
     }
-    let mut rows: Vec<Row> = diesel::update(mail_outbox::table.filter(mail_outbox::id.eq_any(&due)))
+    let mut claimed: Vec<ClaimedEmail> = diesel::update(mail_outbox::table.filter(mail_outbox::id.eq_any(&due)))
         .set((
             mail_outbox::next_attempt_at.eq(tx.now + lease),
             mail_outbox::attempts.eq(mail_outbox::attempts + 1),
@@ -119,18 +118,8 @@ pub fn claim(tx: &mut Tx<'_>, limit: i64, lease: TimeDelta) -> Result<Vec<Claime
             mail_outbox::attempts,
         ))
         .load(tx.conn)?;
-    rows.sort_by_key(|row| (row.4, row.0));
-    let claimed = rows
-        .into_iter()
-        .map(|(id, recipient, locale, event, created_at, attempts)| ClaimedEmail {
-            id,
-            recipient,
-            locale: Locale::stored(&locale),
-            event,
-            created_at,
-            attempts,
-        });
-    Ok(claimed.collect())
+    claimed.sort_by_key(|email| (email.created_at, email.id));
+    Ok(claimed)
 }
 
 /// Records an attempt, unless the row was claimed again meanwhile or is already done. A sent e-mail is recorded in any case.
