@@ -142,20 +142,20 @@ async fn records_with_the_same_time_are_listed_exactly_once() {
         Ok(())
     })
     .await;
-    let mut seen = Vec::new();
+    let mut ids = Vec::new();
     let mut path = "/me/activity?action=api_key.updated&limit=2".to_owned();
     loop {
         let page = log(&app, &ada, &path).await;
-        seen.extend(page["data"].as_array().unwrap().iter().map(|one| one["id"].to_string()));
+        ids.extend(page["data"].as_array().unwrap().iter().map(|one| one["id"].to_string()));
         match page["next_cursor"].as_str() {
             Some(cursor) => path = format!("/me/activity?action=api_key.updated&limit=2&cursor={cursor}"),
             None => break,
         }
     }
-    let shown = seen.len();
-    seen.sort();
-    seen.dedup();
-    assert_eq!((shown, seen.len()), (7, 7));
+    let listed = ids.len();
+    ids.sort();
+    ids.dedup();
+    assert_eq!((listed, ids.len()), (7, 7));
 }
 
 #[actix_web::test]
