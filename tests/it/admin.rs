@@ -1,4 +1,4 @@
-//! Administration: people.
+//! Administration of users.
 
 use diesel::connection::SimpleConnection as _;
 use keyward::values::ids::UserId;
@@ -24,7 +24,7 @@ fn records(log: &Value) -> Vec<(String, String)> {
 }
 
 #[actix_web::test]
-async fn people_are_listed_newest_first_and_shown_whole() {
+async fn users_are_listed_newest_first_with_all_fields() {
     let app = TestApp::start();
     let grace = app.admin("grace").await;
     app.advance(chrono::TimeDelta::seconds(1));
@@ -55,7 +55,7 @@ async fn people_are_listed_newest_first_and_shown_whole() {
 }
 
 #[actix_web::test]
-async fn people_are_found_by_any_part_of_address_username_and_nickname_literally_and_in_any_case() {
+async fn users_are_found_by_any_part_of_address_username_and_nickname() {
     let app = TestApp::start();
     let grace = app.admin("grace").await;
     app.connect()
@@ -84,7 +84,7 @@ async fn people_are_found_by_any_part_of_address_username_and_nickname_literally
         ("o'b", vec!["third"]),
         ("' OR 1=1 --", vec![]),
         ("nameless", vec!["-"]),
-        // Address and username do not run into each other.
+        // A match doesn't span two fields.
         ("examplefirst", vec![]),
         ("nobody at all", vec![]),
     ] {
@@ -101,7 +101,7 @@ async fn people_are_found_by_any_part_of_address_username_and_nickname_literally
 }
 
 #[actix_web::test]
-async fn people_are_filtered_by_their_status() {
+async fn users_are_filtered_by_status() {
     let app = TestApp::start();
     let grace = app.admin("grace").await;
     let ada = app.person("ada").await;
@@ -136,7 +136,7 @@ async fn people_are_filtered_by_their_status() {
 }
 
 #[actix_web::test]
-async fn disabling_a_person_ends_their_sessions_on_every_instance_and_lets_nobody_in() {
+async fn disabling_a_user_ends_their_sessions_and_blocks_logins_on_every_instance() {
     let app = TestApp::start();
     let other = app.another();
     let (grace, ada) = (app.admin("grace").await, app.person("ada").await);
@@ -165,7 +165,7 @@ async fn disabling_a_person_ends_their_sessions_on_every_instance_and_lets_nobod
     disable(true).await.expect(200);
     let shown = disable(false).await.expect(200);
     assert_eq!(shown["status"], "active");
-    // The old sessions stay dead.
+    // Enabling the account does not make its ended sessions valid again.
     app.get("/me")
         .bearer(&ada.access_token)
         .await
@@ -190,7 +190,7 @@ async fn disabling_a_person_ends_their_sessions_on_every_instance_and_lets_nobod
 }
 
 #[actix_web::test]
-async fn a_role_is_given_and_taken_and_acts_on_the_next_request() {
+async fn a_changed_role_applies_to_the_next_request() {
     let app = TestApp::start();
     let (grace, ada) = (app.admin("grace").await, app.person("ada").await);
     let path = format!("/admin/users/{}", ada.id);
@@ -214,7 +214,7 @@ async fn a_role_is_given_and_taken_and_acts_on_the_next_request() {
 }
 
 #[actix_web::test]
-async fn nobody_changes_themselves() {
+async fn administrators_cannot_change_their_own_account() {
     let app = TestApp::start();
     let grace = app.admin("grace").await;
     for body in [
@@ -233,7 +233,7 @@ async fn nobody_changes_themselves() {
 }
 
 #[actix_web::test]
-async fn of_two_administrators_who_unmake_each_other_at_once_one_remains() {
+async fn of_two_administrators_who_demote_each_other_at_once_one_succeeds() {
     let app = TestApp::start();
     let second = app.another();
     for round in 0..5 {
@@ -254,13 +254,13 @@ async fn of_two_administrators_who_unmake_each_other_at_once_one_remains() {
 }
 
 #[actix_web::test]
-async fn what_was_changed_meanwhile_is_not_changed_again() {
+async fn an_outdated_etag_prevents_an_update() {
     let app = TestApp::start();
     let (grace, ada) = (app.admin("grace").await, app.person("ada").await);
     let path = format!("/admin/users/{}", ada.id);
     let reply = app.get(&path).bearer(&grace.access_token).await;
     let tag = reply.header("etag").unwrap().to_owned();
-    // What the person does to their own profile, or a login, does not count.
+    // A change of the profile or a login by the user does not change the ETag.
     app.patch("/me", &json!({"nickname": "Ada"}))
         .bearer(&ada.access_token)
         .await
@@ -281,7 +281,7 @@ async fn what_was_changed_meanwhile_is_not_changed_again() {
 }
 
 #[actix_web::test]
-async fn the_sessions_of_a_person_are_ended_and_they_may_come_back() {
+async fn revoking_the_sessions_of_a_user_does_not_block_their_next_login() {
     let app = TestApp::start();
     let (grace, ada) = (app.admin("grace").await, app.person("ada").await);
     app.request("POST", &format!("/admin/users/{}/revoke-sessions", ada.id))
@@ -299,7 +299,7 @@ async fn the_sessions_of_a_person_are_ended_and_they_may_come_back() {
 }
 
 #[actix_web::test]
-async fn what_is_wrong_is_refused_and_changes_nothing() {
+async fn an_invalid_update_is_rejected_and_changes_nothing() {
     let app = TestApp::start();
     let (grace, ada) = (app.admin("grace").await, app.person("ada").await);
     let path = format!("/admin/users/{}", ada.id);
@@ -326,7 +326,7 @@ async fn what_is_wrong_is_refused_and_changes_nothing() {
 }
 
 #[actix_web::test]
-async fn only_administrators_administrate() {
+async fn only_administrators_can_call_the_endpoints() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let id = UserId::new(app.state.clock.now());

@@ -1,4 +1,4 @@
-//! The lists of the audit log: one's own, an organisation's, the platform's.
+//! The audit logs of an account, of an organisation and of the platform.
 
 use chrono::TimeDelta;
 use diesel::RunQueryDsl as _;
@@ -18,7 +18,7 @@ fn actions(page: &Value) -> Vec<&str> {
     all.iter().map(|one| one["action"].as_str().unwrap()).collect()
 }
 
-/// Writes records of system acts, one a second.
+/// Writes records of actions of the system, one per second.
 async fn seed(app: &TestApp, org_id: Option<OrgId>, user_id: Option<UserId>, actions: &[Action]) {
     for action in actions.iter().copied() {
         app.advance(TimeDelta::seconds(1));
@@ -39,7 +39,7 @@ async fn seed_org(app: &TestApp, members: &[(&Person, OrgRole)]) -> OrgId {
 }
 
 #[actix_web::test]
-async fn a_record_says_who_did_what_to_what_from_where_and_when() {
+async fn a_record_has_actor_object_address_request_and_time() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let other = app.log_in("ada", PASSWORD).await;
@@ -69,7 +69,7 @@ async fn a_record_says_who_did_what_to_what_from_where_and_when() {
 }
 
 #[actix_web::test]
-async fn a_person_sees_what_concerns_their_own_account_and_not_from_where_others_acted_on_it() {
+async fn users_see_records_of_their_account_without_the_addresses_of_others() {
     let app = TestApp::start();
     let (grace, ada, bob) = (
         app.admin("grace").await,
@@ -101,7 +101,7 @@ async fn a_person_sees_what_concerns_their_own_account_and_not_from_where_others
 }
 
 #[actix_web::test]
-async fn records_are_listed_newest_first_page_by_page_while_others_are_written() {
+async fn pages_are_newest_first_and_stable_while_records_are_added() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     seed(
@@ -129,7 +129,7 @@ async fn records_are_listed_newest_first_page_by_page_while_others_are_written()
 }
 
 #[actix_web::test]
-async fn records_of_one_instant_are_neither_lost_nor_shown_twice() {
+async fn records_with_the_same_time_are_listed_exactly_once() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     app.advance(TimeDelta::seconds(1));
@@ -142,20 +142,20 @@ async fn records_of_one_instant_are_neither_lost_nor_shown_twice() {
         Ok(())
     })
     .await;
-    let mut seen = Vec::new();
+    let mut ids = Vec::new();
     let mut path = "/me/activity?action=api_key.updated&limit=2".to_owned();
     loop {
         let page = log(&app, &ada, &path).await;
-        seen.extend(page["data"].as_array().unwrap().iter().map(|one| one["id"].to_string()));
+        ids.extend(page["data"].as_array().unwrap().iter().map(|one| one["id"].to_string()));
         match page["next_cursor"].as_str() {
             Some(cursor) => path = format!("/me/activity?action=api_key.updated&limit=2&cursor={cursor}"),
             None => break,
         }
     }
-    let shown = seen.len();
-    seen.sort();
-    seen.dedup();
-    assert_eq!((shown, seen.len()), (7, 7));
+    let listed = ids.len();
+    ids.sort();
+    ids.dedup();
+    assert_eq!((listed, ids.len()), (7, 7));
 }
 
 #[actix_web::test]
@@ -176,7 +176,7 @@ async fn records_are_filtered_by_actor_action_and_time() {
         ["api_key.rotated", "api_key.extended", "api_key.created"]
     );
     let (two, three) = (at(&all, 1), at(&all, 0));
-    // From that instant on, up to but not with the other.
+    // `from` is inclusive, `to` is exclusive.
     let between = log(&app, &grace, &format!("/admin/audit-log?from={two}&to={three}")).await;
     assert_eq!(actions(&between), ["api_key.extended"]);
     let by_ada = log(&app, &grace, &format!("/admin/audit-log?actor_id={}", ada.id)).await;
@@ -210,7 +210,7 @@ async fn records_are_filtered_by_actor_action_and_time() {
 }
 
 #[actix_web::test]
-async fn an_organisation_shows_its_log_to_owners_and_admins_alone() {
+async fn only_owners_and_admins_can_read_the_log_of_an_organisation() {
     let app = TestApp::start();
     let (ada, bob, carol, eve) = (
         app.person("ada").await,
@@ -238,7 +238,7 @@ async fn an_organisation_shows_its_log_to_owners_and_admins_alone() {
         .bearer(&carol.access_token)
         .await
         .refused(403, "forbidden_role");
-    // Not even to an administrator of the platform, by this road.
+    // An administrator of the platform is not a member either.
     let foreign = app.get(&path).bearer(&eve.access_token).await;
     foreign.refused(404, "not_found");
     let random = app
@@ -246,7 +246,7 @@ async fn an_organisation_shows_its_log_to_owners_and_admins_alone() {
         .bearer(&eve.access_token)
         .await;
     assert_eq!(foreign.without_request_id(), random.without_request_id());
-    // A cursor of one organisation is of no use in another.
+    // A cursor of one organisation is invalid for another.
     seed(&app, Some(org), None, &[Action::OrgChanged]).await;
     let page = log(&app, &ada, &format!("{path}?limit=1")).await;
     let cursor = page["next_cursor"].as_str().unwrap();
@@ -257,7 +257,7 @@ async fn an_organisation_shows_its_log_to_owners_and_admins_alone() {
 }
 
 #[actix_web::test]
-async fn only_administrators_see_the_log_of_the_platform() {
+async fn only_administrators_can_read_the_log_of_the_platform() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     app.get("/admin/audit-log")
@@ -272,4 +272,17 @@ async fn a_record_cannot_be_changed() {
     app.person("ada").await;
     let changed = diesel::sql_query("UPDATE audit_log SET action = 'nothing'").execute(&mut app.connect());
     assert!(changed.is_err());
+}
+
+#[actix_web::test]
+async fn the_api_document_describes_every_action() {
+    let app = TestApp::start();
+    let document = app.get("/openapi.json").await.expect(200);
+    let schema = &document["components"]["schemas"]["AuditAction"];
+    let names: Vec<&str> = Action::ALL.iter().map(|action| action.as_str()).collect();
+    assert_eq!(schema["enum"], json!(names));
+    let description = schema["description"].as_str().unwrap();
+    for action in Action::ALL {
+        assert!(description.contains(&format!("`{action}`: {}", action.description())));
+    }
 }

@@ -1,4 +1,4 @@
-//! `keyward user` and `keyward migrate`, as an operator runs them.
+//! `keyward user` and `keyward migrate`.
 
 use std::io::Write as _;
 use std::process::{Command, Stdio};
@@ -10,7 +10,7 @@ use crate::support::{PASSWORD, TestApp};
 
 const NEW: &str = "violet-kettle-orbit-saddle";
 
-/// Runs a command on the app's database; its standard output, or its one line of failure.
+/// Runs a command on the database of the app, and returns its standard output or, on failure, its standard error.
 fn keyward(app: &TestApp, arguments: &[&str], input: &str) -> Result<String, String> {
     let mut child = Command::new(env!("CARGO_BIN_EXE_keyward"))
         .args(arguments)
@@ -36,7 +36,7 @@ fn keyward(app: &TestApp, arguments: &[&str], input: &str) -> Result<String, Str
 }
 
 #[actix_web::test]
-async fn the_first_administrator_is_made_on_the_command_line() {
+async fn the_first_administrator_is_created_on_the_command_line() {
     let app = TestApp::start();
     let create = [
         "user",
@@ -83,7 +83,7 @@ async fn the_first_administrator_is_made_on_the_command_line() {
 }
 
 #[actix_web::test]
-async fn who_is_made_without_a_proven_address_follows_a_link_first() {
+async fn a_user_created_without_verified_has_to_use_the_mailed_link_first() {
     let app = TestApp::start();
     let create = [
         "user",
@@ -105,7 +105,7 @@ async fn who_is_made_without_a_proven_address_follows_a_link_first() {
 }
 
 #[actix_web::test]
-async fn an_operator_lists_promotes_disables_and_sets_passwords() {
+async fn an_operator_can_list_promote_disable_and_set_passwords() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     assert!(
@@ -118,7 +118,7 @@ async fn an_operator_lists_promotes_disables_and_sets_passwords() {
     let access = promoted["access_token"].as_str().unwrap();
     assert_eq!(app.get("/me").bearer(access).await.expect(200)["role"], "admin");
     keyward(&app, &["user", "disable", "ADA@example.com"], "").unwrap();
-    // Another process did it: this one hears of it within a second.
+    // Another process disabled the account; the cache of this one must learn of it within a second.
     let started = std::time::Instant::now();
     while app.get("/me").bearer(&ada.access_token).await.status == 200 {
         assert!(started.elapsed().as_secs() < 1, "still good after a second");
@@ -140,7 +140,7 @@ async fn an_operator_lists_promotes_disables_and_sets_passwords() {
 }
 
 #[actix_web::test]
-async fn an_empty_database_is_migrated_and_once_is_enough() {
+async fn migrating_an_empty_database_twice_succeeds() {
     let app = TestApp::start_unmigrated();
     app.get("/readyz").await.refused(503, "unavailable");
     keyward(&app, &["migrate"], "").unwrap();

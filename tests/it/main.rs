@@ -9,13 +9,12 @@
     missing_docs
 )]
 
-mod accounts;
+mod account;
 mod admin;
 mod api_keys;
 mod audit;
 mod cli;
 mod contract;
-mod email;
 mod embedded;
 mod gateway;
 mod invitations;
@@ -24,7 +23,5 @@ mod listen;
 mod members;
 mod notifications;
 mod orgs;
-mod password;
-mod personal_data;
 mod sessions;
 mod support;

@@ -71,7 +71,8 @@ impl utoipa::ToSchema for Password {}
 type Memory = Vec<Block>;
 
 /// Hashes and verifies passwords, at most as many at once as there are cores, because a hash keeps a core busy for about
-/// 24 ms. The working memory is reused, so that a hash doesn't have to allocate megabytes and fault their pages in.
+/// 20 ms. The working memory is reused: allocating it for each hash costs 1 ms of 19 when hashes follow each other, and
+/// 15 ms or more once the allocator has returned the memory to the system, because every page is then faulted in again.
 #[derive(Clone)]
 pub struct PasswordHasher {
     argon2: Argon2<'static>,

@@ -1,3 +1,5 @@
+//! Changing and resetting the password.
+
 use chrono::TimeDelta;
 use serde_json::json;
 
@@ -6,7 +8,7 @@ use crate::support::{PASSWORD, TestApp};
 const NEW: &str = "violet-kettle-orbit-saddle";
 
 #[actix_web::test]
-async fn a_change_ends_the_other_sessions_and_tells_the_owner() {
+async fn a_change_ends_the_other_sessions_and_notifies_the_user() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let other = app.log_in("ada", PASSWORD).await;
@@ -26,7 +28,7 @@ async fn a_change_ends_the_other_sessions_and_tells_the_owner() {
 }
 
 #[actix_web::test]
-async fn everything_wrong_with_a_new_password_is_said_at_once_and_nothing_changes() {
+async fn all_errors_of_a_new_password_are_reported_at_once_and_nothing_changes() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let change = |body: serde_json::Value| app.put("/password", &body).bearer(&ada.access_token).send();
@@ -50,7 +52,7 @@ async fn everything_wrong_with_a_new_password_is_said_at_once_and_nothing_change
 }
 
 #[actix_web::test]
-async fn of_two_changes_at_once_one_succeeds() {
+async fn of_parallel_changes_one_succeeds() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let calls = (0..8).map(|n| {
@@ -65,7 +67,7 @@ async fn of_two_changes_at_once_one_succeeds() {
 }
 
 #[actix_web::test]
-async fn a_password_is_the_same_however_it_is_typed() {
+async fn composed_and_decomposed_characters_are_the_same_password() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let body = json!({"current_password": PASSWORD, "new_password": "caf\u{e9}-rocket-tundra-fiddle"});
@@ -74,7 +76,7 @@ async fn a_password_is_the_same_however_it_is_typed() {
 }
 
 #[actix_web::test]
-async fn a_forgotten_password_is_set_anew_by_mail_once() {
+async fn a_reset_link_sets_a_new_password_once() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let known = app.post("/password/forgot", &json!({"email": "ada@example.com"})).await;
@@ -104,7 +106,7 @@ async fn a_forgotten_password_is_set_anew_by_mail_once() {
 }
 
 #[actix_web::test]
-async fn a_reset_link_lasts_an_hour_and_opens_no_other_door() {
+async fn a_reset_link_expires_after_an_hour_and_works_for_nothing_else() {
     let app = TestApp::start();
     app.person("ada").await;
     app.post("/password/forgot", &json!({"email": "ada@example.com"}))
@@ -128,7 +130,7 @@ async fn a_reset_link_lasts_an_hour_and_opens_no_other_door() {
 }
 
 #[actix_web::test]
-async fn a_reset_proves_the_address_of_somebody_unverified() {
+async fn a_reset_verifies_an_unverified_address() {
     let app = TestApp::start();
     app.post(
         "/auth/register",
@@ -151,7 +153,7 @@ async fn a_reset_proves_the_address_of_somebody_unverified() {
 }
 
 #[actix_web::test]
-async fn a_change_of_password_kills_pending_resets() {
+async fn a_change_invalidates_pending_resets() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     app.post("/password/forgot", &json!({"email": "ada@example.com"}))
@@ -167,7 +169,7 @@ async fn a_change_of_password_kills_pending_resets() {
 }
 
 #[actix_web::test]
-async fn strangers_cannot_flood_a_mailbox() {
+async fn mail_to_one_address_is_limited() {
     let app = TestApp::start();
     app.person("ada").await;
     for _ in 0..15 {
@@ -185,7 +187,7 @@ async fn strangers_cannot_flood_a_mailbox() {
 }
 
 #[actix_web::test]
-async fn who_floods_a_mailbox_keeps_nobody_from_their_account() {
+async fn the_mail_limit_does_not_block_password_resets() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     app.person("bob").await;
@@ -213,7 +215,7 @@ async fn who_floods_a_mailbox_keeps_nobody_from_their_account() {
 }
 
 #[actix_web::test]
-async fn the_policy_is_published_and_checked_without_an_account() {
+async fn the_policy_can_be_read_and_checked_without_an_account() {
     let app = TestApp::start_with(&[
         ("KEYWARD_PASSWORD_CLASSES", "digit"),
         ("KEYWARD_PASSWORD_MIN_LENGTH", "14"),
@@ -232,7 +234,7 @@ async fn the_policy_is_published_and_checked_without_an_account() {
 }
 
 #[actix_web::test]
-async fn a_raised_cost_rehashes_at_the_next_login() {
+async fn a_login_rehashes_the_password_after_a_change_of_parameters() {
     use diesel::prelude::*;
     use keyward::db::schema::users;
 

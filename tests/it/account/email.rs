@@ -1,3 +1,5 @@
+//! Changing the e-mail address.
+
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
@@ -11,7 +13,7 @@ async fn request(app: &TestApp, person: &Person, new_email: &str) -> Value {
 }
 
 #[actix_web::test]
-async fn the_old_address_stays_the_login_until_the_new_one_is_proven() {
+async fn the_old_address_remains_the_login_until_the_new_one_is_confirmed() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let status = request(&app, &ada, "Ada@New.example").await;
@@ -43,7 +45,7 @@ async fn the_old_address_stays_the_login_until_the_new_one_is_proven() {
 }
 
 #[actix_web::test]
-async fn a_change_asks_for_a_fresh_password() {
+async fn a_change_needs_a_recent_authentication() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     app.advance(TimeDelta::seconds(605));
@@ -72,7 +74,7 @@ async fn a_change_asks_for_a_fresh_password() {
 }
 
 #[actix_web::test]
-async fn a_taken_address_is_accepted_alike_and_its_owner_told() {
+async fn requesting_a_taken_address_gets_the_same_response_and_its_owner_a_mail() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     app.person("bob").await;
@@ -88,7 +90,7 @@ async fn a_taken_address_is_accepted_alike_and_its_owner_told() {
 }
 
 #[actix_web::test]
-async fn the_newest_request_wins() {
+async fn a_new_request_replaces_the_pending_one() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     request(&app, &ada, "one@new.example").await;
@@ -137,7 +139,7 @@ async fn resend_and_cancel_need_a_pending_change() {
 }
 
 #[actix_web::test]
-async fn of_two_people_who_prove_one_address_one_gets_it() {
+async fn of_two_users_who_confirm_the_same_address_one_gets_it() {
     let app = TestApp::start();
     let second = app.another();
     let people = [app.person("ada").await, app.person("bob").await];
@@ -160,7 +162,7 @@ async fn of_two_people_who_prove_one_address_one_gets_it() {
 }
 
 #[actix_web::test]
-async fn the_old_address_stops_a_change_that_waits() {
+async fn the_link_to_the_old_address_stops_a_pending_change() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     request(&app, &ada, "ada@new.example").await;
@@ -177,7 +179,7 @@ async fn the_old_address_stops_a_change_that_waits() {
 }
 
 #[actix_web::test]
-async fn of_fifty_who_use_the_old_addresss_link_at_once_one_succeeds() {
+async fn of_fifty_parallel_uses_of_a_revert_link_one_succeeds() {
     let app = TestApp::start();
     let second = app.another();
     let ada = app.person("ada").await;
@@ -196,7 +198,7 @@ async fn of_fifty_who_use_the_old_addresss_link_at_once_one_succeeds() {
 }
 
 #[actix_web::test]
-async fn the_old_address_undoes_a_change_and_shuts_the_thief_out() {
+async fn reverting_a_confirmed_change_locks_the_attacker_out() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let body = json!({"name": "owner", "scopes": ["me:read"], "current_password": PASSWORD});
@@ -212,7 +214,7 @@ async fn the_old_address_undoes_a_change_and_shuts_the_thief_out() {
         app.post("/api-keys", &body).bearer(&ada.access_token).send()
     };
     let thiefs_key = key("thief").await.expect(201)["secret"].as_str().unwrap().to_owned();
-    // The thief changes the password, too; nobody else can take the old address meanwhile.
+    // The attacker also changes the password. Until the revert window ends, no account can take the old address.
     let body = json!({"current_password": PASSWORD, "new_password": "violet-kettle-orbit-saddle"});
     app.put("/password", &body).bearer(&ada.access_token).await.expect(204);
     let before = app.mails_to("ada@example.com").await.len();
@@ -249,7 +251,7 @@ async fn the_old_address_undoes_a_change_and_shuts_the_thief_out() {
 }
 
 #[actix_web::test]
-async fn after_two_changes_in_a_row_the_older_link_wins() {
+async fn the_revert_link_of_an_earlier_change_undoes_the_later_one_too() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     request(&app, &ada, "one@new.example").await;
@@ -271,7 +273,7 @@ async fn after_two_changes_in_a_row_the_older_link_wins() {
 }
 
 #[actix_web::test]
-async fn after_seven_days_a_change_stands() {
+async fn a_change_cannot_be_reverted_after_seven_days() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     request(&app, &ada, "ada@new.example").await;

@@ -1,3 +1,5 @@
+//! Registering and verifying.
+
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
@@ -39,7 +41,7 @@ async fn a_registration_becomes_an_account_through_its_link() {
 }
 
 #[actix_web::test]
-async fn a_taken_address_is_answered_alike_and_only_its_owner_is_told() {
+async fn registering_a_taken_address_gets_the_same_response_and_its_owner_a_mail() {
     let app = TestApp::start();
     app.person("ada").await;
     let free = app
@@ -51,7 +53,7 @@ async fn a_taken_address_is_answered_alike_and_only_its_owner_is_told() {
     assert_eq!((free.status, &free.bytes), (taken.status, &taken.bytes));
     assert!(app.last_mail_to("ada@example.com").await.link().is_none());
     app.log_in("ada", PASSWORD).await;
-    // Who signed up with it is told the same as with an address that is free.
+    // A login with the password of the registration gets the same response as for a free address.
     for email in ["ada@example.com", "bob@example.com"] {
         let password = if email == "ada@example.com" {
             OTHER_PASSWORD
@@ -64,7 +66,7 @@ async fn a_taken_address_is_answered_alike_and_only_its_owner_is_told() {
 }
 
 #[actix_web::test]
-async fn signing_up_first_with_somebody_elses_address_gains_nothing() {
+async fn registering_the_address_of_another_person_gives_no_access() {
     let app = TestApp::start();
     app.post("/auth/register", &registration("ada@example.com", OTHER_PASSWORD))
         .await
@@ -88,7 +90,7 @@ async fn signing_up_first_with_somebody_elses_address_gains_nothing() {
 }
 
 #[actix_web::test]
-async fn a_link_is_good_for_a_day() {
+async fn a_verification_link_expires_after_a_day() {
     let app = TestApp::start();
     app.post("/auth/register", &registration("ada@example.com", PASSWORD))
         .await
@@ -105,7 +107,7 @@ async fn a_link_is_good_for_a_day() {
 }
 
 #[actix_web::test]
-async fn a_resent_link_replaces_the_earlier_one() {
+async fn a_resent_link_invalidates_the_previous_one() {
     let app = TestApp::start();
     app.post("/auth/register", &registration("ada@example.com", PASSWORD))
         .await
@@ -129,7 +131,7 @@ async fn a_resent_link_replaces_the_earlier_one() {
 }
 
 #[actix_web::test]
-async fn everything_that_is_wrong_is_said_at_once() {
+async fn all_validation_errors_are_reported_at_once() {
     let app = TestApp::start();
     let body = json!({"email": "ada", "nickname": "a\u{202e}b", "locale": "xx", "role": "admin"});
     let reply = app.post("/auth/register", &body).await;
@@ -152,7 +154,7 @@ async fn everything_that_is_wrong_is_said_at_once() {
 }
 
 #[actix_web::test]
-async fn of_fifty_who_use_a_link_at_once_one_succeeds() {
+async fn of_fifty_parallel_uses_of_a_verification_link_one_succeeds() {
     let app = TestApp::start();
     let second = app.another();
     app.post("/auth/register", &registration("ada@example.com", PASSWORD))
@@ -175,7 +177,7 @@ async fn of_fifty_who_use_a_link_at_once_one_succeeds() {
 }
 
 #[actix_web::test]
-async fn where_registration_is_closed_there_is_none() {
+async fn closed_registration_is_not_found() {
     let app = TestApp::start_with(&[("KEYWARD_REGISTRATION", "closed")]);
     app.post("/auth/register", &registration("ada@example.com", PASSWORD))
         .await

@@ -1,3 +1,5 @@
+//! Exporting personal data and deleting an account.
+
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
@@ -11,7 +13,7 @@ async fn org(app: &TestApp, person: &Person, name: &str) -> Value {
 }
 
 #[actix_web::test]
-async fn an_export_has_everything_but_secrets() {
+async fn an_export_contains_no_secrets() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     org(&app, &ada, "Engines").await;
@@ -43,7 +45,7 @@ async fn an_export_has_everything_but_secrets() {
 }
 
 #[actix_web::test]
-async fn a_deleted_account_is_gone_and_its_address_free() {
+async fn a_deleted_account_is_gone_and_its_address_can_be_registered_again() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let body = json!({"name": "fetcher", "scopes": ["me:read"], "current_password": PASSWORD});
@@ -75,7 +77,7 @@ async fn a_deleted_account_is_gone_and_its_address_free() {
     let access = tokens["access_token"].as_str().unwrap();
     let path = format!("/orgs/{}", alone["id"].as_str().unwrap());
     app.get(&path).bearer(access).await.refused(404, "not_found");
-    // The name rests, even for who has the address now.
+    // The username stays reserved, even for the new account of the same address.
     app.patch("/me", &json!({"username": "ada"}))
         .bearer(access)
         .await
@@ -83,7 +85,7 @@ async fn a_deleted_account_is_gone_and_its_address_free() {
 }
 
 #[actix_web::test]
-async fn a_deleted_account_and_its_organisations_wait_for_each_other_in_one_order() {
+async fn deleting_an_account_and_its_organisations_in_parallel_does_not_deadlock() {
     let app = TestApp::start();
     let people = app.people(["ada", "bob", "eve", "dan"]).await;
     let rounds = people.iter().map(async |person| {
@@ -101,7 +103,7 @@ async fn a_deleted_account_and_its_organisations_wait_for_each_other_in_one_orde
         let all = changes.chain([call("DELETE", "/me")]);
         let replies = futures_util::future::join_all(all).await;
         for reply in &replies {
-            // Whoever comes second finds the organisation gone, or the session.
+            // A request that comes second finds the organisation deleted, or the session.
             assert!(matches!(reply.status, 204 | 401 | 404), "{}", reply.text());
         }
         assert_eq!(replies.last().unwrap().status, 204);
@@ -113,7 +115,7 @@ async fn a_deleted_account_and_its_organisations_wait_for_each_other_in_one_orde
 }
 
 #[actix_web::test]
-async fn deleting_an_account_asks_for_a_fresh_password() {
+async fn deleting_an_account_needs_a_recent_authentication() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     app.advance(TimeDelta::seconds(605));

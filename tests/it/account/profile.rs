@@ -1,3 +1,5 @@
+//! The profile and usernames.
+
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
@@ -8,7 +10,7 @@ async fn change(app: &TestApp, person: &Person, body: Value) -> Reply {
 }
 
 #[actix_web::test]
-async fn the_first_login_is_complete_with_username_and_nickname() {
+async fn a_profile_is_complete_once_username_and_nickname_are_set() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let me = app.get("/me").bearer(&ada.access_token).await.expect(200);
@@ -36,7 +38,7 @@ async fn the_first_login_is_complete_with_username_and_nickname() {
 }
 
 #[actix_web::test]
-async fn what_is_not_the_persons_to_change_is_unknown() {
+async fn a_profile_update_rejects_email_role_and_id() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let body = json!({"email": "x@example.com", "role": "admin", "id": "x", "username": null, "locale": 7});
@@ -52,7 +54,7 @@ async fn what_is_not_the_persons_to_change_is_unknown() {
 }
 
 #[actix_web::test]
-async fn an_etag_guards_against_lost_changes_and_an_empty_patch_changes_nothing() {
+async fn an_etag_prevents_lost_updates_and_an_empty_patch_changes_nothing() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let read = app.get("/me").bearer(&ada.access_token).await;
@@ -70,7 +72,7 @@ async fn an_etag_guards_against_lost_changes_and_an_empty_patch_changes_nothing(
     changed.expect(200);
     with(&tag).await.refused(412, "precondition_failed");
     with("*").await.expect(200);
-    // A login moves its instant, but not the tag.
+    // A login changes last_login_at, but not the ETag.
     let before = app
         .get("/me")
         .bearer(&ada.access_token)
@@ -86,7 +88,7 @@ async fn an_etag_guards_against_lost_changes_and_an_empty_patch_changes_nothing(
 }
 
 #[actix_web::test]
-async fn a_username_belongs_to_one_and_rests_when_it_is_given_up() {
+async fn a_username_is_unique_and_stays_reserved_after_it_is_given_up() {
     let app = TestApp::start();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     change(&app, &bob, json!({"username": "ADA"}))
@@ -126,7 +128,7 @@ async fn a_username_belongs_to_one_and_rests_when_it_is_given_up() {
 }
 
 #[actix_web::test]
-async fn of_many_who_want_a_name_at_once_one_gets_it() {
+async fn of_parallel_changes_to_the_same_username_one_succeeds() {
     let app = TestApp::start();
     let mut people = Vec::new();
     for n in 0..6 {

@@ -1,9 +1,11 @@
+//! The avatar.
+
 use serde_json::Value;
 
 use crate::support::{TestApp, png};
 
 #[actix_web::test]
-async fn a_picture_becomes_a_small_webp_that_may_be_cached_for_ever() {
+async fn an_avatar_is_converted_to_a_small_webp_with_an_immutable_url() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let put = |body: Vec<u8>| {
@@ -46,7 +48,7 @@ async fn a_picture_becomes_a_small_webp_that_may_be_cached_for_ever() {
 }
 
 #[actix_web::test]
-async fn what_is_no_fitting_picture_is_refused() {
+async fn an_image_of_a_wrong_type_or_size_is_rejected() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let put = |media_type: &'static str, body: Vec<u8>| {

@@ -1,0 +1,8 @@
+//! What users do with their own account.
+
+mod avatar;
+mod email;
+mod password;
+mod personal_data;
+mod profile;
+mod registration;

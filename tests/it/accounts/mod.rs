@@ -1,3 +1,0 @@
-mod avatar;
-mod me;
-mod register;
