@@ -50,13 +50,13 @@
 //! 5. The operation locks and changes rows, and inserts audit records, notifications and e-mails. The commit wakes the mailer
 //!    (`app/worker.rs` `spawn`), and PostgreSQL notifies all instances about what they have to remove from their caches.
 //!
-//! `POST /api-keys`: `api_keys/routes/lifecycle.rs` `create_api_key` reads and checks the fields and asks for the password →
-//! `api_keys/operations.rs` `create` counts the keys, draws the secret, writes audit record and notification →
-//! `api_keys/store.rs` `insert`. The response contains the secret; the database only its hash.
+//! `POST /api-keys`: `api_keys/routes/create.rs` `create_api_key` reads the fields and checks scopes and password →
+//! `api_keys/operations.rs` `create` counts the keys, generates the secret, inserts audit record and notification →
+//! `api_keys/store/mod.rs` `insert`. The response contains the secret; the database only its hash.
 //!
-//! `POST /api-keys/verify`: `api_keys/routes/verify.rs` `verify_api_key` → `api_keys/authenticate.rs` `look_up` finds the key by
-//! the hash of its secret, in the cache or else in the database → the checks in order: suspended, disabled, expired, IP address,
-//! scopes → the use is counted and later written by `api_keys/usage.rs` `flush`.
+//! `POST /api-keys/verify`: `api_keys/routes/verify.rs` `verify_api_key` → `api_keys/verify.rs` `verify` finds the key by the hash
+//! of its secret, in the cache or else in the database (`api_keys/store/by_secret.rs` `find_by_secret`), checks status, IP
+//! address and scopes in this order, and counts the use, which `api_keys/usage.rs` `flush` writes to the database later.
 //!
 //! `POST /invitations/{invitation_id}/accept`: `orgs/admission/routes.rs` `accept_invitation` → `orgs/admission/operations.rs`
 //! `accept_by_id` locks the organisation, checks that the inviter could still invite, marks the invitation as accepted →

@@ -59,10 +59,13 @@ pub fn clean_text(text: String) -> Result<String, Invalid> {
 /// `too_short` or `too_long`, with the limit.
 pub fn check_length(text: &str, min: usize, max: usize) -> Result<(), Invalid> {
     let length = code_points(text);
+    let characters = |limit: usize| if limit == 1 { "character" } else { "characters" };
     if length < min {
-        Err(Invalid::new(FieldCode::TooShort, format!("Use at least {min} characters.")).with("min", min))
+        let detail = format!("Use at least {min} {}.", characters(min));
+        Err(Invalid::new(FieldCode::TooShort, detail).with("min", min))
     } else if length > max {
-        Err(Invalid::new(FieldCode::TooLong, format!("Use at most {max} characters.")).with("max", max))
+        let detail = format!("Use at most {max} {}.", characters(max));
+        Err(Invalid::new(FieldCode::TooLong, detail).with("max", max))
     } else {
         Ok(())
     }

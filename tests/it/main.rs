@@ -1,6 +1,6 @@
-//! All integration tests, in one binary: they share one PostgreSQL, and each has a database of its own.
+//! All integration tests in one binary. They share one PostgreSQL; each test has a database of its own.
 //!
-//! The folders mirror `src/`; `contract/` checks what holds for all of the API, `support/` is what tests are written with.
+//! The folders mirror `src/`. `contract/` checks what holds for the whole API and for the source code; `support/` has the helpers.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

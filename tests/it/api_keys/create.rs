@@ -1,8 +1,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::{Value, json};
 
-use super::support::ScopesFile;
-use crate::support::{PASSWORD, TestApp};
+use crate::support::{PASSWORD, ScopesFile, TestApp};
 
 fn instant(value: &Value) -> DateTime<Utc> {
     value.as_str().unwrap().parse().unwrap()

@@ -3,8 +3,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use serde_json::json;
 
-use super::support::Key;
-use crate::support::{Person, Reply, TestApp};
+use crate::support::{Key, Person, Reply, TestApp};
 
 async fn forward(app: &TestApp, credential: &str) -> Reply {
     app.get("/auth/forward").bearer(credential).await

@@ -2,9 +2,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::future::join_all;
 use serde_json::{Value, json};
 
-use super::support::{Key, ScopesFile};
-use super::verify::eventually;
-use crate::support::{PASSWORD, Person, Reply, TestApp};
+use crate::support::{Key, PASSWORD, Person, Reply, ScopesFile, TestApp, eventually};
 
 fn instant(value: &Value) -> DateTime<Utc> {
     value.as_str().unwrap().parse().unwrap()

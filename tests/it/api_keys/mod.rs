@@ -7,6 +7,5 @@ mod list;
 mod orgs;
 mod reminders;
 mod scopes;
-pub mod support;
 mod usage;
-pub mod verify;
+mod verify;

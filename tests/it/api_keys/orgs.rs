@@ -1,7 +1,6 @@
 use serde_json::{Value, json};
 
-use super::support::Key;
-use crate::support::TestApp;
+use crate::support::{Key, TestApp};
 
 #[actix_web::test]
 async fn owners_and_admins_list_and_revoke_the_keys_of_their_organisation() {

@@ -2,8 +2,7 @@ use chrono::TimeDelta;
 use keyward::app::worker;
 use serde_json::json;
 
-use super::support::Key;
-use crate::support::{PASSWORD, Person, TestApp};
+use crate::support::{Key, PASSWORD, Person, TestApp};
 
 /// Sends the reminders that are due, and returns the time left in the subjects of all reminders so far.
 async fn reminders(app: &TestApp, person: &Person) -> Vec<String> {

@@ -2,8 +2,7 @@ use keyward::app::{self, Keystore};
 use keyward::clock::Clock;
 use serde_json::json;
 
-use super::support::ScopesFile;
-use crate::support::TestApp;
+use crate::support::{ScopesFile, TestApp};
 
 #[actix_web::test]
 async fn the_catalog_lists_keywards_own_scopes_before_those_of_the_file() {

@@ -1,8 +1,7 @@
 use keyward::api_keys;
 use serde_json::{Value, json};
 
-use super::verify::eventually;
-use crate::support::TestApp;
+use crate::support::{TestApp, eventually};
 
 async fn today(app: &TestApp, id: &str, token: &str) -> (i64, i64) {
     let answer = app

@@ -1,8 +1,7 @@
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use super::support::{Key, ScopesFile};
-use crate::support::{Call, PASSWORD, TestApp};
+use crate::support::{Call, Key, PASSWORD, ScopesFile, TestApp, eventually};
 
 async fn gateway_key(app: &TestApp) -> Key {
     let grace = app.admin("grace").await;
@@ -40,14 +39,6 @@ async fn a_valid_key_is_described() {
         answer["code"] == "insufficient_scope" && answer["scopes"] == json!(["me:read"]) && answer["valid"] == false
     })
     .await;
-}
-
-/// Waits for the effect of a change that was made directly in the database: it invalidates the cache within a second.
-pub async fn eventually(mut holds: impl AsyncFnMut() -> bool) {
-    let started = std::time::Instant::now();
-    while !holds().await {
-        assert!(started.elapsed().as_millis() < 1500, "not within a second");
-    }
 }
 
 #[actix_web::test]

@@ -169,10 +169,10 @@ fn the_program_exits_with_one_line_about_the_invalid_setting() {
 fn the_openapi_document_is_printed_without_a_database() {
     let output = keyward(&["openapi"]).output().unwrap();
     assert!(output.status.success());
-    let kept = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/openapi/openapi.json"));
+    let committed = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/openapi/openapi.json"));
     let printed = String::from_utf8(output.stdout).unwrap();
     assert!(
-        printed.trim_end() == kept.trim_end(),
+        printed.trim_end() == committed.trim_end(),
         "run: cargo run -- openapi > openapi/openapi.json"
     );
 }

@@ -1,18 +1,18 @@
-//! The OpenAPI document, and that the service does what it says.
+//! The OpenAPI document, and that every operation behaves as documented.
 
 use std::collections::BTreeSet;
 
 use keyward::app;
 use serde_json::{Value, json};
 
-use crate::support::{TestApp, config_with};
+use crate::support::{Call, Fixture, TestApp, config_with, png};
 
 fn document() -> Value {
     let config = keyward::config::Config::from_environment([]).unwrap();
     serde_json::from_str(&app::document(&config).to_json().unwrap()).unwrap()
 }
 
-/// Method, path and operation of everything in the document.
+/// Method, path and description of every operation.
 fn operations(document: &Value) -> Vec<(String, String, Value)> {
     let mut all = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
@@ -25,20 +25,6 @@ fn operations(document: &Value) -> Vec<(String, String, Value)> {
     all
 }
 
-/// A path with its parameters filled in by ids of nothing.
-fn filled(path: &str) -> String {
-    let mut filled = String::new();
-    for segment in path.split('/').skip(1) {
-        filled.push('/');
-        filled.push_str(if segment.starts_with('{') {
-            "0198a3c0-0000-7000-8000-000000000000"
-        } else {
-            segment
-        });
-    }
-    filled
-}
-
 fn needs_credential(operation: &Value) -> bool {
     operation["security"]
         .as_array()
@@ -46,18 +32,18 @@ fn needs_credential(operation: &Value) -> bool {
 }
 
 #[test]
-fn the_document_in_the_repository_is_current() {
+fn openapi_json_is_current() {
     let config = keyward::config::Config::from_environment([]).unwrap();
     let current = app::document(&config).to_pretty_json().unwrap();
-    let kept = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/openapi/openapi.json"));
+    let committed = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/openapi/openapi.json"));
     assert!(
-        kept.trim_end() == current,
+        committed.trim_end() == current,
         "run: cargo run -- openapi > openapi/openapi.json"
     );
 }
 
 #[test]
-fn every_operation_has_a_name_a_summary_a_tag_and_its_parameters() {
+fn every_operation_documents_its_name_summary_tag_and_parameters() {
     let document = document();
     let mut names = BTreeSet::new();
     let tags: Vec<&Value> = document["tags"]
@@ -75,14 +61,14 @@ fn every_operation_has_a_name_a_summary_a_tag_and_its_parameters() {
             name.chars().all(|c| c.is_ascii_alphanumeric()) && name.starts_with(|c: char| c.is_lowercase()),
             "{what}"
         );
-        assert!(names.insert(name.to_owned()), "{name} is there twice");
+        assert!(names.insert(name.to_owned()), "{name} is used twice");
         assert!(
             operation["summary"].as_str().is_some_and(|summary| !summary.is_empty()),
             "{what} has no summary"
         );
         assert!(
             tags.contains(&&operation["tags"][0]),
-            "{what} has a tag of its own: {}",
+            "{what} has an undeclared tag: {}",
             operation["tags"]
         );
         let documented: BTreeSet<&str> = operation["parameters"]
@@ -98,13 +84,13 @@ fn every_operation_has_a_name_a_summary_a_tag_and_its_parameters() {
 }
 
 #[test]
-fn every_reference_resolves_and_every_member_of_an_answer_is_required() {
+fn every_reference_resolves_and_every_response_field_is_required() {
     let document = document();
     let text = document.to_string();
     for reference in text.split("\"$ref\":\"").skip(1) {
         let reference = reference.split('"').next().unwrap();
         let pointer = reference.strip_prefix('#').unwrap();
-        assert!(document.pointer(pointer).is_some(), "{reference} leads nowhere");
+        assert!(document.pointer(pointer).is_some(), "{reference} does not resolve");
     }
     for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
         if name.ends_with("Request") || name.starts_with("Problem") {
@@ -125,161 +111,135 @@ fn every_reference_resolves_and_every_member_of_an_answer_is_required() {
 }
 
 #[actix_web::test]
-async fn every_operation_refuses_who_has_no_credential_or_a_bad_one() {
+async fn every_operation_rejects_missing_and_invalid_credentials() {
     let app = TestApp::start();
-    for (method, path, operation) in operations(&document()) {
+    let fixture = Fixture::create(&app).await;
+    for (method, pattern, operation) in operations(&document()) {
         if !needs_credential(&operation) {
             continue;
         }
-        let path = filled(&path);
-        app.request(&method, &path)
-            .await
-            .refused(401, "authentication_required");
-        app.request(&method, &path)
-            .bearer("nonsense")
-            .await
-            .refused(401, "invalid_token");
-        let twice = app
-            .request(&method, &path)
+        let call = || app.request(&method, &fixture.path(&pattern));
+        call().await.refused(401, "authentication_required");
+        call().bearer("nonsense").await.refused(401, "invalid_token");
+        let two = call()
             .header("authorization", "Bearer a")
             .header("authorization", "Bearer b");
-        twice.await.refused(400, "malformed_request");
-        let basic = app.request(&method, &path).header("authorization", "Basic YTpi").await;
-        basic.refused(401, "authentication_required");
+        two.await.refused(400, "malformed_request");
+        let basic = call().header("authorization", "Basic YTpi");
+        basic.await.refused(401, "authentication_required");
     }
 }
 
 #[actix_web::test]
-async fn public_operations_ignore_a_bad_credential() {
+async fn public_operations_ignore_an_invalid_credential() {
     let app = TestApp::start();
-    for (method, path, operation) in operations(&document()) {
+    let fixture = Fixture::create(&app).await;
+    for (method, pattern, operation) in operations(&document()) {
         if operation["security"].is_null() {
-            let path = filled(&path);
-            let without = app.request(&method, &path).await;
-            let with = app.request(&method, &path).bearer("nonsense").await;
-            assert_eq!(without.status, with.status, "{method} {path}");
+            let call = || app.request(&method, &fixture.path(&pattern));
+            let (without, with) = (call().await, call().bearer("nonsense").await);
+            assert_eq!(without.status, with.status, "{method} {pattern}");
         }
     }
 }
 
-#[actix_web::test]
-async fn every_operation_refuses_a_parameter_it_does_not_know() {
-    let app = TestApp::start();
-    let admin = app.admin("ada").await;
-    for (method, path, _) in operations(&document()) {
-        let reply = app
-            .request(&method, &format!("{}?surprise=1", filled(&path)))
-            .bearer(&admin.access_token)
-            .await;
-        // What comes before it in the order of checks may refuse first; nothing may let it pass.
-        assert!(
-            reply.status >= 400,
-            "{method} {path} took an unknown parameter: {}",
-            reply.status
-        );
-    }
-    for path in [
-        "/me",
-        "/auth/sessions",
-        "/password/policy",
-        "/livez",
-        "/capabilities",
-        "/email",
-    ] {
-        let reply = app.get(&format!("{path}?surprise=1")).bearer(&admin.access_token).await;
-        reply.invalid(&[("surprise", "unknown_field")]);
+/// Calls an operation with an empty body of the media type that it accepts.
+fn call_with_empty_body(
+    app: &TestApp,
+    fixture: &Fixture,
+    (method, pattern, operation): &(String, String, Value),
+    suffix: &str,
+) -> Call {
+    let call = fixture.call(app, method, pattern, operation, suffix);
+    let accepts = |media_type: &str| operation["requestBody"]["content"].get(media_type).is_some();
+    if accepts("application/json") {
+        call.json(&json!({}))
+    } else if accepts("application/x-www-form-urlencoded") {
+        call.body("application/x-www-form-urlencoded", "")
+    } else if accepts("image/png") {
+        call.body("image/png", png(1, 1))
+    } else {
+        call
     }
 }
 
 #[actix_web::test]
-async fn every_body_that_is_wanted_is_read_in_the_order_of_checks() {
+async fn every_operation_rejects_an_unknown_parameter() {
     let app = TestApp::start();
-    let admin = app.admin("ada").await;
-    for (method, path, operation) in operations(&document()) {
-        let Some(content) = operation["requestBody"]["content"].as_object() else {
-            continue;
-        };
-        if !content.contains_key("application/json") || path.contains('{') {
+    let fixture = Fixture::create(&app).await;
+    for operation in operations(&document()) {
+        let reply = call_with_empty_body(&app, &fixture, &operation, "?surprise=1").await;
+        let (method, pattern, _) = &operation;
+        assert_eq!(reply.status, 422, "{method} {pattern}: {}", reply.text());
+        let errors = reply.json()["errors"].as_array().unwrap().clone();
+        let is_expected = |error: &Value| error["parameter"] == "surprise" && error["code"] == "unknown_field";
+        assert!(errors.iter().any(is_expected), "{method} {pattern}: {errors:?}");
+    }
+}
+
+#[actix_web::test]
+async fn every_body_is_checked_for_media_type_size_syntax_and_fields_in_this_order() {
+    let app = TestApp::start();
+    let fixture = Fixture::create(&app).await;
+    for (method, pattern, operation) in operations(&document()) {
+        let content = &operation["requestBody"]["content"];
+        if content.get("application/json").is_none() {
             continue;
         }
-        let call = || app.request(&method, &path).bearer(&admin.access_token);
-        let what = format!("{method} {path}");
-        let wrong = call().body("text/plain", "{}").await;
-        if wrong.status == 403 {
-            continue;
-        }
-        wrong.refused(415, "unsupported_media_type");
-        call()
-            .body("application/json; charset=utf-16", "{}")
-            .await
-            .refused(415, "unsupported_media_type");
-        let zipped = call()
-            .header("content-encoding", "gzip")
-            .body("application/json", "{}")
-            .await;
-        zipped.refused(415, "unsupported_media_type");
-        call()
-            .body("application/json", vec![b' '; 64 * 1024 + 1])
-            .await
-            .refused(413, "payload_too_large");
-        call()
-            .body("application/json", "{\"a\": 1, \"a\": 2}")
-            .await
-            .refused(400, "malformed_json");
-        call()
-            .body("application/json", "{")
-            .await
-            .refused(400, "malformed_json");
-        call()
-            .body("application/json", "[]")
-            .await
-            .invalid(&[("#", "invalid_type")]);
-        let unknown = call().body("application/json", "{\"surprise\": 1}").await;
+        let call = || fixture.call(&app, &method, &pattern, &operation, "");
+        let json_body = |body: &'static str| call().body("application/json", body).send();
+        let text = call().body("text/plain", "{}");
+        text.await.refused(415, "unsupported_media_type");
+        let utf16 = call().body("application/json; charset=utf-16", "{}");
+        utf16.await.refused(415, "unsupported_media_type");
+        let gzip = call().header("content-encoding", "gzip").body("application/json", "{}");
+        gzip.await.refused(415, "unsupported_media_type");
+        let large = call().body("application/json", vec![b' '; 64 * 1024 + 1]);
+        large.await.refused(413, "payload_too_large");
+        json_body("{\"a\": 1, \"a\": 2}").await.refused(400, "malformed_json");
+        json_body("{").await.refused(400, "malformed_json");
+        json_body("[]").await.invalid(&[("#", "invalid_type")]);
+        let unknown = json_body("{\"surprise\": 1}").await;
         unknown.refused(422, "validation_error");
-        let unknown = unknown.json()["errors"].to_string();
+        let errors = unknown.json()["errors"].to_string();
         assert!(
-            unknown.contains("#/surprise") && unknown.contains("unknown_field"),
-            "{what}: {unknown}"
+            errors.contains("#/surprise") && errors.contains("unknown_field"),
+            "{method} {pattern}: {errors}"
         );
     }
 }
 
 #[actix_web::test]
-async fn nul_is_refused_in_every_string() {
+async fn nul_is_rejected_in_every_field() {
     let app = TestApp::start();
-    let admin = app.admin("ada").await;
+    let fixture = Fixture::create(&app).await;
     let document = document();
-    for (method, path, operation) in operations(&document) {
+    for (method, pattern, operation) in operations(&document) {
         let Some(reference) = operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].as_str() else {
             continue;
         };
         let schema = document.pointer(reference.strip_prefix('#').unwrap()).unwrap();
-        for member in schema["properties"]
+        let fields = schema["properties"]
             .as_object()
             .into_iter()
-            .flat_map(|members| members.keys())
-        {
-            let body = json!({ member.as_str(): "a\0b" });
-            let reply = app
-                .request(&method, &filled(&path))
-                .bearer(&admin.access_token)
-                .json(&body)
-                .await;
-            assert!(
-                matches!(reply.status, 403 | 404 | 409 | 422),
-                "{method} {path} {member}: {}",
-                reply.text()
-            );
+            .flat_map(|fields| fields.keys());
+        for field in fields {
+            let call = fixture.call(&app, &method, &pattern, &operation, "");
+            let reply = call.json(&json!({ field.as_str(): "a\0b" })).await;
+            assert_eq!(reply.status, 422, "{method} {pattern} {field}: {}", reply.text());
+            let pointer = format!("#/{field}");
+            let errors = reply.json()["errors"].as_array().unwrap().clone();
+            let is_expected = |error: &Value| error["pointer"] == *pointer && error["code"] == "invalid_format";
+            assert!(errors.iter().any(is_expected), "{method} {pattern} {field}: {errors:?}");
         }
     }
-    for path in [
-        "/usernames/a%00b",
-        "/auth/sessions/%00",
-        "/avatars/a%00",
-        "/problems/%00",
+    for (method, path) in [
+        ("GET", "/usernames/a%00b"),
+        ("DELETE", "/auth/sessions/%00"),
+        ("GET", "/avatars/a%00"),
+        ("GET", "/problems/%00"),
     ] {
-        let reply = app.request(if path.contains("sessions") { "DELETE" } else { "GET" }, path);
-        let reply = reply.bearer(&admin.access_token).await;
+        let reply = app.request(method, path).bearer(&fixture.admin.access_token).await;
         assert!(
             reply.status == 404 || path.starts_with("/usernames"),
             "{path}: {}",
@@ -289,7 +249,7 @@ async fn nul_is_refused_in_every_string() {
 }
 
 #[actix_web::test]
-async fn swagger_ui_and_its_document_come_from_the_service() {
+async fn swagger_ui_needs_no_other_origin() {
     let app = TestApp::start();
     let page = app.get("/docs/").await;
     assert_eq!(page.status, 200);
@@ -300,7 +260,7 @@ async fn swagger_ui_and_its_document_come_from_the_service() {
     );
     assert!(
         !page.text().contains("https://"),
-        "the page asks for nothing from elsewhere"
+        "the page loads something from another origin"
     );
     for file in [
         "swagger-initializer.js",
@@ -320,7 +280,7 @@ async fn swagger_ui_and_its_document_come_from_the_service() {
 }
 
 #[actix_web::test]
-async fn a_base_path_moves_everything_but_probes_and_well_known() {
+async fn a_base_path_moves_everything_except_probes_and_well_known() {
     let app = TestApp::start_with(&[
         ("KEYWARD_BASE_PATH", "/account"),
         ("KEYWARD_PUBLIC_URL", "https://example.com/account"),
@@ -351,11 +311,11 @@ async fn a_base_path_moves_everything_but_probes_and_well_known() {
     let challenge = app.get("/account/me").await;
     let named = "https://example.com/.well-known/oauth-protected-resource/account";
     assert!(challenge.header("www-authenticate").unwrap().contains(named));
-    let there = app
+    let below_path = app
         .get("/.well-known/oauth-protected-resource/account")
         .await
         .expect(200);
-    assert_eq!(there, metadata);
+    assert_eq!(below_path, metadata);
     let posted = app
         .request("POST", "/.well-known/oauth-protected-resource/account")
         .await;
@@ -379,7 +339,7 @@ async fn a_base_path_moves_everything_but_probes_and_well_known() {
 }
 
 #[test]
-fn the_words_of_an_enum_are_those_of_the_api_not_of_the_code() {
+fn enum_values_are_documented_as_sent_and_not_as_named_in_rust() {
     let document = document();
     let mut waiting = vec![&document];
     while let Some(value) = waiting.pop() {

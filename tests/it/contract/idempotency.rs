@@ -5,7 +5,7 @@ use serde_json::json;
 
 use crate::support::{PASSWORD, Person, Reply, TestApp};
 
-async fn ask(app: &TestApp, person: &Person, key: &str, new_email: &str) -> Reply {
+async fn request_email_change(app: &TestApp, person: &Person, key: &str, new_email: &str) -> Reply {
     let body = json!({"new_email": new_email});
     app.post("/email", &body)
         .bearer(&person.access_token)
@@ -14,12 +14,12 @@ async fn ask(app: &TestApp, person: &Person, key: &str, new_email: &str) -> Repl
 }
 
 #[actix_web::test]
-async fn a_repeated_request_gets_the_first_answer_and_has_no_second_effect() {
+async fn a_repeated_request_gets_the_first_response_and_has_no_second_effect() {
     let app = TestApp::start();
     let second = app.another();
     let ada = app.person("ada").await;
-    let first = ask(&app, &ada, "key-1", "ada@new.example").await;
-    let again = ask(&second, &ada, "key-1", "ada@new.example").await;
+    let first = request_email_change(&app, &ada, "key-1", "ada@new.example").await;
+    let again = request_email_change(&second, &ada, "key-1", "ada@new.example").await;
     assert_eq!((first.status, &first.bytes), (again.status, &again.bytes));
     assert_eq!(
         (
@@ -32,12 +32,12 @@ async fn a_repeated_request_gets_the_first_answer_and_has_no_second_effect() {
 }
 
 #[actix_web::test]
-async fn fifty_at_once_have_one_effect() {
+async fn fifty_parallel_repetitions_have_one_effect() {
     let app = TestApp::start();
     let second = app.another();
     let ada = app.person("ada").await;
     let calls = (0..50).map(|n| {
-        ask(
+        request_email_change(
             if n % 2 == 0 { &app } else { &second },
             &ada,
             "key-1",
@@ -45,10 +45,10 @@ async fn fifty_at_once_have_one_effect() {
         )
     });
     let replies = futures_util::future::join_all(calls).await;
-    let fresh = replies
+    let first_responses = replies
         .iter()
         .filter(|reply| reply.status == 202 && reply.header("idempotency-replayed").is_none());
-    assert_eq!(fresh.count(), 1);
+    assert_eq!(first_responses.count(), 1);
     for reply in replies.iter().filter(|reply| reply.status != 202) {
         reply.refused(409, "idempotency_in_progress");
     }
@@ -56,29 +56,35 @@ async fn fifty_at_once_have_one_effect() {
 }
 
 #[actix_web::test]
-async fn a_key_is_good_for_one_request_of_one_person() {
+async fn a_key_belongs_to_one_request_of_one_user() {
     let app = TestApp::start();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
-    ask(&app, &ada, "key-1", "ada@new.example").await.expect(202);
-    ask(&app, &ada, "key-1", "other@new.example")
+    request_email_change(&app, &ada, "key-1", "ada@new.example")
+        .await
+        .expect(202);
+    request_email_change(&app, &ada, "key-1", "other@new.example")
         .await
         .refused(422, "idempotency_key_reused");
-    ask(&app, &bob, "key-1", "bob@new.example").await.expect(202);
+    request_email_change(&app, &bob, "key-1", "bob@new.example")
+        .await
+        .expect(202);
     for bad in ["", "with space", &"a".repeat(256)] {
-        ask(&app, &ada, bad, "x@new.example")
+        request_email_change(&app, &ada, bad, "x@new.example")
             .await
             .refused(400, "malformed_request");
     }
 }
 
 #[actix_web::test]
-async fn failures_are_not_remembered_and_answers_for_a_day_only() {
+async fn errors_are_not_stored_and_responses_expire_after_a_day() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
-    ask(&app, &ada, "key-1", "ada@example.com")
+    request_email_change(&app, &ada, "key-1", "ada@example.com")
         .await
         .invalid(&[("#/new_email", "same_as_current")]);
-    ask(&app, &ada, "key-1", "ada@new.example").await.expect(202);
+    request_email_change(&app, &ada, "key-1", "ada@new.example")
+        .await
+        .expect(202);
     app.advance(TimeDelta::hours(24));
     let ada = Person {
         access_token: app.log_in("ada", PASSWORD).await["access_token"]
@@ -87,15 +93,17 @@ async fn failures_are_not_remembered_and_answers_for_a_day_only() {
             .to_owned(),
         ..ada
     };
-    let reply = ask(&app, &ada, "key-1", "third@new.example").await;
+    let reply = request_email_change(&app, &ada, "key-1", "third@new.example").await;
     assert_eq!((reply.status, reply.header("idempotency-replayed")), (202, None));
 }
 
 #[actix_web::test]
-async fn a_request_passes_route_credential_and_guard_first() {
+async fn route_credential_and_permission_are_checked_before_the_key() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
-    ask(&app, &ada, "used", "ada@new.example").await.expect(202);
+    request_email_change(&app, &ada, "used", "ada@new.example")
+        .await
+        .expect(202);
     let key = app.key(&ada, json!({"scopes": ["keys:read"]})).await;
     for name in ["used", "no name"] {
         let call = |path: &str, credential: &str| {
@@ -113,12 +121,12 @@ async fn a_request_passes_route_credential_and_guard_first() {
         call("/api-keys", &ada.access_token)
             .await
             .refused(413, "payload_too_large");
-        // Who logs in has no credential that counts.
+        // Public endpoints ignore credentials, and so the key.
         let login = json!({"login": "ada", "password": PASSWORD});
         let login = app.post("/auth/login", &login).bearer(&ada.access_token);
         login.header("idempotency-key", name).await.expect(200);
     }
-    // A key that is none is said before what the body says.
+    // A malformed key is reported before errors of the body.
     for key in ["", "no name"] {
         let org = app.post("/orgs", &json!({"name": ""})).bearer(&ada.access_token);
         org.header("idempotency-key", key)
@@ -132,7 +140,7 @@ async fn a_request_passes_route_credential_and_guard_first() {
 }
 
 #[actix_web::test]
-async fn no_password_can_be_guessed_by_repeating_a_request() {
+async fn a_password_cannot_be_guessed_by_repeating_a_request() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let create = |password: &str| {
@@ -145,7 +153,7 @@ async fn no_password_can_be_guessed_by_repeating_a_request() {
         let wrong = create(&format!("guess {guess}")).await;
         wrong.invalid(&[("#/current_password", "incorrect")]);
     }
-    // Right or wrong, there is no telling any more.
+    // From now on the right password gets the same response as a wrong one.
     create("guess 10").await.refused(429, "rate_limited");
     create(PASSWORD).await.refused(429, "rate_limited");
     app.advance(TimeDelta::minutes(15));
@@ -161,7 +169,7 @@ async fn no_password_can_be_guessed_by_repeating_a_request() {
 }
 
 #[actix_web::test]
-async fn those_who_guess_at_once_are_counted_one_by_one() {
+async fn parallel_guesses_are_counted_one_by_one() {
     let app = TestApp::start();
     let second = app.another();
     let ada = app.person("ada").await;

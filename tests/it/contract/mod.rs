@@ -6,3 +6,4 @@ mod layout;
 mod pages;
 mod protocol;
 mod schema;
+mod snapshots;

@@ -1,4 +1,4 @@
-//! The pages that mailed links lead to without a frontend.
+//! The built-in pages for mailed links.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -15,7 +15,7 @@ fn between<'a>(text: &'a str, start: &str, end: &str) -> &'a str {
 }
 
 #[actix_web::test]
-async fn every_mailed_link_leads_to_a_page_that_may_run_its_own_script_and_no_other() {
+async fn every_mailed_link_has_a_page_that_allows_only_its_own_script() {
     let app = TestApp::start_with(&[NO_FRONTEND]);
     for link in Link::ALL {
         let reply = app.get(&format!("/{}", link.page())).await;
@@ -36,7 +36,7 @@ async fn every_mailed_link_leads_to_a_page_that_may_run_its_own_script_and_no_ot
 }
 
 #[actix_web::test]
-async fn to_open_the_page_uses_nothing_up() {
+async fn opening_a_page_does_not_use_up_the_token() {
     let app = TestApp::start_with(&[NO_FRONTEND]);
     let request = json!({"email": "ada@example.com", "password": PASSWORD});
     app.post("/auth/register", &request).await.expect(202);
@@ -51,7 +51,7 @@ async fn to_open_the_page_uses_nothing_up() {
 }
 
 #[actix_web::test]
-async fn where_there_is_a_frontend_the_pages_are_its_own() {
+async fn there_are_no_pages_if_a_frontend_is_configured() {
     let app = TestApp::start_with(&[("KEYWARD_APP_URL", "https://app.example.com")]);
     for link in Link::ALL {
         app.get(&format!("/{}", link.page())).await.refused(404, "not_found");

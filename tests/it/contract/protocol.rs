@@ -1,4 +1,4 @@
-//! What the framework would answer in its own words, and headers that every answer has.
+//! HTTP as the contract defines it, also where actix has defaults of its own; headers of every response.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -26,7 +26,7 @@ async fn an_unknown_path_is_404_and_a_wrong_method_405_with_allow() {
 }
 
 #[actix_web::test]
-async fn head_answers_as_get_without_a_body() {
+async fn head_returns_the_headers_of_get_without_a_body() {
     let app = TestApp::start();
     let get = app.get("/password/policy").await;
     let head = app.request("HEAD", "/password/policy").await;
@@ -37,7 +37,7 @@ async fn head_answers_as_get_without_a_body() {
 }
 
 #[actix_web::test]
-async fn a_request_id_is_taken_when_it_is_well_formed() {
+async fn a_well_formed_request_id_is_kept() {
     let app = TestApp::start();
     let id = "abc-DEF_12345";
     let reply = app.get("/me").header("x-request-id", id).await;
@@ -52,7 +52,7 @@ async fn a_request_id_is_taken_when_it_is_well_formed() {
 }
 
 #[actix_web::test]
-async fn every_answer_has_the_security_headers() {
+async fn every_response_has_the_security_headers() {
     let app = TestApp::start_with(&[("KEYWARD_PUBLIC_URL", "https://keyward.test")]);
     for path in ["/livez", "/me", "/nothing", "/password/policy"] {
         let reply = app.get(path).await;
@@ -70,7 +70,7 @@ async fn every_answer_has_the_security_headers() {
 }
 
 #[actix_web::test]
-async fn only_listed_origins_may_call_from_a_browser() {
+async fn cors_allows_only_the_listed_origins() {
     let app = TestApp::start_with(&[("KEYWARD_CORS_ORIGINS", "https://app.example,https://other.example")]);
     let preflight = |origin: &str| {
         app.request("OPTIONS", "/me")
@@ -87,7 +87,7 @@ async fn only_listed_origins_may_call_from_a_browser() {
             .header("access-control-allow-origin"),
         None
     );
-    // What a gateway asks about is not the browser's question to us.
+    // A preflight that a gateway forwards belongs to the service behind the gateway.
     for path in ["/auth/forward", "/auth/forward/held/some/path"] {
         app.request("OPTIONS", path)
             .header("origin", "https://app.example")
@@ -104,7 +104,7 @@ async fn only_listed_origins_may_call_from_a_browser() {
 }
 
 #[actix_web::test]
-async fn every_problem_has_a_page() {
+async fn every_problem_code_has_a_page() {
     let app = TestApp::start();
     for code in keyward::error::Code::ALL {
         let page = app.get(&format!("/problems/{}", code.as_str())).await;
@@ -148,7 +148,7 @@ async fn the_public_keys_verify_access_tokens() {
 }
 
 #[actix_web::test]
-async fn a_body_without_a_media_type_is_not_guessed_at() {
+async fn a_body_without_a_media_type_is_rejected() {
     let app = TestApp::start();
     app.request("POST", "/auth/login")
         .await
@@ -161,13 +161,13 @@ async fn a_body_without_a_media_type_is_not_guessed_at() {
 }
 
 #[actix_web::test]
-async fn a_literal_path_is_not_taken_for_an_id() {
+async fn a_literal_path_is_not_treated_as_an_id() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let reply = app.get("/api-keys/verify").bearer(&ada.access_token).await;
     reply.refused(405, "method_not_allowed");
     assert_eq!(reply.header("allow"), Some("OPTIONS, POST"));
-    // Whether there is such a method comes before who asks.
+    // The method is checked before the credential.
     for (method, path) in [
         ("GET", "/api-keys/%76erify"),
         ("GET", "/api-keys/verify"),
@@ -184,7 +184,7 @@ async fn a_literal_path_is_not_taken_for_an_id() {
 }
 
 #[actix_web::test]
-async fn where_no_body_is_wanted_none_but_an_empty_one_is_taken() {
+async fn operations_without_a_body_accept_only_an_empty_one() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let call = || app.request("POST", "/notifications/read-all").bearer(&ada.access_token);
@@ -206,7 +206,7 @@ async fn where_no_body_is_wanted_none_but_an_empty_one_is_taken() {
 }
 
 #[actix_web::test]
-async fn what_is_no_id_waits_for_no_body() {
+async fn a_malformed_id_is_404_before_the_body_has_arrived() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let (address, token) = (app.address, ada.access_token);
@@ -226,21 +226,24 @@ async fn what_is_no_id_waits_for_no_body() {
 }
 
 #[actix_web::test]
-async fn an_id_of_nothing_and_no_id_at_all_are_answered_alike() {
+async fn unknown_and_malformed_ids_get_the_same_response() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
-    let ask = |id: &'static str| {
+    let update = |id: &'static str| {
         app.patch(&format!("/api-keys/{id}"), &json!({"name": "x"}))
             .bearer(&ada.access_token)
             .send()
     };
-    let [nothing, none] = [ask("0198a3c0-0000-7000-8000-000000000000").await, ask("nope").await];
-    nothing.refused(404, "not_found");
-    assert_eq!(nothing.without_request_id(), none.without_request_id());
+    let [unknown, malformed] = [
+        update("0198a3c0-0000-7000-8000-000000000000").await,
+        update("nope").await,
+    ];
+    unknown.refused(404, "not_found");
+    assert_eq!(unknown.without_request_id(), malformed.without_request_id());
     let names = |reply: &crate::support::Reply| {
         let mut names: Vec<String> = reply.headers.keys().map(ToString::to_string).collect();
         names.sort();
         names
     };
-    assert_eq!(names(&nothing), names(&none));
+    assert_eq!(names(&unknown), names(&malformed));
 }

@@ -1,7 +1,6 @@
 use serde_json::json;
 
-use crate::api_keys::support::ScopesFile;
-use crate::support::{Reply, TestApp};
+use crate::support::{Reply, ScopesFile, TestApp};
 
 fn identity(reply: &Reply) -> Vec<(String, String)> {
     let mut found: Vec<(String, String)> = reply

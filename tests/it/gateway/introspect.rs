@@ -1,7 +1,6 @@
 use serde_json::{Value, json};
 
-use crate::api_keys::support::{Key, ScopesFile};
-use crate::support::{Call, PASSWORD, TestApp};
+use crate::support::{Call, Key, PASSWORD, ScopesFile, TestApp};
 
 fn introspect(app: &TestApp, caller: &Key, form: &str) -> Call {
     app.request("POST", "/auth/introspect")

@@ -9,8 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::api_keys::support::ScopesFile;
-use crate::support::TestApp;
+use crate::support::{ScopesFile, TestApp};
 
 /// A running gateway.
 struct Gateway {

@@ -26,7 +26,7 @@ async fn accepting_makes_the_person_a_member_with_the_offered_role() {
     let accepted = by_id(&app, &id, "accept", &bob).await.expect(200);
     assert_eq!(accepted["state"], "accepted");
     assert_eq!(app.roles(&org, &bob).await[1], ("bob".to_owned(), "admin".to_owned()));
-    assert_eq!(app.told(&bob, "org_invitation"), (1, 1));
+    assert_eq!(app.notification_counts(&bob, "org_invitation"), (1, 1));
     by_id(&app, &id, "accept", &bob).await.refused(409, "invalid_state");
     by_id(&app, &id, "decline", &bob).await.refused(409, "invalid_state");
     by_link(&app, &token, &bob).await.refused(410, "link_expired_or_used");
@@ -35,7 +35,7 @@ async fn accepting_makes_the_person_a_member_with_the_offered_role() {
         .await
         .refused(409, "invalid_state");
     assert_eq!(
-        app.audited(&org),
+        app.audit_actions(&org),
         ["org.created", "invitation.created", "invitation.accepted"]
     );
 }
@@ -117,12 +117,12 @@ async fn a_person_who_declined_can_be_invited_again() {
     let id = app.invite(&org, &ada, "bob@example.com", "member").await;
     let token = app.last_mail_to("bob@example.com").await.token("invitation");
     assert_eq!(by_id(&app, &id, "decline", &bob).await.expect(200)["state"], "declined");
-    assert_eq!(app.told(&bob, "org_invitation"), (1, 1));
+    assert_eq!(app.notification_counts(&bob, "org_invitation"), (1, 1));
     by_id(&app, &id, "accept", &bob).await.refused(409, "invalid_state");
     by_link(&app, &token, &bob).await.refused(410, "link_expired_or_used");
     app.invite(&org, &ada, "bob@example.com", "member").await;
     assert_eq!(
-        app.audited(&org),
+        app.audit_actions(&org),
         [
             "org.created",
             "invitation.created",
@@ -182,14 +182,14 @@ async fn accepting_an_invitation_approves_a_pending_request() {
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     let body = json!({"name": "Acme", "join_policy": "request"});
     let org = app.org_with(&ada, &body).await["id"].as_str().unwrap().to_owned();
-    app.ask(&org, &bob).await;
+    app.request_to_join(&org, &bob).await;
     let id = app.invite(&org, &ada, "bob@example.com", "member").await;
     by_id(&app, &id, "accept", &bob).await.expect(200);
     let mine = app.get("/join-requests").bearer(&bob.access_token).await.expect(200);
     assert_eq!(mine["data"][0]["state"], "approved");
     assert_ne!(mine["data"][0]["decided_at"], Value::Null);
-    assert_eq!(app.told(&ada, "join_request"), (1, 1));
-    assert_eq!(app.told(&bob, "join_request_decided"), (0, 0));
+    assert_eq!(app.notification_counts(&ada, "join_request"), (1, 1));
+    assert_eq!(app.notification_counts(&bob, "join_request_decided"), (0, 0));
 }
 
 #[actix_web::test]

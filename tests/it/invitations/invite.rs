@@ -34,7 +34,7 @@ async fn the_response_to_an_invitation_does_not_show_whether_an_account_exists()
     for member in ["role", "state", "org", "invited_by"] {
         assert_eq!(known[member], unknown[member]);
     }
-    assert_eq!(app.told(&bob, "org_invitation"), (1, 0));
+    assert_eq!(app.notification_counts(&bob, "org_invitation"), (1, 0));
     for email in ["bob@example.com", "new@example.com"] {
         let mail = app.last_mail_to(email).await;
         assert!(mail.subject.contains("Acme"));
@@ -51,7 +51,7 @@ async fn the_response_to_an_invitation_does_not_show_whether_an_account_exists()
         .expect(200);
     assert_eq!(one, known);
     assert_eq!(
-        app.audited(&org),
+        app.audit_actions(&org),
         ["org.created", "invitation.created", "invitation.created"]
     );
 }
@@ -182,7 +182,7 @@ async fn a_revoked_invitation_cannot_be_accepted() {
         app.get(&path).bearer(&ada.access_token).await.expect(200)["state"],
         "revoked"
     );
-    assert_eq!(app.told(&bob, "org_invitation"), (1, 1));
+    assert_eq!(app.notification_counts(&bob, "org_invitation"), (1, 1));
     app.post("/invitations/accept", &json!({"token": token}))
         .bearer(&bob.access_token)
         .await
@@ -273,7 +273,7 @@ async fn a_person_who_switched_off_invitation_emails_still_sees_the_invitation()
     let org = app.org(&ada, "Acme").await;
     let id = app.invite(&org, &ada, "bob@example.com", "member").await;
     assert!(app.mails_to("bob@example.com").await.is_empty());
-    assert_eq!(app.told(&bob, "org_invitation"), (1, 0));
+    assert_eq!(app.notification_counts(&bob, "org_invitation"), (1, 0));
     app.request("POST", &format!("/invitations/{id}/accept"))
         .bearer(&bob.access_token)
         .await

@@ -37,7 +37,7 @@ async fn one_of_fifty_concurrent_acceptances_succeeds() {
         }
         assert_eq!(app.roles(&org, &ada).await.len(), 2);
         assert_eq!(
-            app.audited(&org),
+            app.audit_actions(&org),
             ["org.created", "invitation.created", "invitation.accepted"]
         );
     }

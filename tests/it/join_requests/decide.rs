@@ -39,7 +39,7 @@ async fn only_organisations_that_take_requests_can_be_found() {
     hidden.refused(404, "not_found");
     assert_eq!(hidden.without_request_id(), unknown.without_request_id());
     ask(&open).await.invalid(&[("#/message", "invalid_type")]);
-    assert_eq!(app.audited(&closed), ["org.created"]);
+    assert_eq!(app.audit_actions(&closed), ["org.created"]);
 }
 
 #[actix_web::test]
@@ -77,9 +77,9 @@ async fn a_request_notifies_every_admin_until_one_decides() {
         .bearer(&eve.access_token)
         .await
         .refused(409, "already_member");
-    assert_eq!(app.told(&ada, "join_request"), (1, 0));
-    assert_eq!(app.told(&bob, "join_request"), (1, 0));
-    assert_eq!(app.told(&eve, "join_request"), (0, 0));
+    assert_eq!(app.notification_counts(&ada, "join_request"), (1, 0));
+    assert_eq!(app.notification_counts(&bob, "join_request"), (1, 0));
+    assert_eq!(app.notification_counts(&eve, "join_request"), (0, 0));
     let list = app.get(&path).bearer(&bob.access_token).await.expect(200);
     assert_eq!(list["data"], json!([made]));
     let approved = app
@@ -89,9 +89,9 @@ async fn a_request_notifies_every_admin_until_one_decides() {
         .expect(200);
     assert_eq!(approved["state"], "approved");
     assert_ne!(approved["decided_at"], Value::Null);
-    assert_eq!(app.told(&ada, "join_request"), (1, 1));
-    assert_eq!(app.told(&bob, "join_request"), (1, 1));
-    assert_eq!(app.told(&kim, "join_request_decided"), (1, 0));
+    assert_eq!(app.notification_counts(&ada, "join_request"), (1, 1));
+    assert_eq!(app.notification_counts(&bob, "join_request"), (1, 1));
+    assert_eq!(app.notification_counts(&kim, "join_request_decided"), (1, 0));
     assert!(app.last_mail_to("kim@example.com").await.subject.contains("Acme"));
     assert_eq!(app.roles(&org, &kim).await[3], ("kim".to_owned(), "member".to_owned()));
     for act in ["approve", "reject"] {
@@ -105,7 +105,7 @@ async fn a_request_notifies_every_admin_until_one_decides() {
         .await
         .refused(409, "invalid_state");
     assert_eq!(
-        app.audited(&org),
+        app.audit_actions(&org),
         ["org.created", "join_request.created", "join_request.approved"]
     );
 }
@@ -115,7 +115,7 @@ async fn a_rejected_person_reads_the_reason_and_can_request_again() {
     let app = TestApp::start();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     let org = open_org(&app, &ada, "Acme").await;
-    let id = app.ask(&org, &bob).await;
+    let id = app.request_to_join(&org, &bob).await;
     let path = format!("/orgs/{org}/join-requests/{id}");
     let rejected = app
         .post(&format!("{path}/reject"), &json!({"reason": "Not now."}))
@@ -126,7 +126,7 @@ async fn a_rejected_person_reads_the_reason_and_can_request_again() {
         (&rejected["state"], &rejected["reason"]),
         (&json!("rejected"), &json!("Not now."))
     );
-    assert_eq!(app.told(&bob, "join_request_decided"), (1, 0));
+    assert_eq!(app.notification_counts(&bob, "join_request_decided"), (1, 0));
     let mine = app
         .get("/join-requests?state=rejected")
         .bearer(&bob.access_token)
@@ -138,7 +138,7 @@ async fn a_rejected_person_reads_the_reason_and_can_request_again() {
         .await
         .refused(404, "not_found");
     // They can make another request.
-    app.ask(&org, &bob).await;
+    app.request_to_join(&org, &bob).await;
     let pending = app
         .get("/join-requests?state=pending")
         .bearer(&bob.access_token)
@@ -153,7 +153,7 @@ async fn only_the_requester_can_withdraw_a_request() {
     let [ada, bob, eve, kim] = app.people(["ada", "bob", "eve", "kim"]).await;
     let org = open_org(&app, &ada, "Acme").await;
     app.join(&org, &kim, OrgRole::Member).await;
-    let id = app.ask(&org, &bob).await;
+    let id = app.request_to_join(&org, &bob).await;
     let path = format!("/orgs/{org}/join-requests/{id}");
     app.delete(&path)
         .bearer(&ada.access_token)
@@ -171,7 +171,7 @@ async fn only_the_requester_can_withdraw_a_request() {
         call.bearer(&eve.access_token).await.refused(404, "not_found");
     }
     app.delete(&path).bearer(&bob.access_token).await.expect(204);
-    assert_eq!(app.told(&ada, "join_request"), (1, 1));
+    assert_eq!(app.notification_counts(&ada, "join_request"), (1, 1));
     assert_eq!(
         app.get(&path).bearer(&bob.access_token).await.expect(200)["state"],
         "withdrawn"
@@ -194,7 +194,7 @@ async fn approval_gives_the_named_role_and_accepts_a_pending_invitation() {
     let org = open_org(&app, &ada, "Acme").await;
     let invitation = app.invite(&org, &ada, "bob@example.com", "member").await;
     let token = app.last_mail_to("bob@example.com").await.token("invitation");
-    let id = app.ask(&org, &bob).await;
+    let id = app.request_to_join(&org, &bob).await;
     app.post(
         &format!("/orgs/{org}/join-requests/{id}/approve"),
         &json!({"role": "admin"}),
@@ -205,7 +205,7 @@ async fn approval_gives_the_named_role_and_accepts_a_pending_invitation() {
     assert_eq!(app.roles(&org, &ada).await[1], ("bob".to_owned(), "admin".to_owned()));
     let mine = app.get("/invitations").bearer(&bob.access_token).await.expect(200);
     assert_eq!(mine["data"][0]["state"], "accepted");
-    assert_eq!(app.told(&bob, "org_invitation"), (1, 1));
+    assert_eq!(app.notification_counts(&bob, "org_invitation"), (1, 1));
     app.post("/invitations/accept", &json!({"token": token}))
         .bearer(&bob.access_token)
         .await
@@ -225,7 +225,7 @@ async fn a_pending_request_survives_a_change_to_invite_only() {
         app.person("eve").await,
     );
     let org = open_org(&app, &ada, "Acme").await;
-    let id = app.ask(&org, &bob).await;
+    let id = app.request_to_join(&org, &bob).await;
     app.patch(&format!("/orgs/{org}"), &json!({"join_policy": "invite_only"}))
         .bearer(&ada.access_token)
         .await
@@ -252,7 +252,7 @@ async fn request_emails_to_one_address_are_limited() {
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     let org = open_org(&app, &ada, "Acme").await;
     for _ in 0..12 {
-        let id = app.ask(&org, &bob).await;
+        let id = app.request_to_join(&org, &bob).await;
         app.delete(&format!("/orgs/{org}/join-requests/{id}"))
             .bearer(&bob.access_token)
             .await

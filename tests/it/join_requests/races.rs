@@ -17,7 +17,7 @@ async fn either_approving_or_withdrawing_succeeds() {
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     for round in 0..10 {
         let org = open_org(&app, &ada, &format!("Org {round}")).await;
-        let id = app.ask(&org, &bob).await;
+        let id = app.request_to_join(&org, &bob).await;
         let path = format!("/orgs/{org}/join-requests/{id}");
         let approve = app
             .request("POST", &format!("{path}/approve"))
@@ -44,7 +44,7 @@ async fn one_of_fifty_concurrent_decisions_succeeds() {
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     for round in 0..4 {
         let org = open_org(&app, &ada, &format!("Org {round}")).await;
-        let id = app.ask(&org, &bob).await;
+        let id = app.request_to_join(&org, &bob).await;
         let path = format!("/orgs/{org}/join-requests/{id}");
         let calls = (0..50).map(|n| {
             let app = if n % 2 == 0 { &app } else { &second };
@@ -62,9 +62,9 @@ async fn one_of_fifty_concurrent_decisions_succeeds() {
         for reply in replies.iter().filter(|reply| reply.status != 200) {
             reply.refused(409, "invalid_state");
         }
-        assert_eq!(app.audited(&org).len(), 3);
+        assert_eq!(app.audit_actions(&org).len(), 3);
     }
-    assert_eq!(app.told(&bob, "join_request_decided"), (4, 0));
+    assert_eq!(app.notification_counts(&bob, "join_request_decided"), (4, 0));
 }
 
 #[actix_web::test]
@@ -74,7 +74,7 @@ async fn a_concurrent_approval_and_acceptance_make_one_membership() {
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     for round in 0..10 {
         let org = open_org(&app, &ada, &format!("Org {round}")).await;
-        let id = app.ask(&org, &bob).await;
+        let id = app.request_to_join(&org, &bob).await;
         let invitation = app.invite(&org, &ada, "bob@example.com", "member").await;
         let approve = app
             .request("POST", &format!("/orgs/{org}/join-requests/{id}/approve"))

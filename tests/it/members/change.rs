@@ -51,10 +51,10 @@ async fn a_role_change_takes_effect_at_once_and_notifies_the_member() {
         .bearer(&bobs_token)
         .await
         .refused(403, "forbidden_role");
-    assert_eq!(app.told(&bob, "member_role_changed"), (2, 0));
+    assert_eq!(app.notification_counts(&bob, "member_role_changed"), (2, 0));
     assert_eq!(app.mails_to("bob@example.com").await.len(), 2);
     assert_eq!(
-        app.audited(&org),
+        app.audit_actions(&org),
         [
             "org.created",
             "session.org_switched",
@@ -79,7 +79,7 @@ async fn services_can_be_disabled_for_a_member() {
     );
     // The same list again is no change.
     patch(body).await.expect(200);
-    assert_eq!(app.audited(&org).len(), 2);
+    assert_eq!(app.audit_actions(&org).len(), 2);
     patch(json!({"disabled_services": ["a b", 1], "role": "boss", "user_id": "x"}))
         .await
         .invalid(&[
@@ -96,7 +96,7 @@ async fn services_can_be_disabled_for_a_member() {
         .await
         .invalid(&[("#/disabled_services/1", "not_allowed")]);
     // Disabled services are not notified.
-    assert_eq!(app.told(&bob, "member_role_changed"), (0, 0));
+    assert_eq!(app.notification_counts(&bob, "member_role_changed"), (0, 0));
 }
 
 #[actix_web::test]
@@ -123,13 +123,16 @@ async fn a_removed_member_is_notified_and_one_who_leaves_is_not() {
         .bearer(&ada.access_token)
         .await
         .expect(204);
-    assert_eq!(app.told(&bob, "member_removed"), (1, 0));
+    assert_eq!(app.notification_counts(&bob, "member_removed"), (1, 0));
     assert!(app.last_mail_to("bob@example.com").await.subject.contains("Acme"));
     app.delete(&format!("/orgs/{org}/members/{}", bob.id))
         .bearer(&ada.access_token)
         .await
         .refused(404, "not_found");
-    assert_eq!(app.audited(&org), ["org.created", "member.left", "member.removed"]);
+    assert_eq!(
+        app.audit_actions(&org),
+        ["org.created", "member.left", "member.removed"]
+    );
 }
 
 #[actix_web::test]
@@ -175,7 +178,7 @@ async fn a_transfer_needs_the_password_and_makes_the_previous_owner_an_admin() {
     // The client retries, as after a lost response.
     let again = transfer(body).header("idempotency-key", key).await;
     assert_eq!(again.header("idempotency-replayed"), Some("true"));
-    assert_eq!(app.audited(&org), ["org.created", "org.transferred"]);
-    assert_eq!(app.told(&bob, "member_role_changed"), (1, 0));
-    assert_eq!(app.told(&ada, "member_role_changed"), (0, 0));
+    assert_eq!(app.audit_actions(&org), ["org.created", "org.transferred"]);
+    assert_eq!(app.notification_counts(&bob, "member_role_changed"), (1, 0));
+    assert_eq!(app.notification_counts(&ada, "member_role_changed"), (0, 0));
 }

@@ -30,7 +30,7 @@ async fn the_last_owner_cannot_leave_be_removed_or_be_demoted() {
             .refused(409, "last_owner");
     }
     assert_eq!(count_owners(&app, &org, &ada).await, 1);
-    assert_eq!(app.audited(&org), ["org.created"]);
+    assert_eq!(app.audit_actions(&org), ["org.created"]);
     // With a second owner, the first can be demoted and leave.
     app.join_as_owner(&org, &bob, &ada).await;
     app.patch(&path, &json!({"role": "member"}))
@@ -213,7 +213,7 @@ async fn random_concurrent_changes_always_leave_an_owner() {
         assert_invariants(&app);
     }
     // Enough of the calls succeeded for the run to be a test.
-    let mut done = app.audited(&org);
+    let mut done = app.audit_actions(&org);
     assert!(done.len() > 40, "{done:?}");
     done.sort();
     done.dedup();

@@ -58,7 +58,7 @@ async fn a_bad_body_is_reported_only_to_a_member_with_the_permission() {
             }
         }
     }
-    assert_eq!(app.audited(&org), ["org.created"]);
+    assert_eq!(app.audit_actions(&org), ["org.created"]);
 }
 
 #[actix_web::test]
@@ -92,7 +92,7 @@ async fn a_stored_response_is_replayed_after_the_permission_is_lost() {
     let org = app.org_with(&ada, &body).await["id"].as_str().unwrap().to_owned();
     app.join(&org, &bob, OrgRole::Admin).await;
     let invitation = app.invite(&org, &ada, "new@example.com", "member").await;
-    let request = app.ask(&org, &eve).await;
+    let request = app.request_to_join(&org, &eve).await;
     let invite = json!({"email": "other@example.com", "role": "member"});
     app.advance(chrono::TimeDelta::minutes(5));
     let calls = || {
@@ -115,7 +115,7 @@ async fn a_stored_response_is_replayed_after_the_permission_is_lost() {
         assert!(reply.status < 300, "{}", reply.text());
         first.push(reply);
     }
-    let before = app.audited(&org);
+    let before = app.audit_actions(&org);
     let member = format!("/orgs/{org}/members/{}", bob.id);
     let demote = app.patch(&member, &json!({"role": "member"}));
     let remove = app.delete(&member);
@@ -127,7 +127,7 @@ async fn a_stored_response_is_replayed_after_the_permission_is_lost() {
             assert_eq!((again.status, &again.bytes), (first.status, &first.bytes));
         }
     }
-    assert_eq!(app.audited(&org).len(), before.len() + 2);
+    assert_eq!(app.audit_actions(&org).len(), before.len() + 2);
     // Under another key it is a first request, which the lost membership refuses.
     app.post(&format!("/orgs/{org}/invitations"), &invite)
         .bearer(&bob.access_token)

@@ -31,7 +31,7 @@ async fn the_creator_of_an_organisation_is_its_owner() {
         .await;
     assert_eq!(read.header("etag"), Some(etag.as_str()));
     assert_eq!(read.expect(200), org);
-    assert_eq!(app.audited(org["id"].as_str().unwrap()), ["org.created"]);
+    assert_eq!(app.audit_actions(org["id"].as_str().unwrap()), ["org.created"]);
 }
 
 #[actix_web::test]
@@ -154,7 +154,7 @@ async fn a_patch_changes_the_named_fields_and_the_etag() {
         .await
         .expect(200);
     assert_eq!((&kept["name"], &kept["description"]), (&json!("Acme 2"), &Value::Null));
-    assert_eq!(app.audited(&org), ["org.created", "org.changed", "org.changed"]);
+    assert_eq!(app.audit_actions(&org), ["org.created", "org.changed", "org.changed"]);
 }
 
 #[actix_web::test]
@@ -196,7 +196,7 @@ async fn deleting_needs_recent_authentication_and_notifies_the_members() {
     app.get("/me").bearer(&bobs_token).await.refused(401, "invalid_token");
     let mail = app.last_mail_to("bob@example.com").await;
     assert!(mail.subject.contains("Acme"), "{}", mail.subject);
-    assert_eq!(app.audited(&org).last().unwrap(), "org.deleted");
+    assert_eq!(app.audit_actions(&org).last().unwrap(), "org.deleted");
     // The slug can be used again.
     let again = app
         .post("/orgs", &json!({"name": "Acme"}))

@@ -45,7 +45,7 @@ async fn a_logo_can_be_set_replaced_and_removed() {
         .await
         .refused(415, "unsupported_media_type");
     assert_eq!(
-        app.audited(&org),
+        app.audit_actions(&org),
         [
             "org.created",
             "org.logo_changed",

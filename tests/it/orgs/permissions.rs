@@ -78,7 +78,7 @@ impl TestOrg {
             .await
             .expect(204);
         let invitation = app.invite(&org, &people.owner, &people.invited.email, "member").await;
-        let request = app.ask(&org, &people.requested).await;
+        let request = app.request_to_join(&org, &people.requested).await;
         Self {
             id: org,
             invitation,
@@ -125,7 +125,11 @@ async fn snapshot(app: &TestApp, org: &TestOrg, people: &People) -> (Vec<String>
         .await
         .expect(200)
         .to_string();
-    (app.audited(&org.id), app.roles(&org.id, &people.owner).await, response)
+    (
+        app.audit_actions(&org.id),
+        app.roles(&org.id, &people.owner).await,
+        response,
+    )
 }
 
 /// Whether the OpenAPI document has the route of the permission.
@@ -264,7 +268,7 @@ async fn only_owners_can_give_or_take_the_roles_owner_and_admin() {
     for (person, role) in [(&bob, OrgRole::Admin), (&eve, OrgRole::Admin), (&kim, OrgRole::Member)] {
         app.join(&org, person, role).await;
     }
-    let request = app.ask(&org, &max).await;
+    let request = app.request_to_join(&org, &max).await;
     let before = app.roles(&org, &ada).await;
     let member = |person: &Person| format!("/orgs/{org}/members/{}", person.id);
     let by_bob = |call: Call| call.bearer(&bob.access_token);

@@ -1,8 +1,9 @@
-//! An app on a free port, with a database of its own.
+//! A running instance of the service on a free port, with a database of its own.
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use actix_web::dev::ServerHandle;
 use chrono::TimeDelta;
@@ -20,25 +21,28 @@ use tempfile::TempDir;
 use super::postgres::Database;
 use super::reply::Call;
 
-/// One instance of the service. Others that share its database come from [`TestApp::another`].
+/// For a response, and for the start of an instance.
+const TIMEOUT: Duration = Duration::from_mins(1);
+
+/// An instance of the service. [`TestApp::another`] starts further instances on its database.
 pub struct TestApp {
     pub state: State,
     pub address: SocketAddr,
     pub client: reqwest::Client,
     database: Arc<Database>,
-    /// Keys, the secret and mails.
+    /// The data folder: signing keys, server secret, mails.
     pub folder: Arc<TempDir>,
     settings: Vec<(String, String)>,
     handle: Option<(ServerHandle, JoinHandle<()>)>,
 }
 
 impl TestApp {
-    /// With the default settings, but for cheap passwords.
+    /// With the default settings, except for those of [`config_with`].
     pub fn start() -> Self {
         Self::start_with(&[])
     }
 
-    /// With further settings, by the names of their variables.
+    /// With settings by the names of their environment variables.
     pub fn start_with(settings: &[(&str, &str)]) -> Self {
         let settings = settings
             .iter()
@@ -52,7 +56,7 @@ impl TestApp {
         )
     }
 
-    /// On a database that has no table yet.
+    /// On a database without tables.
     pub fn start_unmigrated() -> Self {
         Self::launch(
             Arc::new(Database::create_empty()),
@@ -72,7 +76,7 @@ impl TestApp {
         )
     }
 
-    /// The same, with some settings different.
+    /// Another instance with changed settings.
     pub fn another_with(&self, settings: &[(&str, &str)]) -> Self {
         let changed = settings
             .iter()
@@ -90,21 +94,22 @@ impl TestApp {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let config = config_with(&settings, "http://keyward.test");
-        let material = Keystore::load(&config, folder.path()).unwrap();
+        let keystore = Keystore::load(&config, folder.path()).unwrap();
         let url: SecretString = database.url.clone();
-        let state = app::build_state(config, &url, material, clock).unwrap();
-        let served = state.clone();
+        let state = app::build_state(config, &url, keystore, clock).unwrap();
+        let server_state = state.clone();
         let (sender, receiver) = mpsc::channel();
         let thread = std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
-                let running = app::start(listener, served).unwrap();
+                let running = app::start(listener, server_state).unwrap();
                 sender.send(running.handle).unwrap();
                 running.server.await.unwrap();
             });
         });
-        let handle = receiver.recv().unwrap();
+        let handle = receiver.recv_timeout(TIMEOUT).unwrap();
         let client = reqwest::Client::builder()
             .redirect(reqwest::redirect::Policy::none())
+            .timeout(TIMEOUT)
             .build()
             .unwrap();
         Self {
@@ -118,7 +123,7 @@ impl TestApp {
         }
     }
 
-    /// Stops this instance the way `stop` says, and waits for its end.
+    /// Stops this instance with `stop` and waits for its thread.
     pub async fn stop<F: Future<Output = ()>>(&mut self, stop: impl FnOnce(State, ServerHandle) -> F) {
         let (handle, thread) = self.handle.take().unwrap();
         stop(self.state.clone(), handle).await;
@@ -150,22 +155,22 @@ impl TestApp {
         self.call("DELETE", path)
     }
 
-    /// Any method, no body unless one is set.
+    /// A request with any method and, unless one is set, no body.
     pub fn request(&self, method: &str, path: &str) -> Call {
         self.call(method, path)
     }
 
-    /// Moves this app's clock (and that of every instance on its database) ahead.
+    /// Advances the clock of this instance and of those started with [`TestApp::another`].
     pub fn advance(&self, by: TimeDelta) {
         self.state.clock.advance(by);
     }
 
-    /// Looks into the database, past the API.
+    /// A connection to the database, for what the API does not show.
     pub fn connect(&self) -> PgConnection {
         self.database.connect()
     }
 
-    /// The one number a query gives.
+    /// The result of a query for one number.
     pub fn number(&self, query: &str) -> i64 {
         use diesel::RunQueryDsl as _;
         #[derive(diesel::QueryableByName)]
@@ -179,12 +184,12 @@ impl TestApp {
         row.number
     }
 
-    /// The database itself, for tests that take it away.
+    /// For tests in which the database is not reachable.
     pub fn database(&self) -> &Database {
         &self.database
     }
 
-    /// Runs an operation in a transaction, past HTTP.
+    /// Runs an operation in a transaction, without HTTP.
     pub async fn transaction<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
@@ -193,7 +198,7 @@ impl TestApp {
     }
 }
 
-/// Settings of a test: passwords cost next to nothing, one thread serves.
+/// Test settings: cheap password hashes and one worker thread.
 pub fn config_with(settings: &[(String, String)], public_url: &str) -> Config {
     let defaults = [
         ("KEYWARD_PUBLIC_URL", public_url),
@@ -214,7 +219,7 @@ pub fn config_with(settings: &[(String, String)], public_url: &str) -> Config {
 impl Drop for TestApp {
     fn drop(&mut self) {
         if let Some((handle, thread)) = self.handle.take() {
-            // The connection the test still holds must not keep the server from stopping.
+            // Without waiting for connections, which the client of the test keeps open.
             drop(handle.stop(false));
             let _ = thread.join();
         }

@@ -1,11 +1,11 @@
-//! What was mailed.
+//! The mails that the service sent.
 
 use keyward::notifications::email::{Mailer, outbox};
 use mail_parser::MessageParser;
 
 use super::TestApp;
 
-/// A mail, as its reader sees it.
+/// A parsed mail.
 #[derive(Clone, Debug)]
 pub struct Mail {
     pub to: String,
@@ -15,11 +15,11 @@ pub struct Mail {
 }
 
 impl Mail {
-    /// The page and the token of the one link in the plain text.
+    /// Page and token of the only link in the plain text.
     pub fn link(&self) -> Option<(String, String)> {
         let start = self.text.find("https://app.keyward.test/")?;
         let link = self.text[start..].split_whitespace().next().unwrap();
-        assert_eq!(self.text.matches("#token=").count(), 1, "one link a mail");
+        assert_eq!(self.text.matches("#token=").count(), 1, "a mail has one link");
         let (page, token) = link
             .strip_prefix("https://app.keyward.test/")
             .unwrap()
@@ -31,14 +31,14 @@ impl Mail {
     /// The token of the link to `page`.
     #[track_caller]
     pub fn token(&self, page: &str) -> String {
-        let (found, token) = self.link().expect("a link");
+        let (found, token) = self.link().expect("the mail has a link");
         assert_eq!(found, page);
         token
     }
 }
 
 impl TestApp {
-    /// Sends what waits in the outbox, and reads every mail there ever was, oldest first.
+    /// Delivers the outbox and returns all mails of this app, oldest first.
     pub async fn mails(&self) -> Vec<Mail> {
         let mailer = Mailer::new(&self.state, self.folder.path()).unwrap();
         outbox::deliver_due(&self.state.db, self.state.clock.now(), &mailer)

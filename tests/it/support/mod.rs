@@ -1,6 +1,8 @@
-//! What tests are written with: an app of one's own, people, a mailbox.
+//! Helpers of all tests: a running app with a database of its own, users, organisations, API keys, a mailbox.
 
+mod api_keys;
 mod app;
+mod fixture;
 mod mailbox;
 mod orgs;
 mod people;
@@ -8,9 +10,13 @@ mod picture;
 mod postgres;
 mod reply;
 mod source_tree;
+mod wait;
 
+pub use api_keys::{Key, ScopesFile};
 pub use app::{TestApp, config_with};
+pub use fixture::Fixture;
 pub use people::{PASSWORD, Person};
 pub use picture::png;
-pub use reply::{Call, Reply};
+pub use reply::{Call, Reply, redacted};
 pub use source_tree::{ModulePath, SourceTree, source_folder};
+pub use wait::{eventually, wait_until};

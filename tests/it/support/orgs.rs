@@ -1,4 +1,4 @@
-//! Organisations to test with.
+//! Organisations, their members, invitations and requests.
 
 use keyward::auth::OrgRole;
 use keyward::orgs::membership;
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::{Person, TestApp};
 
 impl TestApp {
-    /// An organisation of `owner`'s, by its id.
+    /// Creates an organisation and returns its id.
     pub async fn org(&self, owner: &Person, name: &str) -> String {
         self.org_with(owner, &json!({"name": name})).await["id"]
             .as_str()
@@ -16,19 +16,19 @@ impl TestApp {
             .to_owned()
     }
 
-    /// An organisation of `owner`'s, as it was asked for.
+    /// Creates an organisation and returns the response.
     pub async fn org_with(&self, owner: &Person, body: &Value) -> Value {
         self.post("/orgs", body).bearer(&owner.access_token).await.expect(201)
     }
 
-    /// Makes somebody a member, past the API.
+    /// Inserts a membership without an invitation.
     pub async fn join(&self, org_id: &str, person: &Person, role: OrgRole) {
         let (org_id, user_id) = (OrgId::parse(org_id).unwrap(), person.id);
         self.transaction(move |tx| membership::insert(tx, org_id, user_id, role))
             .await;
     }
 
-    /// Acts in an organisation: the access token for it.
+    /// Switches the session of a person to an organisation and returns the access token.
     pub async fn switch(&self, org_id: &str, person: &Person) -> String {
         self.request("POST", &format!("/orgs/{org_id}/switch"))
             .bearer(&person.access_token)
@@ -39,8 +39,8 @@ impl TestApp {
             .to_owned()
     }
 
-    /// The audit records of an organisation, oldest first: their actions.
-    pub fn audited(&self, org_id: &str) -> Vec<String> {
+    /// The actions in the audit log of an organisation, oldest first.
+    pub fn audit_actions(&self, org_id: &str) -> Vec<String> {
         use diesel::prelude::*;
         use keyward::db::schema::audit_log;
         audit_log::table
@@ -51,7 +51,7 @@ impl TestApp {
             .unwrap()
     }
 
-    /// Who is in an organisation as what, as one of its members sees it: usernames and roles, sorted.
+    /// Usernames and roles of the members, sorted.
     pub async fn roles(&self, org_id: &str, seen_by: &Person) -> Vec<(String, String)> {
         let page = self
             .get(&format!("/orgs/{org_id}/members?limit=100"))
@@ -69,7 +69,7 @@ impl TestApp {
         roles
     }
 
-    /// Invites an address: the invitation's id.
+    /// Invites an address and returns the id of the invitation.
     pub async fn invite(&self, org_id: &str, inviter: &Person, email: &str, role: &str) -> String {
         let body = json!({"email": email, "role": role});
         self.post(&format!("/orgs/{org_id}/invitations"), &body)
@@ -81,8 +81,8 @@ impl TestApp {
             .to_owned()
     }
 
-    /// Asks to join: the request's id.
-    pub async fn ask(&self, org_id: &str, person: &Person) -> String {
+    /// Requests to join an organisation and returns the id of the request.
+    pub async fn request_to_join(&self, org_id: &str, person: &Person) -> String {
         self.request("POST", &format!("/orgs/{org_id}/join-requests"))
             .bearer(&person.access_token)
             .await
@@ -92,8 +92,8 @@ impl TestApp {
             .to_owned()
     }
 
-    /// A person's notifications of a type: how many there are, and how many of them are resolved.
-    pub fn told(&self, person: &Person, kind: &str) -> (usize, usize) {
+    /// The number of notifications of a type, and how many of them are resolved.
+    pub fn notification_counts(&self, person: &Person, kind: &str) -> (usize, usize) {
         use diesel::prelude::*;
         use keyward::db::schema::notifications;
         let resolved: Vec<Option<chrono::DateTime<chrono::Utc>>> = notifications::table

@@ -1,4 +1,4 @@
-//! People to test with.
+//! User accounts.
 
 use keyward::account::{NewUser, create_user};
 use keyward::auth::{Password, PlatformRole};
@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 
 use super::TestApp;
 
-/// Everybody's password.
+/// The password of all test accounts.
 pub const PASSWORD: &str = "plum-rocket-tundra-fiddle";
 
-/// Somebody with an account, logged in.
+/// A user with a session.
 #[derive(Clone, Debug)]
 pub struct Person {
     pub id: UserId,
@@ -24,12 +24,12 @@ pub struct Person {
 }
 
 impl TestApp {
-    /// An account named `username`, at `<username>@example.com`, verified and logged in.
+    /// Creates a verified account with the address `<username>@example.com` and logs in.
     pub async fn person(&self, username: &str) -> Person {
         self.person_with_role(username, PlatformRole::User).await
     }
 
-    /// An account for each name, as by [`TestApp::person`].
+    /// Creates an account for each name.
     pub async fn people<const N: usize>(&self, usernames: [&str; N]) -> [Person; N] {
         let mut people = Vec::with_capacity(N);
         for username in usernames {
@@ -38,7 +38,7 @@ impl TestApp {
         people.try_into().ok().unwrap()
     }
 
-    /// An administrator of the platform, logged in.
+    /// Creates a platform administrator and logs in.
     pub async fn admin(&self, username: &str) -> Person {
         self.person_with_role(username, PlatformRole::Admin).await
     }
@@ -70,7 +70,7 @@ impl TestApp {
         }
     }
 
-    /// Logs in, and insists that it works.
+    /// Logs in and returns the tokens.
     pub async fn log_in(&self, login: &str, password: &str) -> Value {
         self.post("/auth/login", &json!({"login": login, "password": password}))
             .await

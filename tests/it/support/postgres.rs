@@ -1,7 +1,7 @@
-//! One PostgreSQL for all tests, and a database for each.
+//! One PostgreSQL server for all tests, and a database for each test.
 //!
-//! `TEST_DATABASE_URL` names a server to use (its role must be allowed to create databases); otherwise a private one is
-//! started, without durability, and taken away when the test program ends, however it ends.
+//! `TEST_DATABASE_URL` names an existing server, whose role must be allowed to create databases. Otherwise an embedded server is
+//! started without durability; it is stopped and deleted when the test program ends, also when it is killed.
 
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
@@ -19,21 +19,21 @@ use secrecy::{ExposeSecret as _, SecretString};
 struct Server {
     url: String,
     template: String,
-    /// Its stop is the watcher's: a static is never dropped.
+    /// Statics are never dropped; the shell script in `start_embedded` stops the server.
     _embedded: Option<EmbeddedPostgres>,
 }
 
 static SERVER: OnceLock<Server> = OnceLock::new();
 static DATABASES: AtomicU32 = AtomicU32::new(0);
 
-/// A database that is dropped with its owner.
+/// A database, deleted on drop.
 pub struct Database {
     pub url: SecretString,
     name: String,
 }
 
 impl Database {
-    /// A new one, migrated.
+    /// With all migrations applied.
     pub fn create() -> Self {
         let server = SERVER.get_or_init(Server::start);
         let number = DATABASES.fetch_add(1, Ordering::Relaxed);
@@ -45,7 +45,7 @@ impl Database {
         }
     }
 
-    /// A new one without any table.
+    /// Without tables.
     pub fn create_empty() -> Self {
         let server = SERVER.get_or_init(Server::start);
         let number = DATABASES.fetch_add(1, Ordering::Relaxed);
@@ -57,12 +57,11 @@ impl Database {
         }
     }
 
-    /// A connection of the test's own.
     pub fn connect(&self) -> PgConnection {
         PgConnection::establish(self.url.expose_secret()).unwrap()
     }
 
-    /// Runs statements as the server's owner, outside of this database.
+    /// Runs statements in the database `postgres`; `$DATABASE` is the name of this database.
     pub fn run_outside(&self, sql: &str) {
         SERVER.get().unwrap().run(&sql.replace("$DATABASE", &self.name));
     }
@@ -79,11 +78,11 @@ impl Drop for Database {
 
 impl Server {
     fn start() -> Self {
-        #[expect(clippy::disallowed_methods, reason = "the tests' one setting")]
+        #[expect(clippy::disallowed_methods, reason = "the only setting of the tests")]
         let (url, embedded) = match std::env::var("TEST_DATABASE_URL") {
             Ok(url) if !url.is_empty() => (url, None),
             _ => {
-                let embedded = start_private();
+                let embedded = start_embedded();
                 (embedded.database_url().expose_secret().to_owned(), Some(embedded))
             }
         };
@@ -115,7 +114,8 @@ impl Server {
             .unwrap();
     }
 
-    /// A database that was migrated once is copied for each test; its name says which migrations it has.
+    /// Migrating takes much longer than copying a database: one database is migrated and copied for each test. Its name contains a
+    /// hash of the migrations, so that a shared server keeps it for the next run.
     fn make_template(&self) -> String {
         #[derive(QueryableByName)]
         struct Count {
@@ -124,7 +124,7 @@ impl Server {
         }
         let name = format!("keyward_template_{:016x}", hash_of_migrations());
         let mut connection = PgConnection::establish(&self.url_of("postgres")).unwrap();
-        // Another test program may be about to make the same on a shared server.
+        // Another test program may create the same template on a shared server.
         connection.batch_execute("SELECT pg_advisory_lock(1)").unwrap();
         let found: Count = diesel::sql_query("SELECT count(*) AS count FROM pg_database WHERE datname = $1")
             .bind::<diesel::sql_types::Text, _>(&name)
@@ -161,7 +161,7 @@ fn hash_of_migrations() -> u64 {
     hasher.finish()
 }
 
-fn start_private() -> EmbeddedPostgres {
+fn start_embedded() -> EmbeddedPostgres {
     let folder = tempfile::Builder::new()
         .prefix("keyward-test-")
         .tempdir()
@@ -177,7 +177,7 @@ fn start_private() -> EmbeddedPostgres {
     let embedded = EmbeddedPostgres::start(&Options::new(&folder).settings(settings)).unwrap();
     let pid = std::fs::read_to_string(embedded.cluster_dir().join("postmaster.pid")).unwrap();
     let pid = pid.lines().next().unwrap().to_owned();
-    // The watcher reads until this program is gone, by whatever road, for then the pipe closes.
+    // The pipe to `cat` closes when this program ends, in whatever way.
     let script =
         "cat >/dev/null; kill -QUIT \"$1\"; while kill -0 \"$1\" 2>/dev/null; do sleep 0.05; done; rm -rf \"$2\"";
     let watcher = Command::new("sh")

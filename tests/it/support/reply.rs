@@ -1,9 +1,9 @@
-//! A request in the making, and its answer.
+//! Requests and responses.
 
 use reqwest::header::HeaderMap;
 use serde_json::Value;
 
-/// A request. Await it to send it.
+/// A request; awaiting it sends it.
 pub struct Call(reqwest::RequestBuilder);
 
 impl Call {
@@ -23,7 +23,7 @@ impl Call {
         Self(self.0.json(body))
     }
 
-    /// A body as it is, with a media type.
+    /// Sets a body and its media type.
     pub fn body(self, media_type: &str, body: impl Into<reqwest::Body>) -> Self {
         Self(self.0.header("content-type", media_type).body(body))
     }
@@ -47,7 +47,7 @@ impl IntoFuture for Call {
     }
 }
 
-/// An answer.
+/// A response.
 #[derive(Debug)]
 pub struct Reply {
     pub status: u16,
@@ -56,9 +56,9 @@ pub struct Reply {
 }
 
 impl Reply {
-    /// What every answer owes its client.
+    /// Checks what every response must have.
     fn check_envelope(&self) {
-        let id = self.header("x-request-id").expect("every answer has a request id");
+        let id = self.header("x-request-id").expect("every response has a request id");
         assert_eq!(self.header("x-content-type-options"), Some("nosniff"));
         if self.status >= 400 && !self.bytes.is_empty() {
             assert_eq!(
@@ -95,7 +95,7 @@ impl Reply {
         serde_json::from_slice(&self.bytes).unwrap_or_else(|_| panic!("not JSON: {} {}", self.status, self.text()))
     }
 
-    /// Insists on a status, and gives the body (null where there is none).
+    /// Asserts the status and returns the body; null without one.
     #[track_caller]
     pub fn expect(self, status: u16) -> Value {
         assert_eq!(self.status, status, "{}", self.text());
@@ -106,20 +106,20 @@ impl Reply {
         }
     }
 
-    /// Insists on a status, whatever the body.
+    /// Asserts the status.
     #[track_caller]
     pub fn expect_status(&self, status: u16) {
         assert_eq!(self.status, status, "{}", self.text());
     }
 
-    /// Insists on a refusal.
+    /// Asserts that the response is a problem with this status and code.
     #[track_caller]
     pub fn refused(&self, status: u16, code: &str) {
         assert_eq!(self.status, status, "{}", self.text());
         assert_eq!(self.json()["code"], code, "{}", self.text());
     }
 
-    /// Insists on a `validation_error`, with exactly these places and codes, in whatever order.
+    /// Asserts a `validation_error` with exactly these locations and codes, in any order.
     #[track_caller]
     pub fn invalid(&self, expected: &[(&str, &str)]) {
         self.refused(422, "validation_error");
@@ -129,27 +129,55 @@ impl Reply {
             .unwrap()
             .iter()
             .map(|error| {
-                let place = error
+                let location = error
                     .get("pointer")
                     .or_else(|| error.get("parameter"))
                     .unwrap()
                     .as_str()
                     .unwrap();
-                (place.to_owned(), error["code"].as_str().unwrap().to_owned())
+                (location.to_owned(), error["code"].as_str().unwrap().to_owned())
             })
             .collect();
         let mut expected: Vec<(String, String)> = expected
             .iter()
-            .map(|(place, code)| ((*place).to_owned(), (*code).to_owned()))
+            .map(|(location, code)| ((*location).to_owned(), (*code).to_owned()))
             .collect();
         found.sort();
         expected.sort();
         assert_eq!(found, expected);
     }
 
-    /// The body without what differs from request to request, to compare refusals byte by byte.
+    /// The body without the request id, to compare problems byte by byte.
     pub fn without_request_id(&self) -> String {
         let id = self.header("x-request-id").unwrap();
         self.text().replace(id, "")
+    }
+}
+
+/// A body for a snapshot: `[id]`, `[timestamp]` and the like in place of what differs from run to run.
+pub fn redacted(body: Value) -> Value {
+    match body {
+        Value::Object(fields) => fields
+            .into_iter()
+            .map(|(name, value)| {
+                let value = match (name.as_str(), value) {
+                    ("secret" | "access_token" | "refresh_token" | "hint" | "request_id", Value::String(_)) => {
+                        Value::String(format!("[{name}]"))
+                    }
+                    (_, value) => redacted(value),
+                };
+                (name, value)
+            })
+            .collect(),
+        Value::Array(items) => items.into_iter().map(redacted).collect(),
+        Value::String(text) if chrono::DateTime::parse_from_rfc3339(&text).is_ok() => "[timestamp]".into(),
+        Value::String(text) => {
+            let is_id = |segment: &&str| uuid::Uuid::parse_str(segment).is_ok();
+            let segments = text
+                .split('/')
+                .map(|segment| if is_id(&segment) { "[id]" } else { segment });
+            segments.collect::<Vec<_>>().join("/").into()
+        }
+        other => other,
     }
 }

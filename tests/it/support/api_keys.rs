@@ -4,7 +4,7 @@ use diesel::connection::SimpleConnection as _;
 use keyward::values::ids::OrgId;
 use serde_json::{Value, json};
 
-use crate::support::{Call, PASSWORD, Person, TestApp};
+use super::{Call, PASSWORD, Person, TestApp};
 
 /// A scopes file, deleted on drop.
 pub struct ScopesFile(tempfile::NamedTempFile);
