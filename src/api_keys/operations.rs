@@ -324,9 +324,18 @@ pub fn rotate(
     let ends_at = key.expires_at.map_or(now + grace, |at| at.min(now + grace));
     store::end_secrets(tx, id, (grace > TimeDelta::zero()).then_some(ends_at))?;
     store::insert_secret(tx, id, &secret.hash())?;
-    store::set_hint(tx, id, &format::hint(&config.key_prefix, &secret))?;
+    let hint = format::hint(&config.key_prefix, &secret);
+    store::set_hint(tx, id, &hint)?;
     let entry = audit_entry(caller, Action::ApiKeyRotated, &key);
     audit::record(tx, entry.detail("grace_seconds", grace.num_seconds()))?;
+    let owner = users::find(tx, key.user_id)?;
+    let event = Event::ApiKeyRotated {
+        api_key_id: id,
+        name: key.name,
+        hint,
+        previous_secret_expires_at: ends_at,
+    };
+    notifications::notify(tx, recipient(&owner), &event)?;
     Ok(IssuedKey {
         details: find(tx, caller.user_id, id)?,
         secret,

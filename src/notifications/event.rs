@@ -181,6 +181,14 @@ events! {
         } internal {
             org_name: Option<String>,
         };
+        /// An API key was given a new secret.
+        ApiKeyRotated "api_key_rotated" (security) {
+            api_key_id: ApiKeyId,
+            name: String,
+            hint: String,
+            #[serde(with = "milliseconds")]
+            previous_secret_expires_at: DateTime<Utc>,
+        };
         /// An API key expires soon.
         ApiKeyExpiring "api_key_expiring" {
             api_key_id: ApiKeyId,
@@ -418,6 +426,12 @@ pub mod tests {
             expires_at: at(),
         });
         let mut all = Vec::from(expiring);
+        all.push(Event::ApiKeyRotated {
+            api_key_id,
+            name: typed.to_owned(),
+            hint: hint.clone(),
+            previous_secret_expires_at: at(),
+        });
         for optional in [None, Some(typed.to_owned())] {
             all.push(Event::ApiKeyCreated {
                 api_key_id,

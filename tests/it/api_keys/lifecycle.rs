@@ -198,6 +198,44 @@ async fn after_a_rotation_the_previous_secret_works_for_the_grace_period() {
 }
 
 #[actix_web::test]
+async fn the_owner_is_notified_of_a_rotation() {
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    let key = app.key(&ada, json!({"name": "fetcher"})).await;
+    let rotated = rotate(&app, &ada, &key, 60).await.expect(201);
+    let page = app
+        .get("/notifications?type=api_key_rotated")
+        .bearer(&ada.access_token)
+        .await
+        .expect(200);
+    assert_eq!(page["data"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        page["data"][0]["data"],
+        json!({
+            "api_key_id": key.id,
+            "name": "fetcher",
+            "hint": rotated["hint"],
+            "previous_secret_expires_at": rotated["previous_secret_expires_at"],
+        })
+    );
+    let mail = app.last_mail_to(&ada.email).await;
+    assert_eq!(mail.subject, "An API key was rotated");
+    assert!(mail.text.contains("fetcher") && mail.text.contains(rotated["hint"].as_str().unwrap()));
+    assert!(!mail.text.contains(rotated["secret"].as_str().unwrap()));
+    // It may be the work of an attacker, so its e-mail can't be switched off.
+    app.request("PUT", "/notifications/preferences")
+        .json(&json!({"mail": {"api_key_rotated": false}}))
+        .bearer(&ada.access_token)
+        .await
+        .invalid(&[("#/mail/api_key_rotated", "not_allowed")]);
+    rotate(&app, &ada, &key, 604_801).await.refused(422, "validation_error");
+    assert_eq!(
+        app.number("SELECT count(*) FROM notifications WHERE type = 'api_key_rotated'"),
+        1
+    );
+}
+
+#[actix_web::test]
 async fn the_previous_secret_expires_with_the_key() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
