@@ -17,7 +17,7 @@ use crate::request_type;
 use crate::state::State;
 use crate::users::{self, User, UserStatus};
 use crate::values::ids::{OrgId, UserId};
-use crate::values::{Cursors, Fields, FromFields, IdRef, Page, PageQuery, Patch, Precondition, Timestamp};
+use crate::values::{Cursors, IdRef, Page, PageQuery, Patch, Precondition, Timestamp};
 
 pub fn router(routes: &mut ServiceConfig) {
     routes
@@ -29,30 +29,16 @@ pub fn router(routes: &mut ServiceConfig) {
         .service(create_announcement);
 }
 
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-struct ListUsersQuery {
-    /// Part of the e-mail address, the username or the nickname, in any case.
-    #[param(required = false, nullable = false, value_type = String, min_length = 1, max_length = 254)]
-    q: Option<UserSearch>,
-    /// Status of the account.
-    #[param(required = false, nullable = false, inline)]
-    status: Option<UserStatus>,
-    // Documented by `PageQuery`, which every list has among its parameters.
-    #[param(ignore)]
-    page: PageQuery,
-}
-
-impl FromFields for ListUsersQuery {
-    fn from_fields(fields: &mut Fields) -> Option<Self> {
-        let q = fields.take("q");
-        let status = fields.take("status");
-        let page = PageQuery::from_fields(fields);
-        Some(Self {
-            q: q?,
-            status: status?,
-            page: page?,
-        })
+request_type! {
+    #[derive(IntoParams)]
+    #[into_params(parameter_in = Query)]
+    struct ListUsersQuery {
+        /// Part of the e-mail address, the username or the nickname, in any case.
+        #[param(required = false, nullable = false, value_type = String, min_length = 1, max_length = 254)]
+        q: Option<UserSearch>,
+        /// Status of the account.
+        #[param(required = false, nullable = false, inline)]
+        status: Option<UserStatus>,
     }
 }
 
@@ -65,14 +51,13 @@ impl FromFields for ListUsersQuery {
 )]
 #[get("/admin/users")]
 async fn list_users(caller: Caller<Admin>, input: RequestInput, state: web::Data<State>) -> Result<ApiResponse, Error> {
-    let query: ListUsersQuery = input.query()?;
-    let limit = query.page.limit;
+    let (query, PageQuery { limit, cursor }): (ListUsersQuery, PageQuery) = input.query()?;
     let filter = Filter {
         search: query.q.map(UserSearch::into_string),
         status: query.status,
     };
     let cursors = Cursors::new(&state.secret, format!("users: {filter:?}"));
-    let after = cursors.read(query.page.cursor.as_deref())?;
+    let after = cursors.read(cursor.as_deref())?;
     let users = state
         .db
         .read(caller.now(), move |tx| operations::list(tx, &filter, after, limit + 1))
@@ -203,8 +188,8 @@ async fn list_audit_log(
     input: RequestInput,
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
-    let query: AuditLogQuery = input.query()?;
-    ApiResponse::ok(&audit::list(&state, audit::Scope::Platform, &query).await?)
+    let (query, page): (AuditLogQuery, PageQuery) = input.query()?;
+    ApiResponse::ok(&audit::list(&state, audit::Scope::Platform, &query, page).await?)
 }
 
 request_type! {

@@ -13,8 +13,9 @@ use utoipa::{IntoParams, PartialSchema, ToSchema};
 use uuid::Uuid;
 
 use super::action::Action;
+use crate::request_type;
 use crate::values::ids::{AuditId, OrgId, UserId};
-use crate::values::{Fields, FromFields, IdRef, PageQuery, Timestamp, string_enum};
+use crate::values::{IdRef, Timestamp, string_enum};
 
 string_enum! {
     /// The kind of an actor.
@@ -60,40 +61,22 @@ pub struct Filter {
     pub to: Option<DateTime<Utc>>,
 }
 
-#[derive(IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct AuditLogQuery {
-    /// Id of the user or API key that acted.
-    #[param(required = false, nullable = false, value_type = String, format = Uuid)]
-    pub actor_id: Option<IdRef<UserId>>,
-    /// Name of the action, such as those listed in `AuditAction`. No record matches an unknown name.
-    #[param(required = false, nullable = false, example = "session.created")]
-    pub action: Option<String>,
-    /// Earliest time of the action.
-    #[param(required = false, nullable = false, value_type = String, format = DateTime)]
-    pub from: Option<Timestamp>,
-    /// Time before which the action happened.
-    #[param(required = false, nullable = false, value_type = String, format = DateTime)]
-    pub to: Option<Timestamp>,
-    // Documented by `PageQuery`, which every list has among its parameters.
-    #[param(ignore)]
-    pub page: PageQuery,
-}
-
-impl FromFields for AuditLogQuery {
-    fn from_fields(fields: &mut Fields) -> Option<Self> {
-        let actor_id = fields.take("actor_id");
-        let action = fields.take("action");
-        let from = fields.take("from");
-        let to = fields.take("to");
-        let page = PageQuery::from_fields(fields);
-        Some(Self {
-            actor_id: actor_id?,
-            action: action?,
-            from: from?,
-            to: to?,
-            page: page?,
-        })
+request_type! {
+    #[derive(IntoParams)]
+    #[into_params(parameter_in = Query)]
+    pub struct AuditLogQuery {
+        /// Id of the user or API key that acted.
+        #[param(required = false, nullable = false, value_type = String, format = Uuid)]
+        pub actor_id: Option<IdRef<UserId>>,
+        /// Name of the action, such as those listed in `AuditAction`. No record matches an unknown name.
+        #[param(required = false, nullable = false, example = "session.created")]
+        pub action: Option<String>,
+        /// Earliest time of the action.
+        #[param(required = false, nullable = false, value_type = String, format = DateTime)]
+        pub from: Option<Timestamp>,
+        /// Time before which the action happened.
+        #[param(required = false, nullable = false, value_type = String, format = DateTime)]
+        pub to: Option<Timestamp>,
     }
 }
 

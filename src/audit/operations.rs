@@ -6,7 +6,7 @@ use super::store;
 use crate::db::Tx;
 use crate::error::Error;
 use crate::state::State;
-use crate::values::{Cursors, Page};
+use crate::values::{Cursors, Page, PageQuery};
 
 /// Writes a record in the transaction of the action.
 pub fn record(tx: &mut Tx<'_>, entry: Entry) -> Result<(), Error> {
@@ -17,10 +17,15 @@ pub fn record(tx: &mut Tx<'_>, entry: Entry) -> Result<(), Error> {
 ///
 /// # Errors
 /// `invalid_cursor`.
-pub async fn list(state: &State, scope: Scope, query: &AuditLogQuery) -> Result<Page<AuditRecordResponse>, Error> {
-    let (filter, limit) = (query.filter(), query.page.limit);
+pub async fn list(
+    state: &State,
+    scope: Scope,
+    query: &AuditLogQuery,
+    PageQuery { limit, cursor }: PageQuery,
+) -> Result<Page<AuditRecordResponse>, Error> {
+    let filter = query.filter();
     let cursors = Cursors::new(&state.secret, format!("audit log {scope:?}: {filter:?}"));
-    let after = cursors.read(query.page.cursor.as_deref())?;
+    let after = cursors.read(cursor.as_deref())?;
     let rows = state
         .db
         .read(state.clock.now(), move |tx| {

@@ -30,6 +30,6 @@ async fn list_activity(
     input: RequestInput,
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
-    let query: AuditLogQuery = input.query()?;
-    ApiResponse::ok(&operations::list(&state, Scope::User(caller.user_id), &query).await?)
+    let (query, page): (AuditLogQuery, PageQuery) = input.query()?;
+    ApiResponse::ok(&operations::list(&state, Scope::User(caller.user_id), &query, page).await?)
 }

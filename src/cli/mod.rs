@@ -4,6 +4,8 @@
 //! it.
 
 pub mod args;
+mod context;
+mod failure;
 mod operator;
 mod private_postgres;
 mod serve;
@@ -12,20 +14,13 @@ mod user;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use secrecy::SecretString;
-
-use crate::app::{self, Keystore};
+use crate::app;
 use crate::auth::generate_signing_key;
-use crate::clock::Clock;
 use crate::config::{self, Config};
-use crate::db::migrations;
-use crate::error::Error;
 use crate::observability::log;
-use crate::state::State;
 use args::{Command, CommandLine, KeysCommand, ParseError};
-
-/// One line that says why a command failed.
-type Failure = String;
+use context::{CommandContext, with_database};
+use failure::{Failure, one_line};
 
 pub fn main() -> ExitCode {
     let result = match parse() {
@@ -85,62 +80,4 @@ fn log_warnings_only(config: &Config) -> Result<(), Failure> {
         log: "warn".to_owned(),
         ..config.clone()
     })
-}
-
-/// What a command that needs the database works with.
-struct CommandContext {
-    config: Config,
-    data_dir: PathBuf,
-    database_url: SecretString,
-}
-
-impl CommandContext {
-    fn migrate(&self) -> Result<(), Failure> {
-        migrations::migrate(&self.database_url).map_err(with_source)
-    }
-
-    fn keystore(&self) -> Result<Keystore, Failure> {
-        Keystore::load(&self.config, &self.data_dir).map_err(one_line)
-    }
-
-    fn state(&self, keystore: Keystore) -> Result<State, Failure> {
-        app::build_state(self.config.clone(), &self.database_url, keystore, Clock::system()).map_err(with_source)
-    }
-}
-
-/// Runs a command on the configured database, or on the private PostgreSQL, which is stopped afterwards.
-fn with_database(
-    config: Config,
-    default_data_dir: PathBuf,
-    command: impl FnOnce(&CommandContext) -> Result<(), Failure>,
-) -> Result<(), Failure> {
-    let data_dir = config.data_dir.clone().unwrap_or(default_data_dir);
-    if let Some(database_url) = config.database_url.clone() {
-        return command(&CommandContext {
-            config,
-            data_dir,
-            database_url,
-        });
-    }
-    let postgres = private_postgres::start(&data_dir)?;
-    let database_url = postgres.database_url().clone();
-    let result = command(&CommandContext {
-        config,
-        data_dir,
-        database_url,
-    });
-    postgres.stop().map_err(one_line)?;
-    result
-}
-
-fn one_line(error: impl std::fmt::Display) -> Failure {
-    error.to_string().replace('\n', " ")
-}
-
-/// The source of an [`Error`]: its own text is written for API clients and leaves out the cause.
-fn with_source(error: Error) -> Failure {
-    match std::error::Error::source(&error) {
-        Some(source) => one_line(source),
-        None => one_line(error.detail()),
-    }
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use embedded_postgres::{EmbeddedPostgres, Error, Options};
 
-use super::{Failure, one_line};
+use super::failure::{Failure, one_line};
 
 /// Part of existing data folders: changing it would make their databases unreachable.
 const NAME: &str = "keyward";

@@ -7,7 +7,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{CommandContext, Failure, one_line};
+use super::context::CommandContext;
+use super::failure::{Failure, one_line};
 use crate::app::{self, worker};
 use crate::config::{Config, DEFAULT_ADMIN_BIND};
 use crate::notifications::email::Mailer;

@@ -3,6 +3,8 @@
 use std::io::{IsTerminal as _, Read as _};
 
 use super::args::{CreateUserArgs, SetPasswordArgs, UserCommand};
+use super::context::CommandContext;
+use super::failure::{Failure, one_line, with_source};
 use super::operator;
 use crate::account::{self, NewUser};
 use crate::auth::{Password, PlatformRole};
@@ -11,8 +13,6 @@ use crate::error::{Error, Invalid};
 use crate::state::State;
 use crate::users::{self, User, Username};
 use crate::values::EmailAddress;
-
-use super::{CommandContext, Failure, one_line, with_source};
 
 /// Runs one of the commands. The database is migrated first.
 pub fn run(context: &CommandContext, command: UserCommand) -> Result<(), Failure> {

@@ -15,7 +15,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use diesel::connection::SimpleConnection as _;
 use diesel::pg::PgConnection;
 use secrecy::SecretString;
 use uuid::Uuid;
@@ -156,15 +155,6 @@ impl InvalidationLog {
             Ok(id) => self.record_change(id),
             Err(_) => self.invalidate_all(),
         }
-    }
-}
-
-/// Subscribes a pooled connection to the notifications of its own changes. On a read-only server the LISTEN fails; the
-/// connection can't make changes there.
-pub(super) fn listen_to_own_changes(connection: &mut PgConnection) {
-    let listen = "DO $$ BEGIN EXECUTE format('LISTEN %I', 'keyward_' || pg_backend_pid()); END $$";
-    if let Err(error) = connection.batch_execute(listen) {
-        tracing::debug!(%error, "cannot listen to the changes of this connection");
     }
 }
 

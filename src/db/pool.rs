@@ -86,7 +86,7 @@ impl r2d2::ManageConnection for ConnectionManager {
         postgres
             .batch_execute(SESSION_SETTINGS)
             .map_err(diesel::r2d2::Error::QueryError)?;
-        super::invalidation_log::listen_to_own_changes(&mut postgres);
+        listen_to_own_changes(&mut postgres);
         Ok(Connection {
             postgres,
             generation,
@@ -106,6 +106,15 @@ impl r2d2::ManageConnection for ConnectionManager {
     fn has_broken(&self, connection: &mut Connection) -> bool {
         connection.last_used_at = Instant::now();
         std::thread::panicking() || connection.postgres.is_broken()
+    }
+}
+
+/// Subscribes a pooled connection to the notifications of its own changes. On a read-only server the LISTEN fails; the
+/// connection can't make changes there.
+fn listen_to_own_changes(connection: &mut PgConnection) {
+    let listen = "DO $$ BEGIN EXECUTE format('LISTEN %I', 'keyward_' || pg_backend_pid()); END $$";
+    if let Err(error) = connection.batch_execute(listen) {
+        tracing::debug!(%error, "cannot listen to the changes of this connection");
     }
 }
 

@@ -14,6 +14,7 @@ use tokio::time::timeout;
 
 use super::json;
 use crate::error::{Code, Error, FieldCode, Invalid};
+use crate::request_type;
 use crate::values::{Fields, FromFields};
 
 /// The limit of a body in bytes, except for images.
@@ -47,12 +48,8 @@ impl FromRequest for RequestInput {
     }
 }
 
-struct NoFields;
-
-impl FromFields for NoFields {
-    fn from_fields(_: &mut Fields) -> Option<Self> {
-        Some(Self)
-    }
+request_type! {
+    struct NoFields {}
 }
 
 impl RequestInput {

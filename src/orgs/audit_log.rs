@@ -27,6 +27,6 @@ pub async fn list_org_audit_log(
     input: RequestInput,
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
-    let query: AuditLogQuery = input.query()?;
-    ApiResponse::ok(&audit::list(&state, Scope::Org(membership.org_id), &query).await?)
+    let (query, page): (AuditLogQuery, PageQuery) = input.query()?;
+    ApiResponse::ok(&audit::list(&state, Scope::Org(membership.org_id), &query, page).await?)
 }

@@ -10,44 +10,28 @@ use crate::auth::{Caller, KeysRead};
 use crate::credential_cache::KeyStatus;
 use crate::error::Error;
 use crate::http::{ApiResponse, Path, RequestInput};
+use crate::request_type;
 use crate::state::State;
 use crate::values::ids::{ApiKeyId, OrgId};
-use crate::values::{Cursors, Fields, FromFields, IdRef, Page, PageQuery};
+use crate::values::{Cursors, IdRef, Page, PageQuery};
 
-/// Filters and order of the list.
-#[derive(utoipa::IntoParams)]
-#[into_params(parameter_in = Query)]
-pub struct ListApiKeysQuery {
-    #[param(ignore)]
-    page: PageQuery,
-    /// Id of a key, or a part of its name, case-insensitive.
-    #[param(required = false, nullable = false, value_type = String)]
-    q: Option<Search>,
-    /// Only keys in this organisation.
-    #[param(required = false, nullable = false, value_type = OrgId)]
-    org_id: Option<IdRef<OrgId>>,
-    /// Only keys with this status.
-    #[param(required = false, nullable = false, inline)]
-    status: Option<KeyStatus>,
-    /// Order of the list; default: newest first.
-    #[param(required = false, nullable = false, inline)]
-    sort: Option<Sort>,
-}
-
-impl FromFields for ListApiKeysQuery {
-    fn from_fields(fields: &mut Fields) -> Option<Self> {
-        let page = PageQuery::from_fields(fields);
-        let q = fields.take("q");
-        let org_id = fields.take("org_id");
-        let status = fields.take("status");
-        let sort = fields.take("sort");
-        Some(Self {
-            page: page?,
-            q: q?,
-            org_id: org_id?,
-            status: status?,
-            sort: sort?,
-        })
+request_type! {
+    /// Filters and order of the list.
+    #[derive(utoipa::IntoParams)]
+    #[into_params(parameter_in = Query)]
+    pub struct ListApiKeysQuery {
+        /// Id of a key, or a part of its name, case-insensitive.
+        #[param(required = false, nullable = false, value_type = String)]
+        q: Option<Search>,
+        /// Only keys in this organisation.
+        #[param(required = false, nullable = false, value_type = OrgId)]
+        org_id: Option<IdRef<OrgId>>,
+        /// Only keys with this status.
+        #[param(required = false, nullable = false, inline)]
+        status: Option<KeyStatus>,
+        /// Order of the list; default: newest first.
+        #[param(required = false, nullable = false, inline)]
+        sort: Option<Sort>,
     }
 }
 
@@ -66,18 +50,18 @@ pub async fn list_api_keys(
     input: RequestInput,
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
-    let query: ListApiKeysQuery = input.query()?;
+    let (query, PageQuery { limit, cursor }): (ListApiKeysQuery, PageQuery) = input.query()?;
     let org_id = query.org_id.map(IdRef::id).transpose()?;
     if org_id.is_some_and(|org_id| caller.is_bound_elsewhere(org_id)) {
         return Err(Error::not_found());
     }
-    let (now, user_id, limit) = (caller.now(), caller.user_id, query.page.limit);
+    let (now, user_id) = (caller.now(), caller.user_id);
     let tenant = TenantScope::own_keys_of(&caller);
     let (search, status) = (query.q.map(Search::into_string), query.status);
     let sort = query.sort.unwrap_or(Sort::NewestFirst);
     let list_name = format!("api_keys {tenant:?} {sort} {status:?} {org_id:?} {search:?}");
     let cursors = Cursors::new(&state.secret, list_name);
-    let after: Option<Position> = cursors.read(query.page.cursor.as_deref())?;
+    let after: Option<Position> = cursors.read(cursor.as_deref())?;
     if sort == Sort::LastUsedAt {
         // The response includes uses that are only in memory; without a flush the order would disagree with it.
         usage::flush_before_read(&state).await;

@@ -12,16 +12,6 @@ const UPWARD_IMPORTS: &[&str] = &[];
 
 /// Imports that are part of a circle inside a folder, as `from -> to`.
 const CIRCLES: &[&str] = &[
-    "cli -> cli::private_postgres",
-    "cli -> cli::serve",
-    "cli -> cli::user",
-    "cli::private_postgres -> cli",
-    "cli::serve -> cli",
-    "cli::user -> cli",
-    "db::invalidation_log -> db::listener",
-    "db::invalidation_log -> db::pool",
-    "db::listener -> db::pool",
-    "db::pool -> db::invalidation_log",
     "notifications::email -> notifications::email::transport",
     "notifications::email::transport -> notifications::email",
     "notifications::routes -> notifications::stream",
@@ -37,19 +27,17 @@ const RULE_EXCEPTIONS: &[&str] = &[];
 const SECOND_WRITERS: &[&str] = &[
     "mail_outbox: notifications",
     "mail_outbox: notifications::email::outbox",
-    "users: account::personal_data",
-    "users: admin",
-    "users: sessions",
-    "users: users",
 ];
 
 #[track_caller]
 fn assert_only_exceptions(found: &BTreeSet<String>, exceptions: &[&str], rule: &str) {
     let exceptions: BTreeSet<String> = exceptions.iter().map(|&exception| exception.to_owned()).collect();
     let broken: Vec<_> = found.difference(&exceptions).collect();
-    assert!(broken.is_empty(), "{rule}: {broken:#?}");
     let obsolete: Vec<_> = exceptions.difference(found).collect();
-    assert!(obsolete.is_empty(), "no longer exceptions, remove them: {obsolete:#?}");
+    assert!(
+        broken.is_empty() && obsolete.is_empty(),
+        "{rule}: {broken:#?}\nno longer exceptions, remove them: {obsolete:#?}"
+    );
 }
 
 fn name(path: &ModulePath) -> String {
@@ -103,7 +91,7 @@ fn the_functions_that_lib_rs_names_exist() {
         let [file, between, function] = window else {
             unreachable!()
         };
-        if file.ends_with(".rs") && between.trim().is_empty() {
+        if file.contains(".rs") && between.trim().is_empty() {
             let source =
                 std::fs::read_to_string(source_folder().join(file)).unwrap_or_else(|_| panic!("{file} does not exist"));
             assert!(

@@ -69,7 +69,7 @@ impl Fixture {
                 Some(parameter) => &self.ids[parameter],
             }
         });
-        segments.map(|segment| format!("/{segment}")).collect()
+        segments.fold(String::new(), |path, segment| path + "/" + segment)
     }
 
     /// A request of a caller who may perform the operation; `suffix` is appended to the path.

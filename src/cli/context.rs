@@ -1,0 +1,59 @@
+//! What the commands that use the database have in common.
+
+use std::path::PathBuf;
+
+use secrecy::SecretString;
+
+use super::failure::{Failure, one_line, with_source};
+use super::private_postgres;
+use crate::app::{self, Keystore};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::db::migrations;
+use crate::state::State;
+
+/// What a command that needs the database works with.
+pub struct CommandContext {
+    pub config: Config,
+    pub data_dir: PathBuf,
+    pub database_url: SecretString,
+}
+
+impl CommandContext {
+    pub fn migrate(&self) -> Result<(), Failure> {
+        migrations::migrate(&self.database_url).map_err(with_source)
+    }
+
+    pub fn keystore(&self) -> Result<Keystore, Failure> {
+        Keystore::load(&self.config, &self.data_dir).map_err(one_line)
+    }
+
+    pub fn state(&self, keystore: Keystore) -> Result<State, Failure> {
+        app::build_state(self.config.clone(), &self.database_url, keystore, Clock::system()).map_err(with_source)
+    }
+}
+
+/// Runs a command on the configured database, or on the private PostgreSQL, which is stopped afterwards.
+pub fn with_database(
+    config: Config,
+    default_data_dir: PathBuf,
+    command: impl FnOnce(&CommandContext) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let data_dir = config.data_dir.clone().unwrap_or(default_data_dir);
+    if let Some(database_url) = config.database_url.clone() {
+        return command(&CommandContext {
+            config,
+            data_dir,
+            database_url,
+        });
+    }
+    let postgres = private_postgres::start(&data_dir)?;
+    let database_url = postgres.database_url().clone();
+    let result = command(&CommandContext {
+        config,
+        data_dir,
+        database_url,
+    });
+    postgres.stop().map_err(one_line)?;
+    result
+}
