@@ -22,12 +22,14 @@ const CONNECT_OPTIONS: [(&str, &str); 6] = [
 ];
 
 /// Every statement finds its rows by an index whatever its parameters are, so one generic plan per statement is enough.
-/// The messages stay in English because `is_transient` in `db` compares them.
+/// By default, PostgreSQL plans the list of a user's API keys anew for each execution once another user has 60,000 keys: 270
+/// instead of 80 µs of its CPU. The messages stay in English because `is_transient` in `db` compares them.
 const SESSION_SETTINGS: &str = "SET statement_timeout = '5s'; SET lock_timeout = '3s'; \
     SET idle_in_transaction_session_timeout = '10s'; SET timezone = 'UTC'; SET lc_messages = 'C'; \
     SET plan_cache_mode = 'force_generic_plan'";
 
-/// A connection that was idle for longer is tested before use.
+/// A connection that was idle for longer is tested before use. A test before every use would add a round trip of 0.1 ms,
+/// half of what the statement of `GET /me` takes (pgbench, one client).
 const TEST_AFTER_IDLE: Duration = Duration::from_secs(1);
 
 /// Counts the times that a connection turned out to be lost. The other connections are then probably lost too, so each
