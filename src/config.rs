@@ -398,8 +398,8 @@ pub fn flags(environment: impl IntoIterator<Item = (String, String)>) -> Result<
     Ok(flags)
 }
 
-/// The first line of clap's message. If a setting is invalid, its variable stands in front and the possible values
-/// behind.
+/// The first line of clap's message. For an invalid setting, its variable precedes the message and the possible values
+/// follow it.
 pub fn one_line(error: &clap::Error) -> String {
     let text = error.to_string();
     let first_line = text.lines().next().unwrap_or_default().trim_start_matches("error: ");

@@ -25,6 +25,8 @@
 //! | [`notifications`], [`images`] | notifications, their preferences and the stream of new ones; download of avatars and logos |
 //! | [`state`] | the services that every handler can use |
 //! | [`notifications::email`], [`images::resize`] | rendering, queueing and delivery of e-mail; validation and scaling of images |
+//! | [`notifications::text`] | the texts of notifications and e-mails in every language |
+//! | [`notifications::event`] | the events that people are notified of, and the links in e-mails |
 //! | [`credential_cache`] | verified API keys and sessions, so that most requests need no query |
 //! | [`auth`] | principals, permissions, scopes, passwords, access tokens |
 //! | [`http`] | what is the same for every endpoint: middleware, reading requests, responses, problems, idempotency |

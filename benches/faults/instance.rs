@@ -83,7 +83,7 @@ impl Instance {
         assert!(process.wait().unwrap().success());
     }
 
-    /// Sends SIGKILL to the service, and if asked to its PostgreSQL first, and starts it again.
+    /// Sends SIGKILL to the service, optionally to its PostgreSQL first, and starts it again.
     pub fn kill_and_start(mut self, with_postgres: bool) -> Self {
         if with_postgres {
             let pid_file = self.data_dir.join("postgres/postmaster.pid");

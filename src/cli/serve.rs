@@ -1,6 +1,7 @@
 //! `keyward serve`.
 
 use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -43,7 +44,8 @@ pub fn run(context: &CommandContext, listeners: Listeners) -> Result<(), Failure
     let metrics = metrics::gather()?;
     let keystore = context.keystore()?;
     let state = context.state(keystore)?;
-    let mailer = Mailer::new(&state, &context.data_dir).map_err(one_line)?;
+    let (secret, texts) = (state.secret.clone(), Arc::clone(&state.texts));
+    let mailer = Mailer::new(&state.config, &context.data_dir, secret, texts).map_err(one_line)?;
     let database_url = context.database_url.clone();
     actix_web::rt::System::new().block_on(async move {
         let drain = Duration::from_secs(state.config.drain_seconds.into());

@@ -66,7 +66,7 @@ impl Db {
         }
     }
 
-    /// Tells which cached reads are still valid: none before [`Db::listen_for_changes`] has connected.
+    /// Which cached reads are still valid; none before [`Db::listen_for_changes`] has connected.
     pub const fn invalidation_log(&self) -> &Arc<InvalidationLog> {
         &self.invalidation_log
     }

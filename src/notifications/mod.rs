@@ -25,9 +25,16 @@ mod store;
 mod stream;
 mod text;
 
-pub use event::{Event, NotificationType, PasswordChangeMethod, Subject};
+pub use event::{Event, Link, NotificationType, PasswordChangeMethod, Subject};
 pub use model::{Announcement, Recipient};
 pub use operations::{announce, notify, notify_in_app, notify_limited, resolve, sweep, wants_mail};
-pub use routes::router;
 pub use stream::{FindLiveSessions, NotificationStreams};
 pub use text::{TextCatalog, TextError};
+
+use utoipa_actix_web::service_config::ServiceConfig;
+
+/// The routes of this slice.
+pub fn router(config: &mut ServiceConfig) {
+    stream::router(config);
+    routes::router(config);
+}

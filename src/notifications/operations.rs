@@ -133,7 +133,7 @@ pub fn announce(tx: &mut Tx<'_>, announcement: &Announcement) -> Result<usize, E
     let event = Event::Announcement { title, body, org_id };
     store::allow_time(tx)?;
     let recipients = store::announce(tx, &event, org_id)?;
-    store::mail_announcement(tx, &event, org_id)?;
+    outbox::enqueue_announcement(tx, &event, org_id)?;
     Ok(recipients)
 }
 

@@ -25,7 +25,6 @@ use crate::values::{FieldValue, Fields, FromFields, Patch, Timestamp, ValueError
 pub fn router(routes: &mut ServiceConfig) {
     routes
         .service(list_notifications)
-        .service(super::stream::stream_notifications)
         .service(get_notification_preferences)
         .service(replace_notification_preferences)
         .service(read_all_notifications)

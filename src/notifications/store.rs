@@ -4,9 +4,10 @@ use chrono::{DateTime, Utc};
 use diesel::connection::SimpleConnection as _;
 use diesel::dsl::exists;
 use diesel::prelude::*;
-use diesel::sql_types::{self, Integer, Jsonb, Nullable, Text, Timestamptz};
+use diesel::sql_types::{self, Jsonb, Nullable, Text, Timestamptz};
 use uuid::Uuid;
 
+use super::email::outbox::ANNOUNCEMENT_AUDIENCE;
 use super::event::{Event, NotificationType, Subject};
 use super::model::{Notification, NotificationState};
 use crate::db::Tx;
@@ -252,10 +253,6 @@ pub fn delete_old(
     Ok(diesel::delete(notifications::table.filter(notifications::id.eq_any(old))).execute(tx.conn)?)
 }
 
-/// The users that an announcement is sent to; `$1` is the organisation, or null for all users.
-const AUDIENCE: &str = "users WHERE users.email_verified_at IS NOT NULL AND users.disabled_at IS NULL \
-     AND ($1 IS NULL OR EXISTS (SELECT FROM memberships m WHERE m.user_id = users.id AND m.org_id = $1))";
-
 /// Raises the statement timeout of this transaction: an announcement writes two rows for each user.
 pub fn allow_time(tx: &mut Tx<'_>) -> Result<(), Error> {
     Ok(tx.conn.batch_execute("SET LOCAL statement_timeout = '50s'")?)
@@ -265,7 +262,7 @@ pub fn allow_time(tx: &mut Tx<'_>) -> Result<(), Error> {
 pub fn announce(tx: &mut Tx<'_>, event: &Event, org_id: Option<OrgId>) -> Result<usize, Error> {
     let statement = format!(
         "INSERT INTO notifications (id, user_id, type, data, created_at) \
-         SELECT keyward_uuid_v7($2), users.id, $3, $4, $2 FROM {AUDIENCE}"
+         SELECT keyward_uuid_v7($2), users.id, $3, $4, $2 FROM {ANNOUNCEMENT_AUDIENCE}"
     );
     Ok(diesel::sql_query(statement)
         .bind::<Nullable<sql_types::Uuid>, _>(org_id)
@@ -273,26 +270,4 @@ pub fn announce(tx: &mut Tx<'_>, event: &Event, org_id: Option<OrgId>) -> Result
         .bind::<Text, _>(NotificationType::Announcement)
         .bind::<Jsonb, _>(event.notification_data().map_err(Error::internal)?)
         .execute(tx.conn)?)
-}
-
-/// Queues the e-mails of an announcement. Only a few become due each second, so that they don't delay e-mails that a person
-/// waits for, such as a password reset.
-pub fn mail_announcement(tx: &mut Tx<'_>, event: &Event, org_id: Option<OrgId>) -> Result<(), Error> {
-    const MAILS_PER_SECOND: i32 = 20;
-    let statement = format!(
-        "INSERT INTO mail_outbox (id, recipient, locale, message, created_at, next_attempt_at) \
-         SELECT keyward_uuid_v7($2), users.email, users.locale, $4, $2, \
-                $2 + make_interval(secs => (row_number() OVER () - 1) / $5) \
-         FROM {AUDIENCE} \
-         AND NOT EXISTS (SELECT FROM mail_opt_outs o WHERE o.user_id = users.id AND o.type = $3)"
-    );
-    diesel::sql_query(statement)
-        .bind::<Nullable<sql_types::Uuid>, _>(org_id)
-        .bind::<Timestamptz, _>(tx.now)
-        .bind::<Text, _>(NotificationType::Announcement)
-        .bind::<Jsonb, _>(serde_json::to_value(event).map_err(Error::internal)?)
-        .bind::<Integer, _>(MAILS_PER_SECOND)
-        .execute(tx.conn)?;
-    tx.queue_mail();
-    Ok(())
 }

@@ -4,6 +4,7 @@
 //! contains it can be composed when it is sent. A single UPDATE uses a token up, which decides every race: of fifty
 //! concurrent requests with one token, one succeeds.
 
+mod model;
 mod store;
 
 use chrono::TimeDelta;
@@ -11,20 +12,12 @@ use chrono::TimeDelta;
 use crate::db::Tx;
 use crate::error::{Code, Error};
 use crate::secret::{Purpose, ServerSecret, Token};
-use crate::values::ids::{EmailChangeId, InvitationId, OneTimeTokenId, RegistrationId, UserId};
+use crate::values::ids::OneTimeTokenId;
+
+pub use model::Target;
 
 /// How long expired tokens are kept.
 const RETENTION: TimeDelta = TimeDelta::days(30);
-
-/// The object that a token acts on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Target {
-    Registration(RegistrationId),
-    /// The password of a user.
-    User(UserId),
-    EmailChange(EmailChangeId),
-    Invitation(InvitationId),
-}
 
 /// Creates a token that is valid for `lifetime`. The event of the e-mail carries its id.
 pub fn issue(

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 
-use super::Target;
+use super::model::Target;
 use crate::db::Tx;
 use crate::db::schema::one_time_tokens as table;
 use crate::error::Error;

@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 
-use crate::notifications::email::Link;
+use crate::notifications::Link;
 use crate::values::ids::{EmailChangeId, UserId};
 
 /// How long a change can be confirmed.

@@ -3,7 +3,7 @@
 use chrono::TimeDelta;
 use diesel::prelude::*;
 
-use crate::notifications::email::Link;
+use crate::notifications::Link;
 use crate::values::ids::RegistrationId;
 use crate::values::locale::Locale;
 

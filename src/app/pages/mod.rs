@@ -13,7 +13,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use super::docs::with_content_security_policy;
 use crate::config::Config;
 use crate::http::cacheable;
-use crate::notifications::email::Link;
+use crate::notifications::Link;
 use crate::secret::TokenHash;
 
 const STYLE: &str = include_str!("page.css");

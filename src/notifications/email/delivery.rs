@@ -1,14 +1,23 @@
 //! The two ways to deliver an e-mail: to a mail server, or into a directory.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use secrecy::ExposeSecret as _;
 
-use super::SetupError;
 use super::compose::{ComposedEmail, Encoding};
 use super::file::MailDir;
 use super::smtp::{SendError, SmtpServer, SmtpSession};
 use crate::config::Config;
+
+/// A mail setting that the service can't start with.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    /// The reason doesn't repeat the URL, which may contain a password.
+    #[error("KEYWARD_SMTP_URL: {0}")]
+    SmtpUrl(String),
+    #[error("KEYWARD_DATA_DIR: cannot create a directory for e-mails under {}: {source}", data_dir.display())]
+    MailDir { data_dir: PathBuf, source: std::io::Error },
+}
 
 /// Where e-mails are delivered.
 #[derive(Clone, Debug)]

@@ -1,6 +1,6 @@
 //! E-mail: a queue in the database, and the delivery from it.
 //!
-//! **An e-mail's life.** An operation queues an [`Event`](super::Event) with [`outbox::enqueue`] in its own transaction. The
+//! **An e-mail's life.** An operation queues an [`Event`](super::event::Event) with [`outbox::enqueue`] in its own transaction. The
 //! worker calls [`outbox::deliver_due`], which claims due rows for the length of a lease, composes and sends them outside of
 //! any transaction, and marks them as sent. A failed e-mail is retried after growing pauses, until it is given up. After a
 //! crash between sending and marking, an e-mail is sent again with the same bytes and Message-ID.
@@ -16,7 +16,6 @@ mod compose;
 mod delivery;
 mod file;
 mod limit;
-pub mod link;
 pub mod outbox;
 mod render;
 mod smtp;
@@ -24,26 +23,18 @@ mod smtp;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 
 use compose::Composer;
 use delivery::Delivery;
 
-use crate::state::State;
+use crate::config::Config;
+use crate::notifications::text::TextCatalog;
+use crate::secret::ServerSecret;
 
+pub use delivery::SetupError;
 pub use limit::MailLimit;
-pub use link::Link;
-
-/// A mail setting that the service can't start with.
-#[derive(Debug, thiserror::Error)]
-pub enum SetupError {
-    /// The reason doesn't repeat the URL, which may contain a password.
-    #[error("KEYWARD_SMTP_URL: {0}")]
-    SmtpUrl(String),
-    #[error("KEYWARD_DATA_DIR: cannot create a directory for e-mails under {}: {source}", data_dir.display())]
-    MailDir { data_dir: PathBuf, source: std::io::Error },
-}
 
 /// Composes and delivers e-mails.
 pub struct Mailer {
@@ -53,18 +44,23 @@ pub struct Mailer {
 
 impl Mailer {
     /// Connects to nothing yet.
-    pub fn new(state: &State, data_dir: &Path) -> Result<Self, SetupError> {
-        let host = state.config.public_url().host();
-        let from = state.config.mail_from.clone();
+    pub fn new(
+        config: &Config,
+        data_dir: &Path,
+        secret: ServerSecret,
+        texts: Arc<TextCatalog>,
+    ) -> Result<Self, SetupError> {
+        let host = config.public_url().host();
+        let from = config.mail_from.clone();
         Ok(Self {
-            delivery: Delivery::new(&state.config, data_dir)?,
+            delivery: Delivery::new(config, data_dir)?,
             composer: Composer {
                 service: from.name.clone().unwrap_or_else(|| host.clone()),
                 from,
-                app_url: state.config.app_url().as_str().to_owned(),
+                app_url: config.app_url().as_str().to_owned(),
                 host,
-                secret: state.secret.clone(),
-                texts: Arc::clone(&state.texts),
+                secret,
+                texts,
             },
         })
     }

@@ -3,5 +3,5 @@
 mod routes;
 mod subscribers;
 
-pub use routes::*;
+pub use routes::router;
 pub use subscribers::{FindLiveSessions, NotificationStreams};

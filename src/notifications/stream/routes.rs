@@ -10,6 +10,7 @@ use actix_web::{HttpRequest, HttpResponse, get, web};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::Stream;
 use tokio::time::{Instant, Interval, interval_at};
+use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::subscribers::{NotificationStreams, Signal, Subscription};
 use crate::auth::{Caller, Session};
@@ -20,6 +21,10 @@ use crate::notifications::routes::NotificationResponse;
 use crate::notifications::store;
 use crate::state::State;
 use crate::values::ids::{Id as _, NotificationId, UserId};
+
+pub fn router(config: &mut ServiceConfig) {
+    config.service(stream_notifications);
+}
 
 /// How often a stream sends a comment: proxies close connections that are silent for a minute or less.
 const HEARTBEAT_INTERVAL: Duration = Duration::from_secs(15);
@@ -45,7 +50,7 @@ const COMMENT: &[u8] = b":\n\n";
     responses((status = 200, description = "Stream of events", body = String, content_type = "text/event-stream")),
 )]
 #[get("/notifications/stream")]
-pub async fn stream_notifications(
+async fn stream_notifications(
     caller: Caller<Session>,
     request: HttpRequest,
     input: RequestInput,

@@ -1,43 +1,14 @@
 //! The layout of `src/`: which module may import which, which files may use actix and diesel, which module writes a table.
 //!
-//! The order of the modules is the table in the documentation of `src/lib.rs`. Each list of exceptions may only shrink: an
-//! entry that is no longer needed fails its test.
+//! The order of the modules is the table in the documentation of `src/lib.rs`.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::support::{ModulePath, SourceTree, source_folder};
 
-/// Imports that point upwards in the order, as `from -> to`.
-const UPWARD_IMPORTS: &[&str] = &[];
-
-/// Imports that are part of a circle inside a folder, as `from -> to`.
-const CIRCLES: &[&str] = &[
-    "notifications::email -> notifications::email::transport",
-    "notifications::email::transport -> notifications::email",
-    "notifications::routes -> notifications::stream",
-    "notifications::stream -> notifications::routes",
-    "one_time_tokens -> one_time_tokens::store",
-    "one_time_tokens::store -> one_time_tokens",
-];
-
-/// Files that break a rule of their kind, as `file: rule`.
-const RULE_EXCEPTIONS: &[&str] = &[];
-
-/// Modules that write a table of another module, as `table: module`.
-const SECOND_WRITERS: &[&str] = &[
-    "mail_outbox: notifications",
-    "mail_outbox: notifications::email::outbox",
-];
-
 #[track_caller]
-fn assert_only_exceptions(found: &BTreeSet<String>, exceptions: &[&str], rule: &str) {
-    let exceptions: BTreeSet<String> = exceptions.iter().map(|&exception| exception.to_owned()).collect();
-    let broken: Vec<_> = found.difference(&exceptions).collect();
-    let obsolete: Vec<_> = exceptions.difference(found).collect();
-    assert!(
-        broken.is_empty() && obsolete.is_empty(),
-        "{rule}: {broken:#?}\nno longer exceptions, remove them: {obsolete:#?}"
-    );
+fn assert_none(found: &BTreeSet<String>, violation: &str) {
+    assert!(found.is_empty(), "{violation}: {found:#?}");
 }
 
 fn name(path: &ModulePath) -> String {
@@ -120,11 +91,7 @@ fn modules_import_only_modules_below_them() {
             }
         }
     }
-    assert_only_exceptions(
-        &upward,
-        UPWARD_IMPORTS,
-        "imports of modules that are not below, by the table in lib.rs",
-    );
+    assert_none(&upward, "imports of modules that are not below, by the table in lib.rs");
 }
 
 #[test]
@@ -157,7 +124,7 @@ fn files_in_a_folder_do_not_import_each_other_in_circles() {
             }
         }
     }
-    assert_only_exceptions(&circles, CIRCLES, "imports in circles");
+    assert_none(&circles, "imports in circles");
 }
 
 fn reaches(edges: &BTreeMap<ModulePath, BTreeSet<ModulePath>>, from: &ModulePath, to: &ModulePath) -> bool {
@@ -205,7 +172,7 @@ fn rules_and_queries_know_no_http_and_routes_know_no_database() {
             forbid("queries", "http", &["crate", "http"]);
         }
     }
-    assert_only_exceptions(&broken, RULE_EXCEPTIONS, "files that use what their kind must not");
+    assert_none(&broken, "files that use what their kind must not");
 }
 
 #[test]
@@ -232,5 +199,5 @@ fn each_table_is_written_by_one_module() {
     for (table, modules) in writers.iter().filter(|(_, modules)| modules.len() > 1) {
         second.extend(modules.iter().map(|module| format!("{table}: {module}")));
     }
-    assert_only_exceptions(&second, SECOND_WRITERS, "tables with several writers");
+    assert_none(&second, "tables with several writers");
 }

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use keyward::notifications::email::Link;
+use keyward::notifications::Link;
 use keyward::secret::TokenHash;
 use serde_json::json;
 

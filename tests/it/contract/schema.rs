@@ -8,7 +8,7 @@ use diesel::{QueryableByName, RunQueryDsl as _};
 use diesel_migrations::{FileBasedMigrations, MigrationHarness as _};
 use keyward::audit::{ActorType, Outcome};
 use keyward::auth::{OrgRole, PlatformRole};
-use keyward::notifications::email::Link;
+use keyward::notifications::Link;
 use keyward::orgs::JoinPolicy;
 
 use crate::support::TestApp;

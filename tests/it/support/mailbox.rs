@@ -1,5 +1,7 @@
 //! The mails that the service sent.
 
+use std::sync::Arc;
+
 use keyward::notifications::email::{Mailer, outbox};
 use mail_parser::MessageParser;
 
@@ -40,7 +42,8 @@ impl Mail {
 impl TestApp {
     /// Delivers the outbox and returns all mails of this app, oldest first.
     pub async fn mails(&self) -> Vec<Mail> {
-        let mailer = Mailer::new(&self.state, self.folder.path()).unwrap();
+        let (secret, texts) = (self.state.secret.clone(), Arc::clone(&self.state.texts));
+        let mailer = Mailer::new(&self.state.config, self.folder.path(), secret, texts).unwrap();
         outbox::deliver_due(&self.state.db, self.state.clock.now(), &mailer)
             .await
             .unwrap();

@@ -4,6 +4,7 @@
 //! end of a lease and commits; then it sends. Other runs don't see these rows as due before the lease ends, by which time
 //! the run is over. The number of attempts distinguishes one claim of a row from the next.
 
+mod announcement;
 mod store;
 
 use std::collections::VecDeque;
@@ -22,6 +23,7 @@ use crate::notifications::event::Event;
 use crate::notifications::text::clean;
 use store::{Attempt, ClaimedEmail};
 
+pub use announcement::{ANNOUNCEMENT_AUDIENCE, enqueue_announcement};
 pub use store::{count_resets_since, count_since, enqueue, sweep};
 
 /// The number of e-mails that a delivery run claims at a time.

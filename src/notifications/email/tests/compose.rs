@@ -2,10 +2,10 @@
 
 use mail_parser::{MessageParser, MimeHeaders as _};
 
-use super::super::Link;
 use super::super::compose::ComposeError;
 use super::super::render::{TemplateContext, render};
 use super::*;
+use crate::notifications::event::Link;
 use crate::values::ids::OrgId;
 
 fn parsed(email: &ComposedEmail) -> mail_parser::Message<'_> {

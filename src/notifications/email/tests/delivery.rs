@@ -10,6 +10,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::super::file::MailDir;
 use super::super::smtp::{SendError, SmtpServer, SmtpSession};
 use super::*;
+use crate::notifications::event::Link;
 
 /// The lines that the server received, by connection.
 type Received = Arc<Mutex<Vec<Vec<String>>>>;
@@ -162,7 +163,7 @@ async fn a_refusal_is_permanent_or_temporary() {
 
 #[tokio::test]
 async fn the_reason_of_a_refusal_is_one_line_without_the_token() {
-    let token = super::super::Link::VerifyEmail.token(&ServerSecret::new(&[7; 32]), token_id());
+    let token = Link::VerifyEmail.token(&ServerSecret::new(&[7; 32]), token_id());
     let answer = format!("554-refused\r\n554 {}", token.expose());
     let (address, _) = server(&[(".", &answer)]).await;
     let smtp = smtp(&format!("smtp://{address}"));

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use super::super::Link;
 use super::super::render::{RenderedEmail, TemplateContext, render};
 use super::*;
 use crate::auth::OrgRole;
 use crate::notifications::PasswordChangeMethod;
+use crate::notifications::event::Link;
 
 fn rendered(locale: Locale, event: &Event) -> RenderedEmail {
     let context = TemplateContext {

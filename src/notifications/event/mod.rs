@@ -1,8 +1,10 @@
 //! The events that people are notified of, declared once for both channels: the in-app notification and the e-mail.
 //!
 //! To add an event: declare it below with a sample for the tests, add its texts to `text/en.toml` and `text/zh-CN.toml`, and
-//! pass it to [`notify`](super::notify) in the operation that causes it. The service doesn't start when a text is missing; a
+//! pass it to `notify` in the operation that causes it. The service doesn't start when a text is missing; a
 //! test fails when a text names a field that the event doesn't have.
+
+mod link;
 
 use std::net::IpAddr;
 
@@ -10,10 +12,11 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::email::link::Link;
 use crate::auth::OrgRole;
 use crate::values::ids::{ApiKeyId, EmailChangeId, InvitationId, JoinRequestId, OneTimeTokenId, OrgId, SessionId};
 use crate::values::string_enum;
+
+pub use link::Link;
 
 /// Declares [`Event`] and, from the events that appear in the app, [`NotificationType`].
 ///

@@ -67,7 +67,7 @@ impl Link {
     }
 
     /// The URL. The token is in the fragment, which browsers don't send to any server.
-    pub(super) fn url(self, app_url: &str, token: &Token) -> String {
+    pub fn url(self, app_url: &str, token: &Token) -> String {
         format!("{app_url}/{}#token={}", self.page(), token.expose())
     }
 }
