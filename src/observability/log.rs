@@ -1,8 +1,8 @@
 //! The log: text on a terminal, one JSON object per line otherwise. Each line names the request that it belongs to.
 //!
 //! Id, method and path of a request are in a task-local variable, and are formatted when a line is written. A tracing span would
-//! format them for every request, also for those that log nothing: 0.55 µs instead of 0.05 µs, of about 20 µs that a request
-//! from the cache takes.
+//! format them for every request, also for those that log nothing: 0.55 µs instead of 0.05 µs, of the 12 µs of CPU that
+//! a cached `POST /api-keys/verify` takes.
 
 use std::fmt;
 use std::io::IsTerminal as _;
