@@ -5,10 +5,11 @@ use diesel::prelude::*;
 use utoipa::IntoParams;
 
 use crate::auth::OrgRole;
-use crate::error::{FieldCode, Invalid};
+use crate::error::{Code, Error, FieldCode, Invalid};
 use crate::notifications::Recipient;
 use crate::orgs::Person;
 use crate::request_type;
+use crate::users::User;
 use crate::values::ids::MembershipId;
 use crate::values::locale::Locale;
 
@@ -41,6 +42,22 @@ impl<'a> From<&'a Member> for Recipient<'a> {
             locale: member.locale,
         }
     }
+}
+
+/// Whether a platform administrator may make `new_owner` an owner of the organisation that has these owners.
+///
+/// # Errors
+/// `invalid_state` when one of the owners can act, or `new_owner` cannot: a disabled account can't.
+pub fn check_appointment(owners: &[&User], new_owner: &User) -> Result<(), Error> {
+    let can_act = |user: &User| user.disabled_at.is_none();
+    let detail = if owners.iter().any(|owner| can_act(owner)) {
+        "This organisation has an owner who can act."
+    } else if !can_act(new_owner) {
+        "This account is disabled."
+    } else {
+        return Ok(());
+    };
+    Err(Error::with_detail(Code::InvalidState, detail))
 }
 
 request_type! {

@@ -79,6 +79,14 @@ fn pattern_containing(text: &str) -> String {
     pattern
 }
 
+pub fn list_owner_ids(tx: &mut Tx<'_>, org_id: OrgId) -> Result<Vec<UserId>, Error> {
+    Ok(memberships::table
+        .filter(memberships::org_id.eq(org_id))
+        .filter(memberships::role.eq(OrgRole::Owner))
+        .select(memberships::user_id)
+        .load(tx.conn)?)
+}
+
 pub fn count_owners(tx: &mut Tx<'_>, org_id: OrgId) -> Result<i64, Error> {
     Ok(memberships::table
         .filter(memberships::org_id.eq(org_id))
