@@ -8,6 +8,7 @@ use crate::auth::OrgRole;
 use crate::error::{Code, Error, FieldCode, Invalid};
 use crate::notifications::Recipient;
 use crate::orgs::Person;
+use crate::orgs::membership::require_can_hold;
 use crate::request_type;
 use crate::users::User;
 use crate::values::ids::MembershipId;
@@ -49,15 +50,11 @@ impl<'a> From<&'a Member> for Recipient<'a> {
 /// # Errors
 /// `invalid_state` when one of the owners can act, or `new_owner` cannot: a disabled account can't.
 pub fn check_appointment(owners: &[&User], new_owner: &User) -> Result<(), Error> {
-    let can_act = |user: &User| user.disabled_at.is_none();
-    let detail = if owners.iter().any(|owner| can_act(owner)) {
-        "This organisation has an owner who can act."
-    } else if !can_act(new_owner) {
-        "This account is disabled."
-    } else {
-        return Ok(());
-    };
-    Err(Error::with_detail(Code::InvalidState, detail))
+    if owners.iter().any(|owner| owner.can_act()) {
+        let detail = "This organisation has an owner who can act.";
+        return Err(Error::with_detail(Code::InvalidState, detail));
+    }
+    require_can_hold(OrgRole::Owner, new_owner)
 }
 
 request_type! {

@@ -66,9 +66,10 @@ fn find(tx: &mut Tx<'_>, key: MemberKey) -> Result<Member, Error> {
     store::find(tx, key.org_id, key.user_id)?.ok_or_else(Error::not_found)
 }
 
-/// With the organisation locked: the database checks it again at the commit.
-fn require_another_owner(tx: &mut Tx<'_>, org_id: OrgId) -> Result<(), Error> {
-    if store::count_owners(tx, org_id)? > 1 {
+/// With the organisation locked: another owner than this one can act, and is not disabled before the commit.
+fn require_another_owner(tx: &mut Tx<'_>, owner: MemberKey) -> Result<(), Error> {
+    let owners = store::lock_active_owners(tx, owner.org_id)?;
+    if owners.iter().any(|id| *id != owner.user_id) {
         Ok(())
     } else {
         Err(Error::new(Code::LastOwner))
@@ -108,6 +109,9 @@ fn check_services(catalogue: &ScopeCatalog, member: &Member, services: Vec<Servi
 }
 
 /// Changes a member's role and disabled services.
+///
+/// # Errors
+/// `last_owner`; `invalid_state` when a disabled account would become an owner.
 pub fn update<P>(
     tx: &mut Tx<'_>,
     catalogue: &ScopeCatalog,
@@ -132,7 +136,10 @@ pub fn update<P>(
         return Ok(member);
     }
     if role.is_some() && member.role == OrgRole::Owner {
-        require_another_owner(tx, target.org_id)?;
+        require_another_owner(tx, target)?;
+    }
+    if let Some(role @ OrgRole::Owner) = role {
+        membership::require_can_hold(role, &users::lock(tx, target.user_id)?)?;
     }
     let mut entry = audit_entry(caller, Action::MemberChanged, target.org_id, &member);
     if let Some(role) = role {
@@ -202,7 +209,7 @@ pub fn remove<P>(
     let (membership, member) = find_target(tx, caller, target, OrgPermission::RemoveMember)?;
     precondition.check(member.version)?;
     if member.role == OrgRole::Owner {
-        require_another_owner(tx, org_id)?;
+        require_another_owner(tx, target)?;
     }
     membership::delete(tx, member.membership_id)?;
     let revoked = invitations::revoke_by(tx, org_id, user_id, None)?;
@@ -233,10 +240,14 @@ fn change_to(role: OrgRole) -> MembershipChange {
 }
 
 /// Makes another member the owner in the caller's place; the caller becomes an admin.
+///
+/// # Errors
+/// `invalid_state` when the account of the other member is disabled.
 pub fn transfer<P>(tx: &mut Tx<'_>, caller: &Caller<P>, target: MemberKey) -> Result<OrgView, Error> {
     let MemberKey { org_id, .. } = target;
     orgs::lock(tx, org_id)?;
     let (membership, new_owner) = find_target(tx, caller, target, OrgPermission::TransferOrg)?;
+    membership::require_can_hold(OrgRole::Owner, &users::lock(tx, target.user_id)?)?;
     let previous_owner = store::find(tx, org_id, caller.user_id)?.ok_or_else(Error::not_found)?;
     let mut entry = audit_entry(caller, Action::OrgTransferred, org_id, &new_owner);
     if new_owner.role != OrgRole::Owner {

@@ -163,7 +163,7 @@ request_type! {
 /// Changes the role or the disabled services of a member (JSON merge patch), with immediate effect on sessions and API
 /// keys. A new role is notified to the member and revokes the invitations they sent that exceed it. Needs the role `admin`
 /// or `owner`; only an owner can give the role `admin` or `owner`, or change a member who has one of them. The last owner
-/// cannot be demoted.
+/// whose account is not disabled cannot be demoted, and a disabled account can't become an owner.
 #[utoipa::path(
     operation_id = "updateMember", tag = "Members", security(("session" = [])), request_body = UpdateMemberRequest,
     params(
@@ -200,7 +200,8 @@ async fn update_member(
 ///
 /// Ends a membership: another member's, or the caller's own to leave. The member's API keys in the organisation stop working
 /// for good, and the invitations they sent are revoked; a removed member is notified. Removing others needs the role `admin`
-/// or `owner`, and only an owner can remove owners and admins. The last owner can neither leave nor be removed.
+/// or `owner`, and only an owner can remove owners and admins. The last owner whose account is not disabled can neither leave nor be
+/// removed.
 #[utoipa::path(
     operation_id = "deleteMember", tag = "Members", security(("session" = [])),
     params(
@@ -241,8 +242,8 @@ request_type! {
 
 /// Transfer ownership
 ///
-/// Makes another member the owner and the caller an admin. The new owner is notified. Needs the role `owner` and the
-/// password.
+/// Makes another member the owner and the caller an admin. The new owner, whose account must not be disabled, is notified.
+/// Needs the role `owner` and the password.
 #[utoipa::path(
     operation_id = "transferOrg", tag = "Members", security(("session" = [])), request_body = TransferOrgRequest,
     params(("org_id" = OrgId, Path, description = "Id of the organisation")),
