@@ -231,8 +231,8 @@ fn notify_changed(tx: &mut Tx<'_>, secret: &ServerSecret, user: &User, change: &
 }
 
 /// Cancels a pending change, or undoes a confirmed one. Undoing treats the change as a takeover of the account: the
-/// password is removed until a reset sets a new one, every session ends, and the API keys created since the request are
-/// disabled.
+/// password is removed until a reset sets a new one, every session ends, and the API keys that were created, rotated, enabled
+/// or widened since the request are disabled.
 ///
 /// # Errors
 /// `link_expired_or_used`.
@@ -260,7 +260,7 @@ pub fn revert(tx: &mut Tx<'_>, client: &Client, token: &Token) -> Result<(), Err
         token_id: None,
     };
     notifications::notify_in_app(tx, user.id, &event)?;
-    let disabled_keys = api_keys::disable_created_since(tx, user.id, change.requested_at)?;
+    let disabled_keys = api_keys::disable_granted_since(tx, user.id, change.requested_at)?;
     let entry = entry(Action::EmailChangeReverted);
     audit::record(tx, entry.detail("api_keys_disabled", disabled_keys))
 }
