@@ -182,11 +182,15 @@ fn consume_link(tx: &mut Tx<'_>, purpose: Purpose, token: &Token) -> Result<(Ema
 /// Makes the new address the login, and returns it.
 ///
 /// # Errors
-/// `link_expired_or_used`, also when another account has verified the address in the meantime.
+/// `link_expired_or_used`, also when another account has verified the address in the meantime; `account_disabled`.
 pub fn confirm(tx: &mut Tx<'_>, secret: &ServerSecret, client: &Client, token: &Token) -> Result<String, Error> {
     let (change, user) = consume_link(tx, Purpose::ConfirmEmail, token)?;
     if !change.is_pending(tx.now) || users::is_email_taken(tx, &change.new_email, Some(user.id))? {
         return Err(invalid_link());
+    }
+    // The refusal rolls back, so that the link works once the account is enabled again.
+    if !user.can_act() {
+        return Err(Error::new(Code::AccountDisabled));
     }
     take_address(tx, &user, &change.new_email)?;
     store::confirm(tx, change.id)?;

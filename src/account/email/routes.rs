@@ -140,7 +140,7 @@ pub struct EmailConfirmedResponse {
 /// Confirm a change of e-mail address
 ///
 /// Uses the token of the link mailed to the new address, which becomes the login. For seven days the link mailed to the old
-/// address can revert the change.
+/// address can revert the change. While the account is disabled, the response is 403.
 #[utoipa::path(
     operation_id = "confirmEmailChange", tag = "Email", request_body = MailedTokenRequest,
     responses((status = 200, description = "The new e-mail address is the login", body = EmailConfirmedResponse)),

@@ -360,3 +360,23 @@ async fn reverting_a_change_disables_the_keys_that_were_rotated_enabled_or_widen
         5
     );
 }
+
+#[actix_web::test]
+async fn a_disabled_person_cannot_confirm_a_change_until_the_account_is_enabled_again() {
+    let app = TestApp::start();
+    let (grace, ada) = (app.admin("grace").await, app.person("ada").await);
+    request(&app, &ada, "ada@new.example").await;
+    let body = json!({"token": app.last_mail_to("ada@new.example").await.token("confirm-email")});
+    let set_disabled = |disabled: bool| {
+        app.patch(&format!("/admin/users/{}", ada.id), &json!({"disabled": disabled}))
+            .bearer(&grace.access_token)
+    };
+    set_disabled(true).await.expect(200);
+    for _ in 0..2 {
+        let reply = app.post("/email/confirm", &body).await;
+        reply.refused(403, "account_disabled");
+    }
+    assert_eq!(app.records_of("email.changed"), 0);
+    set_disabled(false).await.expect(200);
+    app.post("/email/confirm", &body).await.expect(200);
+}
