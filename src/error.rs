@@ -98,7 +98,7 @@ codes! {
     AlreadyRequested "already_requested" 409 "Already requested"
         "There already is a pending request to join this organisation. Wait for the decision, or withdraw the request.";
     LastOwner "last_owner" 409 "Last owner"
-        "This would leave the organisation without an owner. Make another member an owner first.";
+        "This would leave the organisation without an owner who can act. Make another member an owner first.";
     InvalidState "invalid_state" 409 "Invalid state"
         "The current state of the resource does not allow this operation. Read the resource again.";
     KeyNeverExpires "key_never_expires" 409 "Key never expires"

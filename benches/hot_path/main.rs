@@ -187,8 +187,8 @@ fn insert_keys(connection: &mut PgConnection, owner: UserId, secrets: &[String],
         connection
             .batch_execute(&format!(
                 "WITH new (id, hash, hint) AS (VALUES {}), keys AS (\
-                     INSERT INTO api_keys (id, user_id, name, hint, scopes, created_at, updated_at) \
-                     SELECT id, '{owner}', 'key ' || hint, hint, '{scopes}', now(), now() FROM new RETURNING id) \
+                     INSERT INTO api_keys (id, user_id, name, hint, scopes, created_at, updated_at, granted_at) \
+                     SELECT id, '{owner}', 'key ' || hint, hint, '{scopes}', now(), now(), now() FROM new RETURNING id) \
                  INSERT INTO api_key_secrets SELECT hash, new.id, now() FROM new JOIN keys USING (id)",
                 rows.join(", ")
             ))

@@ -55,8 +55,10 @@ BEGIN
     RETURN NULL;
 END $$;
 COMMENT ON FUNCTION keyward_require_owner IS
-    'Fails with SQLSTATE KW001 when the organisation still exists and has no owner left. The service locks the row of '
-    'the organisation before it changes owners; this check holds even for a statement that forgets the lock.';
+    'Fails with SQLSTATE KW001 when the organisation still exists and has no owner left. The second safeguard: the service '
+    'locks the organisation and its owners, and requires an owner whose account is not disabled; this check counts '
+    'disabled owners too, because disabling an account must always be possible, but holds even for a statement that '
+    'forgets the locks.';
 -- Deferred to the commit, so that a transfer can demote the previous owner before it promotes the new one.
 CREATE CONSTRAINT TRIGGER memberships_owner AFTER UPDATE OF role OR DELETE ON memberships
     DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (OLD.role = 'owner') EXECUTE FUNCTION keyward_require_owner();

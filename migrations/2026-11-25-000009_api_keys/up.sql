@@ -15,6 +15,7 @@ CREATE TABLE api_keys (
     version       bigint      NOT NULL DEFAULT 1,
     created_at    timestamptz NOT NULL,
     updated_at    timestamptz NOT NULL,
+    granted_at    timestamptz NOT NULL,
     CHECK (membership_id IS NULL OR org_id IS NOT NULL)
 );
 COMMENT ON TABLE api_keys IS
@@ -41,6 +42,9 @@ COMMENT ON COLUMN api_keys.last_used_ip IS
     'The client address of the last successful use. Null: never used, or the caller that verified the key did not '
     'give one.';
 COMMENT ON COLUMN api_keys.version IS 'ETag of the fields that PATCH can change. Use and rotation do not increment it.';
+COMMENT ON COLUMN api_keys.granted_at IS
+    'When the key last got more than it had: created, rotated, enabled, extended after its expiry, or given further '
+    'scopes or networks. A reverted e-mail change disables the keys with a later one than its request.';
 CREATE INDEX api_keys_user ON api_keys (user_id, created_at DESC, id DESC);
 CREATE INDEX api_keys_org ON api_keys (org_id, created_at DESC, id DESC) WHERE org_id IS NOT NULL;
 CREATE INDEX api_keys_membership ON api_keys (membership_id) WHERE membership_id IS NOT NULL;

@@ -45,8 +45,21 @@ CREATE INDEX audit_log_action ON audit_log (action, at DESC, id DESC);
 
 CREATE FUNCTION keyward_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
+    IF TG_OP = 'DELETE' AND OLD.at < coalesce(
+        nullif(current_setting('keyward.audit_kept_since', true), '')::timestamptz, now() - interval '400 days'
+    ) THEN
+        RETURN OLD;
+    END IF;
     RAISE EXCEPTION 'audit_log is append-only';
 END $$;
-COMMENT ON FUNCTION keyward_append_only IS 'Refuses the statement.';
-CREATE TRIGGER audit_log_append_only BEFORE UPDATE ON audit_log FOR EACH ROW EXECUTE FUNCTION keyward_append_only();
-COMMENT ON TRIGGER audit_log_append_only ON audit_log IS 'Records cannot be changed.';
+COMMENT ON FUNCTION keyward_append_only IS
+    'Refuses the statement, unless it deletes a record that is older than the retention: 400 days. A retention of '
+    'another length sets keyward.audit_kept_since, with SET LOCAL in its own transaction, to the instant since which '
+    'records are kept.';
+CREATE TRIGGER audit_log_append_only BEFORE UPDATE OR DELETE ON audit_log
+    FOR EACH ROW EXECUTE FUNCTION keyward_append_only();
+COMMENT ON TRIGGER audit_log_append_only ON audit_log IS
+    'Records cannot be changed, nor deleted before the end of the retention.';
+CREATE TRIGGER audit_log_no_truncate BEFORE TRUNCATE ON audit_log
+    FOR EACH STATEMENT EXECUTE FUNCTION keyward_append_only();
+COMMENT ON TRIGGER audit_log_no_truncate ON audit_log IS 'TRUNCATE would delete records of every age.';

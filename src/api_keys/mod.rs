@@ -36,7 +36,7 @@ mod verify;
 
 pub use format::{generate, has_prefix};
 pub use model::IpAddress;
-pub use operations::disable_created_since;
+pub use operations::disable_granted_since;
 pub use reminders::remind;
 pub use routes::{router, verification_router};
 pub use usage::{flush as flush_usage, sweep as sweep_usage};

@@ -121,6 +121,12 @@ impl FieldValue for AllowedIps {
     }
 }
 
+/// Whether `networks` allow an address that `current` doesn't. No networks allow every address.
+pub fn is_wider(networks: &[IpNet], current: &[IpNet]) -> bool {
+    let is_within_current = |network: &IpNet| current.iter().any(|allowed| allowed.contains(network));
+    !current.is_empty() && (networks.is_empty() || !networks.iter().all(is_within_current))
+}
+
 /// The address of a client, as another service reports it.
 #[derive(Clone, Copy, Debug)]
 pub struct IpAddress(pub IpAddr);
@@ -367,6 +373,20 @@ mod tests {
 
     use super::*;
     use crate::clock::Clock;
+
+    #[test]
+    fn networks_are_wider_if_they_allow_a_further_address() {
+        let wider = |networks: &[&str], current: &[&str]| {
+            let parse = |list: &[&str]| list.iter().map(|one| one.parse().unwrap()).collect::<Vec<IpNet>>();
+            is_wider(&parse(networks), &parse(current))
+        };
+        assert!(wider(&[], &["10.0.0.0/8"]));
+        assert!(wider(&["10.0.0.0/7"], &["10.0.0.0/8"]));
+        assert!(wider(&["10.1.0.0/16", "::1/128"], &["10.0.0.0/8"]));
+        assert!(!wider(&["10.1.0.0/16"], &["10.0.0.0/8", "::1/128"]));
+        assert!(!wider(&["10.0.0.0/8"], &[]));
+        assert!(!wider(&[], &[]));
+    }
 
     #[test]
     fn networks_are_normalised() {

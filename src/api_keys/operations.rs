@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::filter::{Filter, TenantScope};
 use super::format;
-use super::model::{AllowedIps, ApiKey, Grant, KeyDetails, KeyName, MAX_KEYS, NewApiKey, Remark, Scopes};
+use super::model::{self, AllowedIps, ApiKey, Grant, KeyDetails, KeyName, MAX_KEYS, NewApiKey, Remark, Scopes};
 use super::reminders::REMINDER_DAYS;
 use super::store::{self, ApiKeyChangeset, ApiKeyInsert};
 use crate::audit::{self, Action, Entry};
@@ -216,7 +216,13 @@ pub fn update(
     let remark = update.remark.set().map(|remark| remark.map(Remark::into_string));
     let allowed_ips = update.allowed_ips.set().map(|AllowedIps(networks)| networks);
     let disable = update.enabled.set().map(|enabled| !enabled);
+    let gets_more = disable == Some(false) && key.disabled_at.is_some()
+        || scopes.as_ref().is_some_and(|scopes| details.is_widened_by(scopes))
+        || allowed_ips
+            .as_ref()
+            .is_some_and(|networks| model::is_wider(networks, &key.allowed_ips));
     let changeset = ApiKeyChangeset {
+        granted_at: gets_more.then_some(tx.now),
         name: name.filter(|name| *name != key.name),
         remark: remark.filter(|remark| *remark != key.remark),
         scopes: scopes.filter(|scopes| *scopes != key.scopes),
@@ -291,10 +297,10 @@ pub fn extend(
     days: i64,
 ) -> Result<KeyDetails, Error> {
     let key = store::lock(tx, caller.user_id, id)?.ok_or_else(Error::not_found)?;
-    let expires_at = key.expires_at.ok_or_else(|| Error::new(Code::KeyNeverExpires))?;
-    let expires_at =
-        extended_expiry(config, caller.now(), expires_at, days).map_err(|error| Error::validation(vec![*error]))?;
-    store::set_expiry(tx, id, expires_at)?;
+    let now = caller.now();
+    let expired_at = key.expires_at.ok_or_else(|| Error::new(Code::KeyNeverExpires))?;
+    let expires_at = extended_expiry(config, now, expired_at, days).map_err(|error| Error::validation(vec![*error]))?;
+    store::set_expiry(tx, id, expires_at, (expired_at <= now).then_some(now))?;
     store::skip_past_reminders(tx, id, expires_at, &REMINDER_DAYS)?;
     let entry = audit_entry(caller, Action::ApiKeyExtended, &key);
     audit::record(tx, entry.detail("days", days))?;
@@ -373,8 +379,8 @@ pub fn revoke<P>(tx: &mut Tx<'_>, caller: &Caller<P>, tenant: TenantScope, id: A
     notifications::notify(tx, recipient(&owner), &event)
 }
 
-/// Disables the keys a person has created since an instant, and returns their number: they may have been created by an
-/// intruder. Not audited by itself; the action that causes it is.
-pub fn disable_created_since(tx: &mut Tx<'_>, user_id: UserId, since: DateTime<Utc>) -> Result<usize, Error> {
-    store::disable_created_since(tx, user_id, since)
+/// Disables the keys of a person that were created, rotated, enabled or widened since an instant, and returns their number:
+/// an intruder may have done so. Not audited by itself; the action that causes it is.
+pub fn disable_granted_since(tx: &mut Tx<'_>, user_id: UserId, since: DateTime<Utc>) -> Result<usize, Error> {
+    store::disable_granted_since(tx, user_id, since)
 }

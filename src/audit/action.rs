@@ -90,6 +90,8 @@ actions! {
         "An organisation was deleted.",
     OrgLogoChanged "org.logo_changed"
         "The logo of an organisation was set or removed.",
+    OrgOwnerAppointed "org.owner_appointed"
+        "A platform admin named an owner of an organisation whose owners are all disabled.",
     OrgTransferred "org.transferred"
         "An owner made another member owner in their place.",
     PasswordChanged "password.changed"

@@ -45,6 +45,7 @@ diesel::table! {
         version -> Int8,
         created_at -> Timestamptz,
         updated_at -> Timestamptz,
+        granted_at -> Timestamptz,
     }
 }
 

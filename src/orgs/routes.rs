@@ -166,15 +166,15 @@ async fn list_orgs(
 
 /// Get an organisation
 ///
-/// Returns an organisation that the caller is a member of.
+/// Returns an organisation that the caller is a member of. An API key that is bound to an organisation sees only that one.
 #[utoipa::path(
-    operation_id = "getOrg", tag = "Organisations", security(("session" = [])),
+    operation_id = "getOrg", tag = "Organisations", security(("session" = []), ("api_key" = ["orgs:read"])),
     params(("org_id" = OrgId, Path, description = "Id of the organisation")),
     responses((status = 200, description = "The organisation", body = OrgResponse)),
 )]
 #[get("/orgs/{org_id}")]
 async fn get_org(
-    caller: Caller<Session>,
+    caller: Caller<OrgsRead>,
     membership: OrgMember<can::ReadOrg>,
     input: RequestInput,
     state: web::Data<State>,

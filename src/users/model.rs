@@ -190,6 +190,11 @@ impl User {
         self.username.is_some() && self.nickname.is_some()
     }
 
+    /// Whether the user can do anything at all: a disabled account can't.
+    pub const fn can_act(&self) -> bool {
+        self.disabled_at.is_none()
+    }
+
     pub const fn status(&self) -> UserStatus {
         match (self.disabled_at, self.email_verified_at) {
             (Some(_), _) => UserStatus::Disabled,

@@ -53,6 +53,14 @@ pub fn lock_all(tx: &mut Tx<'_>, ids: &[UserId]) -> Result<Vec<User>, Error> {
         .load(tx.conn)?)
 }
 
+/// The platform administrators, disabled ones included.
+pub fn list_admin_ids(tx: &mut Tx<'_>) -> Result<Vec<UserId>, Error> {
+    Ok(users::table
+        .filter(users::role.eq(PlatformRole::Admin))
+        .select(users::id)
+        .load(tx.conn)?)
+}
+
 pub fn lock_by_email(tx: &mut Tx<'_>, email: &str) -> Result<Option<User>, Error> {
     Ok(users::table
         .filter(users::email.eq(email))

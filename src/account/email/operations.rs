@@ -182,11 +182,15 @@ fn consume_link(tx: &mut Tx<'_>, purpose: Purpose, token: &Token) -> Result<(Ema
 /// Makes the new address the login, and returns it.
 ///
 /// # Errors
-/// `link_expired_or_used`, also when another account has verified the address in the meantime.
+/// `link_expired_or_used`, also when another account has verified the address in the meantime; `account_disabled`.
 pub fn confirm(tx: &mut Tx<'_>, secret: &ServerSecret, client: &Client, token: &Token) -> Result<String, Error> {
     let (change, user) = consume_link(tx, Purpose::ConfirmEmail, token)?;
     if !change.is_pending(tx.now) || users::is_email_taken(tx, &change.new_email, Some(user.id))? {
         return Err(invalid_link());
+    }
+    // The refusal rolls back, so that the link works once the account is enabled again.
+    if !user.can_act() {
+        return Err(Error::new(Code::AccountDisabled));
     }
     take_address(tx, &user, &change.new_email)?;
     store::confirm(tx, change.id)?;
@@ -231,8 +235,8 @@ fn notify_changed(tx: &mut Tx<'_>, secret: &ServerSecret, user: &User, change: &
 }
 
 /// Cancels a pending change, or undoes a confirmed one. Undoing treats the change as a takeover of the account: the
-/// password is removed until a reset sets a new one, every session ends, and the API keys created since the request are
-/// disabled.
+/// password is removed until a reset sets a new one, every session ends, and the API keys that were created, rotated, enabled
+/// or widened since the request are disabled.
 ///
 /// # Errors
 /// `link_expired_or_used`.
@@ -260,7 +264,7 @@ pub fn revert(tx: &mut Tx<'_>, client: &Client, token: &Token) -> Result<(), Err
         token_id: None,
     };
     notifications::notify_in_app(tx, user.id, &event)?;
-    let disabled_keys = api_keys::disable_created_since(tx, user.id, change.requested_at)?;
+    let disabled_keys = api_keys::disable_granted_since(tx, user.id, change.requested_at)?;
     let entry = entry(Action::EmailChangeReverted);
     audit::record(tx, entry.detail("api_keys_disabled", disabled_keys))
 }

@@ -140,7 +140,7 @@ pub struct EmailConfirmedResponse {
 /// Confirm a change of e-mail address
 ///
 /// Uses the token of the link mailed to the new address, which becomes the login. For seven days the link mailed to the old
-/// address can revert the change.
+/// address can revert the change. While the account is disabled, the response is 403.
 #[utoipa::path(
     operation_id = "confirmEmailChange", tag = "Email", request_body = MailedTokenRequest,
     responses((status = 200, description = "The new e-mail address is the login", body = EmailConfirmedResponse)),
@@ -210,7 +210,7 @@ async fn delete_pending_email_change(
 ///
 /// Uses the token of the link mailed to the old address. A pending change is cancelled. A confirmed change can be undone for
 /// seven days: the old address becomes the login again, the password is removed until a password reset sets a new one,
-/// every session ends, and the API keys created since the request are disabled.
+/// every session ends, and the API keys that were created, rotated, enabled or given more since the request are disabled.
 #[utoipa::path(
     operation_id = "revertEmailChange", tag = "Email", request_body = MailedTokenRequest,
     responses((status = 204, description = "The old e-mail address is the login")),

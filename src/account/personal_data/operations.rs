@@ -4,12 +4,12 @@ use serde_json::Value;
 
 use super::store;
 use crate::audit::{self, Action, Entry};
-use crate::auth::{Caller, Session};
+use crate::auth::{Caller, PlatformRole, Session};
 use crate::db::Tx;
 use crate::error::{Code, Error};
 use crate::images;
 use crate::orgs;
-use crate::users;
+use crate::users::{self, User};
 use crate::values::ids::UserId;
 
 pub fn export(tx: &mut Tx<'_>, user_id: UserId) -> Result<Value, Error> {
@@ -20,21 +20,24 @@ pub fn export(tx: &mut Tx<'_>, user_id: UserId) -> Result<Value, Error> {
 /// at once; the username is reserved for 30 days.
 ///
 /// # Errors
-/// `last_owner` when the caller is the only owner of an organisation that has other members.
+/// `last_owner` when no other owner can act in an organisation that the caller owns and that has other members, and when
+/// the caller is the last platform administrator who can act.
 pub fn delete_account(tx: &mut Tx<'_>, caller: &Caller<Session>) -> Result<(), Error> {
     // Organisations are locked before users, as everywhere, so that two members who leave at once don't deadlock.
+    let mut owners_by_org = Vec::new();
     for org_id in store::lock_joined_orgs(tx, caller.user_id)? {
-        let others = store::find_other_members(tx, org_id, caller.user_id)?;
-        if others.has_members && !others.has_owners {
-            return Err(Error::new(Code::LastOwner));
-        }
-        if !others.has_members {
+        if store::has_other_members(tx, org_id, caller.user_id)? {
+            let owners = store::list_owner_ids(tx, org_id)?;
+            if owners.contains(&caller.user_id) {
+                owners_by_org.push(owners);
+            }
+        } else {
             orgs::delete_locked(tx, org_id)?;
             let entry = Entry::by(caller, Action::OrgDeleted).org(org_id);
             audit::record(tx, entry.object("org", org_id.uuid(), None))?;
         }
     }
-    let user = users::lock(tx, caller.user_id)?;
+    let user = lock_replaceable(tx, caller, &owners_by_org)?;
     if let Some(username) = &user.username {
         users::release_username(tx, username, user.id)?;
     }
@@ -44,4 +47,33 @@ pub fn delete_account(tx: &mut Tx<'_>, caller: &Caller<Session>) -> Result<(), E
     }
     let entry = Entry::by(caller, Action::AccountDeleted);
     audit::record(tx, entry.object("user", user.id.uuid(), user.name().to_owned()))
+}
+
+/// The caller's account, locked together with the accounts of those who remain, so that none of them is disabled or demoted
+/// before the commit.
+///
+/// # Errors
+/// As [`delete_account`].
+fn lock_replaceable(tx: &mut Tx<'_>, caller: &Caller<Session>, owners_by_org: &[Vec<UserId>]) -> Result<User, Error> {
+    let mut ids = owners_by_org.concat();
+    ids.push(caller.user_id);
+    if caller.role == PlatformRole::Admin {
+        ids.extend(users::list_admin_ids(tx)?);
+    }
+    let (callers, others): (Vec<User>, Vec<User>) = users::lock_all(tx, &ids)?
+        .into_iter()
+        .partition(|user| user.id == caller.user_id);
+    let user = callers.into_iter().next().ok_or_else(Error::not_found)?;
+    let can_act = || others.iter().filter(|other| other.can_act());
+    if !owners_by_org
+        .iter()
+        .all(|owners| can_act().any(|other| owners.contains(&other.id)))
+    {
+        return Err(Error::new(Code::LastOwner));
+    }
+    if user.role == PlatformRole::Admin && !can_act().any(|other| other.role == PlatformRole::Admin) {
+        let detail = "You are the last platform administrator. Make another user an administrator first.";
+        return Err(Error::with_detail(Code::LastOwner, detail));
+    }
+    Ok(user)
 }

@@ -56,8 +56,8 @@ request_type! {
 /// Delete the account
 ///
 /// Deletes the caller's account and everything that belongs to it alone, including organisations without other members.
-/// While the caller is the only owner of an organisation that has other members, the response is 409. The deletion can't be
-/// undone. Needs a recent authentication or the current password.
+/// While the caller is the only owner, disabled ones aside, of an organisation that has other members, or the last platform
+/// administrator, the response is 409. The deletion can't be undone. Needs a recent authentication or the current password.
 #[utoipa::path(
     operation_id = "deleteMe", tag = "Profile", security(("session" = [])), request_body = Option<DeleteMeRequest>,
     responses((status = 204, description = "The account is deleted")),

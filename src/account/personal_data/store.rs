@@ -41,17 +41,17 @@ pub fn lock_joined_orgs(tx: &mut Tx<'_>, user_id: UserId) -> Result<Vec<OrgId>, 
         .load(tx.conn)?)
 }
 
-/// Who is in an organisation besides a user.
-#[derive(Queryable)]
-pub struct OtherMembers {
-    pub has_members: bool,
-    pub has_owners: bool,
-}
-
-pub fn find_other_members(tx: &mut Tx<'_>, org_id: OrgId, user_id: UserId) -> Result<OtherMembers, Error> {
+pub fn has_other_members(tx: &mut Tx<'_>, org_id: OrgId, user_id: UserId) -> Result<bool, Error> {
     let others = memberships::table
         .filter(memberships::org_id.eq(org_id))
         .filter(memberships::user_id.ne(user_id));
-    let owners = others.filter(memberships::role.eq(OrgRole::Owner));
-    Ok(diesel::select((exists(others), exists(owners))).get_result(tx.conn)?)
+    Ok(diesel::select(exists(others)).get_result(tx.conn)?)
+}
+
+pub fn list_owner_ids(tx: &mut Tx<'_>, org_id: OrgId) -> Result<Vec<UserId>, Error> {
+    Ok(memberships::table
+        .filter(memberships::org_id.eq(org_id))
+        .filter(memberships::role.eq(OrgRole::Owner))
+        .select(memberships::user_id)
+        .load(tx.conn)?)
 }

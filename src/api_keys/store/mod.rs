@@ -48,6 +48,7 @@ pub fn insert(tx: &mut Tx<'_>, row: ApiKeyInsert) -> Result<ApiKeyId, Error> {
             row,
             api_keys::created_at.eq(tx.now),
             api_keys::updated_at.eq(tx.now),
+            api_keys::granted_at.eq(tx.now),
         ))
         .execute(tx.conn)?;
     Ok(id)
@@ -81,9 +82,14 @@ pub fn end_secrets(tx: &mut Tx<'_>, id: ApiKeyId, ends_at: Option<DateTime<Utc>>
     Ok(())
 }
 
+/// Sets the hint of a new secret.
 pub fn set_hint(tx: &mut Tx<'_>, id: ApiKeyId, hint: &str) -> Result<(), Error> {
     diesel::update(api_keys::table.find(id))
-        .set((api_keys::hint.eq(hint), api_keys::updated_at.eq(tx.now)))
+        .set((
+            api_keys::hint.eq(hint),
+            api_keys::updated_at.eq(tx.now),
+            api_keys::granted_at.eq(tx.now),
+        ))
         .execute(tx.conn)?;
     Ok(())
 }
@@ -109,6 +115,15 @@ pub struct ApiKeyChangeset {
     pub scopes: Option<Vec<String>>,
     pub allowed_ips: Option<Vec<IpNet>>,
     pub disabled_at: Option<Option<DateTime<Utc>>>,
+    /// Set if the key gets more than it has.
+    pub granted_at: Option<DateTime<Utc>>,
+}
+
+#[derive(AsChangeset)]
+#[diesel(table_name = api_keys)]
+struct ExpiryChangeset {
+    expires_at: DateTime<Utc>,
+    granted_at: Option<DateTime<Utc>>,
 }
 
 pub fn update(tx: &mut Tx<'_>, id: ApiKeyId, changeset: ApiKeyChangeset) -> Result<(), Error> {
@@ -122,9 +137,16 @@ pub fn update(tx: &mut Tx<'_>, id: ApiKeyId, changeset: ApiKeyChangeset) -> Resu
     Ok(())
 }
 
-pub fn set_expiry(tx: &mut Tx<'_>, id: ApiKeyId, expires_at: DateTime<Utc>) -> Result<(), Error> {
+/// `granted_at` is set if the key had expired and comes to life again.
+pub fn set_expiry(
+    tx: &mut Tx<'_>,
+    id: ApiKeyId,
+    expires_at: DateTime<Utc>,
+    granted_at: Option<DateTime<Utc>>,
+) -> Result<(), Error> {
+    let changeset = ExpiryChangeset { expires_at, granted_at };
     diesel::update(api_keys::table.find(id))
-        .set((api_keys::expires_at.eq(expires_at), api_keys::updated_at.eq(tx.now)))
+        .set((changeset, api_keys::updated_at.eq(tx.now)))
         .execute(tx.conn)?;
     Ok(())
 }
@@ -177,13 +199,13 @@ pub fn delete(tx: &mut Tx<'_>, tenant: TenantScope, ids: &[ApiKeyId]) -> Result<
     Ok(found)
 }
 
-/// Disables the keys a person has created since an instant, and returns their number.
-pub fn disable_created_since(tx: &mut Tx<'_>, user_id: UserId, since: DateTime<Utc>) -> Result<usize, Error> {
-    let created = api_keys::table
+/// Disables the keys of a person that were created or got more since an instant, and returns their number.
+pub fn disable_granted_since(tx: &mut Tx<'_>, user_id: UserId, since: DateTime<Utc>) -> Result<usize, Error> {
+    let granted = api_keys::table
         .filter(api_keys::user_id.eq(user_id))
-        .filter(api_keys::created_at.ge(since))
+        .filter(api_keys::granted_at.ge(since))
         .filter(api_keys::disabled_at.is_null());
-    Ok(diesel::update(created)
+    Ok(diesel::update(granted)
         .set((
             api_keys::disabled_at.eq(tx.now),
             api_keys::version.eq(api_keys::version + 1),

@@ -89,7 +89,7 @@ pub fn approve_join_request<P>(
 /// person, which would otherwise stay open for someone who is already a member.
 ///
 /// # Errors
-/// `already_member`.
+/// `already_member`; `invalid_state` when a disabled account would become an owner.
 fn add_member(
     tx: &mut Tx<'_>,
     org_id: OrgId,
@@ -97,6 +97,7 @@ fn add_member(
     role: OrgRole,
     admitted_by: Option<UserId>,
 ) -> Result<(), Error> {
+    membership::require_can_hold(role, user)?;
     membership::insert(tx, org_id, user.id, role)?;
     invitations::accept_pending(tx, org_id, user)?;
     join_requests::approve_pending(tx, org_id, user.id, admitted_by)

@@ -4,8 +4,11 @@
 //! organisation then stop working for good, and the invitations they sent are revoked. A demotion revokes the invitations
 //! whose role the member may no longer give. Only owners change or remove owners and admins.
 //!
-//! What must never happen: the last owner leaves, also when two owners do so at the same time (every change locks the
-//! organisation first, and a database trigger checks at the commit); a member keeps a permission that a demotion took away.
+//! Where every owner is disabled, a platform administrator appoints another one.
+//!
+//! What must never happen: the last owner who can act leaves, also when two owners do so, or the other one is disabled, at
+//! the same time (every change locks the organisation first, then the accounts of its owners; a database trigger checks at
+//! the commit that there is an owner, disabled or not); a member keeps a permission that a demotion took away.
 
 mod model;
 mod operations;

@@ -5,10 +5,12 @@ use diesel::prelude::*;
 use utoipa::IntoParams;
 
 use crate::auth::OrgRole;
-use crate::error::{FieldCode, Invalid};
+use crate::error::{Code, Error, FieldCode, Invalid};
 use crate::notifications::Recipient;
 use crate::orgs::Person;
+use crate::orgs::membership::require_can_hold;
 use crate::request_type;
+use crate::users::User;
 use crate::values::ids::MembershipId;
 use crate::values::locale::Locale;
 
@@ -41,6 +43,18 @@ impl<'a> From<&'a Member> for Recipient<'a> {
             locale: member.locale,
         }
     }
+}
+
+/// Whether a platform administrator may make `new_owner` an owner of the organisation that has these owners.
+///
+/// # Errors
+/// `invalid_state` when one of the owners can act, or `new_owner` cannot: a disabled account can't.
+pub fn check_appointment(owners: &[&User], new_owner: &User) -> Result<(), Error> {
+    if owners.iter().any(|owner| owner.can_act()) {
+        let detail = "This organisation has an owner who can act.";
+        return Err(Error::with_detail(Code::InvalidState, detail));
+    }
+    require_can_hold(OrgRole::Owner, new_owner)
 }
 
 request_type! {

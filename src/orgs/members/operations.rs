@@ -1,17 +1,18 @@
-//! The use cases of members: list, read, change, remove or leave, transfer the ownership.
+//! The use cases of members: list, read, change, remove or leave, transfer the ownership, appoint an owner.
 
 use serde_json::json;
 
-use super::model::{Member, MemberFilter, ServiceName};
+use super::model::{Member, MemberFilter, ServiceName, check_appointment};
 use super::store;
 use crate::audit::{self, Action, Entry};
-use crate::auth::{Caller, OrgRole, Principal, ScopeCatalog};
+use crate::auth::{Admin, Caller, OrgRole, Principal, ScopeCatalog};
 use crate::db::Tx;
 use crate::error::{Code, Error, FieldCode, FieldError, Invalid};
 use crate::notifications::{self, Event};
 use crate::orgs::membership::{self, Membership, MembershipChange};
-use crate::orgs::{self, OrgMember, OrgPermission, OrgView, can, invitations};
+use crate::orgs::{self, OrgMember, OrgPermission, OrgView, can, invitations, join_requests};
 use crate::secret::ServerSecret;
+use crate::users::{self, User};
 use crate::values::ids::{OrgId, UserId};
 use crate::values::{Cursors, Page, PageQuery, Patch, Precondition};
 
@@ -65,9 +66,10 @@ fn find(tx: &mut Tx<'_>, key: MemberKey) -> Result<Member, Error> {
     store::find(tx, key.org_id, key.user_id)?.ok_or_else(Error::not_found)
 }
 
-/// With the organisation locked: the database checks it again at the commit.
-fn require_another_owner(tx: &mut Tx<'_>, org_id: OrgId) -> Result<(), Error> {
-    if store::count_owners(tx, org_id)? > 1 {
+/// With the organisation locked: another owner than this one can act, and is not disabled before the commit.
+fn require_another_owner(tx: &mut Tx<'_>, owner: MemberKey) -> Result<(), Error> {
+    let owners = store::lock_active_owners(tx, owner.org_id)?;
+    if owners.iter().any(|id| *id != owner.user_id) {
         Ok(())
     } else {
         Err(Error::new(Code::LastOwner))
@@ -107,6 +109,9 @@ fn check_services(catalogue: &ScopeCatalog, member: &Member, services: Vec<Servi
 }
 
 /// Changes a member's role and disabled services.
+///
+/// # Errors
+/// `last_owner`; `invalid_state` when a disabled account would become an owner.
 pub fn update<P>(
     tx: &mut Tx<'_>,
     catalogue: &ScopeCatalog,
@@ -131,7 +136,10 @@ pub fn update<P>(
         return Ok(member);
     }
     if role.is_some() && member.role == OrgRole::Owner {
-        require_another_owner(tx, target.org_id)?;
+        require_another_owner(tx, target)?;
+    }
+    if let Some(role @ OrgRole::Owner) = role {
+        membership::require_can_hold(role, &users::lock(tx, target.user_id)?)?;
     }
     let mut entry = audit_entry(caller, Action::MemberChanged, target.org_id, &member);
     if let Some(role) = role {
@@ -201,7 +209,7 @@ pub fn remove<P>(
     let (membership, member) = find_target(tx, caller, target, OrgPermission::RemoveMember)?;
     precondition.check(member.version)?;
     if member.role == OrgRole::Owner {
-        require_another_owner(tx, org_id)?;
+        require_another_owner(tx, target)?;
     }
     membership::delete(tx, member.membership_id)?;
     let revoked = invitations::revoke_by(tx, org_id, user_id, None)?;
@@ -224,16 +232,23 @@ pub fn remove<P>(
     Ok(())
 }
 
+fn change_to(role: OrgRole) -> MembershipChange {
+    MembershipChange {
+        role: Some(role),
+        ..MembershipChange::default()
+    }
+}
+
 /// Makes another member the owner in the caller's place; the caller becomes an admin.
+///
+/// # Errors
+/// `invalid_state` when the account of the other member is disabled.
 pub fn transfer<P>(tx: &mut Tx<'_>, caller: &Caller<P>, target: MemberKey) -> Result<OrgView, Error> {
     let MemberKey { org_id, .. } = target;
     orgs::lock(tx, org_id)?;
     let (membership, new_owner) = find_target(tx, caller, target, OrgPermission::TransferOrg)?;
+    membership::require_can_hold(OrgRole::Owner, &users::lock(tx, target.user_id)?)?;
     let previous_owner = store::find(tx, org_id, caller.user_id)?.ok_or_else(Error::not_found)?;
-    let change_to = |role: OrgRole| MembershipChange {
-        role: Some(role),
-        ..MembershipChange::default()
-    };
     let mut entry = audit_entry(caller, Action::OrgTransferred, org_id, &new_owner);
     if new_owner.role != OrgRole::Owner {
         membership::update(tx, new_owner.membership_id, change_to(OrgRole::Owner))?;
@@ -244,4 +259,37 @@ pub fn transfer<P>(tx: &mut Tx<'_>, caller: &Caller<P>, target: MemberKey) -> Re
     audit::record(tx, entry)?;
     let membership = membership::require(tx, org_id, caller.user_id)?;
     orgs::read(tx, &membership)
+}
+
+/// Makes a person, who need not be a member, an owner of an organisation whose owners are all disabled.
+///
+/// # Errors
+/// `not_found` for an unknown organisation or person; `invalid_state`, see [`check_appointment`].
+pub fn appoint_owner(tx: &mut Tx<'_>, caller: &Caller<Admin>, new_owner: MemberKey) -> Result<Member, Error> {
+    let MemberKey { org_id, user_id } = new_owner;
+    orgs::lock(tx, org_id)?;
+    let owner_ids = store::list_owner_ids(tx, org_id)?;
+    // One lock for all accounts: none of them is disabled or enabled before the commit.
+    let locked = users::lock_all(tx, &[&owner_ids[..], &[user_id]].concat())?;
+    let user = locked.iter().find(|user| user.id == user_id);
+    let user = user.ok_or_else(Error::not_found)?;
+    let owners: Vec<&User> = locked.iter().filter(|user| owner_ids.contains(&user.id)).collect();
+    check_appointment(&owners, user)?;
+    match membership::find(tx, org_id, user_id)? {
+        Some(membership) => membership::update(tx, membership.id, change_to(OrgRole::Owner))?,
+        None => {
+            membership::insert(tx, org_id, user_id, OrgRole::Owner)?;
+            invitations::accept_pending(tx, org_id, user)?;
+            join_requests::approve_pending(tx, org_id, user_id, Some(caller.user_id))?;
+        }
+    }
+    let event = Event::MemberRoleChanged {
+        org_id,
+        org_name: orgs::find_org(tx, org_id)?.name,
+        role: OrgRole::Owner,
+    };
+    notifications::notify(tx, user.into(), &event)?;
+    let member = find(tx, new_owner)?;
+    audit::record(tx, audit_entry(caller, Action::OrgOwnerAppointed, org_id, &member))?;
+    Ok(member)
 }

@@ -1,4 +1,4 @@
-//! `/orgs/{org_id}/members`, `/orgs/{org_id}/transfer`.
+//! `/orgs/{org_id}/members`, `/orgs/{org_id}/transfer`, `/admin/orgs/{org_id}/owners`.
 
 use std::marker::PhantomData;
 
@@ -11,12 +11,12 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::model::{Member, MemberFilter, ServiceName};
 use super::operations::{self, MemberKey, MemberUpdate};
-use crate::auth::{Caller, MembersRead, OrgRole, Password, Session};
+use crate::auth::{Admin, Caller, MembersRead, OrgRole, Password, Session};
 use crate::db::Tx;
 use crate::error::{Error, FieldCode, Invalid};
-use crate::http::{ApiResponse, Idempotent, RequestInput};
+use crate::http::{ApiResponse, Idempotent, Path, RequestInput};
 use crate::images;
-use crate::orgs::{OrgMember, OrgPermission, OrgResponse, PermissionType, can, guard};
+use crate::orgs::{self, OrgMember, OrgPermission, OrgResponse, PermissionType, can, guard};
 use crate::request_type;
 use crate::state::State;
 use crate::users;
@@ -29,7 +29,8 @@ pub fn router(routes: &mut ServiceConfig) {
         .service(get_member)
         .service(update_member)
         .service(remove_member)
-        .service(transfer_org);
+        .service(transfer_org)
+        .service(appoint_org_owner);
 }
 
 /// The member that the path names, on whom the caller may use the permission `P`; see [`operations::find_target`].
@@ -162,7 +163,7 @@ request_type! {
 /// Changes the role or the disabled services of a member (JSON merge patch), with immediate effect on sessions and API
 /// keys. A new role is notified to the member and revokes the invitations they sent that exceed it. Needs the role `admin`
 /// or `owner`; only an owner can give the role `admin` or `owner`, or change a member who has one of them. The last owner
-/// cannot be demoted.
+/// whose account is not disabled cannot be demoted, and a disabled account can't become an owner.
 #[utoipa::path(
     operation_id = "updateMember", tag = "Members", security(("session" = [])), request_body = UpdateMemberRequest,
     params(
@@ -199,7 +200,8 @@ async fn update_member(
 ///
 /// Ends a membership: another member's, or the caller's own to leave. The member's API keys in the organisation stop working
 /// for good, and the invitations they sent are revoked; a removed member is notified. Removing others needs the role `admin`
-/// or `owner`, and only an owner can remove owners and admins. The last owner can neither leave nor be removed.
+/// or `owner`, and only an owner can remove owners and admins. The last owner whose account is not disabled can neither leave nor be
+/// removed.
 #[utoipa::path(
     operation_id = "deleteMember", tag = "Members", security(("session" = [])),
     params(
@@ -240,8 +242,8 @@ request_type! {
 
 /// Transfer ownership
 ///
-/// Makes another member the owner and the caller an admin. The new owner is notified. Needs the role `owner` and the
-/// password.
+/// Makes another member the owner and the caller an admin. The new owner, whose account must not be disabled, is notified.
+/// Needs the role `owner` and the password.
 #[utoipa::path(
     operation_id = "transferOrg", tag = "Members", security(("session" = [])), request_body = TransferOrgRequest,
     params(("org_id" = OrgId, Path, description = "Id of the organisation")),
@@ -275,6 +277,54 @@ async fn transfer_org(
         .transaction(&db, caller.now(), move |tx| {
             let view = operations::transfer(tx, &caller, new_owner)?;
             OrgResponse::ok(view, &state)
+        })
+        .await
+}
+
+request_type! {
+    /// The new owner, and the current password if the last authentication is older than ten minutes.
+    #[derive(ToSchema)]
+    pub struct AppointOrgOwnerRequest {
+        /// Id of the account that becomes an owner.
+        #[schema(value_type = UserId)]
+        pub user_id: IdRef<UserId>,
+        /// Current password. Not needed within ten minutes of a login or `POST /auth/reauthenticate`.
+        #[schema(nullable = false)]
+        pub current_password: Option<Password>,
+    }
+}
+
+/// Appoint an owner
+///
+/// Makes an account an owner of an organisation whose owners are all disabled, whether or not it is a member, and notifies
+/// its user. While an owner can act, the response is 409. Needs the platform role `admin`, and a recent authentication or the
+/// current password.
+#[utoipa::path(
+    operation_id = "appointOrgOwner", tag = "Administration", security(("session" = [])),
+    params(("org_id" = OrgId, Path, description = "Id of the organisation")), request_body = AppointOrgOwnerRequest,
+    responses((status = 200, description = "The new owner, as a member of the organisation", body = MemberResponse)),
+)]
+#[post("/admin/orgs/{org_id}/owners")]
+async fn appoint_org_owner(
+    caller: Caller<Admin>,
+    Path(org_id): Path<OrgId>,
+    idempotent: Idempotent,
+    input: RequestInput,
+    state: web::Data<State>,
+) -> Result<HttpResponse, Error> {
+    state
+        .db
+        .read(caller.now(), move |tx| orgs::find_org(tx, org_id))
+        .await?;
+    let request: AppointOrgOwnerRequest = input.json().await?;
+    let user_id = request.user_id.id()?;
+    state.db.read(caller.now(), move |tx| users::find(tx, user_id)).await?;
+    users::require_fresh(&state, &caller, request.current_password).await?;
+    let (db, new_owner) = (state.db.clone(), MemberKey { org_id, user_id });
+    idempotent
+        .transaction(&db, caller.now(), move |tx| {
+            let member = operations::appoint_owner(tx, &caller, new_owner)?;
+            MemberResponse::ok(member, &state)
         })
         .await
 }

@@ -79,10 +79,26 @@ fn pattern_containing(text: &str) -> String {
     pattern
 }
 
-pub fn count_owners(tx: &mut Tx<'_>, org_id: OrgId) -> Result<i64, Error> {
+pub fn list_owner_ids(tx: &mut Tx<'_>, org_id: OrgId) -> Result<Vec<UserId>, Error> {
     Ok(memberships::table
         .filter(memberships::org_id.eq(org_id))
         .filter(memberships::role.eq(OrgRole::Owner))
-        .count()
-        .get_result(tx.conn)?)
+        .select(memberships::user_id)
+        .load(tx.conn)?)
+}
+
+/// The owners of an organisation whose accounts are not disabled, locked until the transaction ends: none of them is disabled
+/// before. The lock is in the order of the ids, and lets other transactions insert rows that refer to the accounts.
+pub fn lock_active_owners(tx: &mut Tx<'_>, org_id: OrgId) -> Result<Vec<UserId>, Error> {
+    let owners = memberships::table
+        .filter(memberships::org_id.eq(org_id))
+        .filter(memberships::role.eq(OrgRole::Owner))
+        .select(memberships::user_id);
+    Ok(users::table
+        .filter(users::id.eq_any(owners))
+        .filter(users::disabled_at.is_null())
+        .order(users::id)
+        .select(users::id)
+        .for_share()
+        .load(tx.conn)?)
 }

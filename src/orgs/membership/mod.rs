@@ -7,7 +7,7 @@
 mod model;
 mod store;
 
-pub use model::{Contact, Membership, OrgSummary};
+pub use model::{Contact, Membership, OrgSummary, require_can_hold};
 pub use store::{MembershipChange, delete, find, insert, list_administrators, list_others, update};
 
 use crate::db::Tx;

@@ -5,7 +5,9 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::auth::OrgRole;
+use crate::error::{Code, Error};
 use crate::notifications::Recipient;
+use crate::users::User;
 use crate::values::ids::{MembershipId, OrgId, UserId};
 use crate::values::locale::Locale;
 
@@ -30,6 +32,18 @@ impl Membership {
             role: self.role,
         }
     }
+}
+
+/// Whether a person may get the role. With their account locked, it can't be disabled before the commit.
+///
+/// # Errors
+/// `invalid_state` for the role `owner` and a disabled account: each organisation needs an owner who can act.
+pub fn require_can_hold(role: OrgRole, user: &User) -> Result<(), Error> {
+    if role == OrgRole::Owner && !user.can_act() {
+        let detail = "This account is disabled, so it can't become an owner.";
+        return Err(Error::with_detail(Code::InvalidState, detail));
+    }
+    Ok(())
 }
 
 /// An organisation and the caller's role in it.

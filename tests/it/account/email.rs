@@ -289,3 +289,94 @@ async fn a_change_cannot_be_reverted_after_seven_days() {
     }
     app.log_in("ada@new.example", PASSWORD).await;
 }
+
+#[actix_web::test]
+async fn reverting_a_change_disables_the_keys_that_were_rotated_enabled_or_widened_since_the_request() {
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    let network = json!(["127.0.0.0/8"]);
+    let settings = json!({"scopes": ["me:read"], "allowed_ips": network, "expires_in_days": 2});
+    let create = async || app.key(&ada, settings.clone()).await;
+    let (rotated, enabled, scoped, opened, revived) = (
+        create().await,
+        create().await,
+        create().await,
+        create().await,
+        app.key(&ada, json!({"expires_in_days": 1})).await,
+    );
+    let (untouched, narrowed, extended) = (create().await, create().await, create().await);
+    let patch = |path: String, body: serde_json::Value, access: &str| app.patch(&path, &body).bearer(access).send();
+    patch(enabled.path(), json!({"enabled": false}), &ada.access_token)
+        .await
+        .expect(200);
+    app.advance(TimeDelta::hours(25));
+    let tokens = app.log_in("ada", PASSWORD).await;
+    let access = tokens["access_token"].as_str().unwrap();
+    let ada = Person {
+        access_token: access.to_owned(),
+        ..ada.clone()
+    };
+    request(&app, &ada, "thief@new.example").await;
+    let revert = app.last_mail_to("ada@example.com").await.token("revert-email");
+    let confirm = app.last_mail_to("thief@new.example").await.token("confirm-email");
+    app.post("/email/confirm", &json!({"token": confirm})).await.expect(200);
+    let rotation = json!({"grace_seconds": 3600, "current_password": PASSWORD});
+    let second = app
+        .post(&format!("{}/rotate", rotated.path()), &rotation)
+        .bearer(access);
+    let second = second.await.expect(201)["secret"].as_str().unwrap().to_owned();
+    patch(enabled.path(), json!({"enabled": true}), access)
+        .await
+        .expect(200);
+    patch(scoped.path(), json!({"scopes": ["me:read", "keys:read"]}), access)
+        .await
+        .expect(200);
+    patch(opened.path(), json!({"allowed_ips": []}), access)
+        .await
+        .expect(200);
+    let narrow = json!({"scopes": [], "allowed_ips": ["127.0.0.1"], "name": "narrowed"});
+    patch(narrowed.path(), narrow, access).await.expect(200);
+    for key in [&revived, &extended] {
+        let extend = app.post(&format!("{}/extend", key.path()), &json!({"days": 30}));
+        extend.bearer(access).await.expect(200);
+    }
+    app.post("/email/revert", &json!({"token": revert})).await.expect(204);
+    let current = |secret: &str| app.get("/api-keys/current").bearer(secret).send();
+    for secret in [
+        &rotated.secret,
+        &second,
+        &enabled.secret,
+        &scoped.secret,
+        &opened.secret,
+        &revived.secret,
+    ] {
+        current(secret).await.refused(401, "invalid_token");
+    }
+    for key in [&untouched, &narrowed, &extended] {
+        current(&key.secret).await.expect(200);
+    }
+    assert_eq!(
+        app.number("SELECT count(*) FROM api_keys WHERE disabled_at IS NOT NULL"),
+        5
+    );
+}
+
+#[actix_web::test]
+async fn a_disabled_person_cannot_confirm_a_change_until_the_account_is_enabled_again() {
+    let app = TestApp::start();
+    let (grace, ada) = (app.admin("grace").await, app.person("ada").await);
+    request(&app, &ada, "ada@new.example").await;
+    let body = json!({"token": app.last_mail_to("ada@new.example").await.token("confirm-email")});
+    let set_disabled = |disabled: bool| {
+        app.patch(&format!("/admin/users/{}", ada.id), &json!({"disabled": disabled}))
+            .bearer(&grace.access_token)
+    };
+    set_disabled(true).await.expect(200);
+    for _ in 0..2 {
+        let reply = app.post("/email/confirm", &body).await;
+        reply.refused(403, "account_disabled");
+    }
+    assert_eq!(app.records_of("email.changed"), 0);
+    set_disabled(false).await.expect(200);
+    app.post("/email/confirm", &body).await.expect(200);
+}

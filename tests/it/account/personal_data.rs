@@ -141,3 +141,38 @@ async fn deleting_an_account_needs_a_recent_authentication() {
         .await
         .expect(204);
 }
+
+#[actix_web::test]
+async fn the_last_administrator_who_can_act_cannot_delete_the_account() {
+    let app = TestApp::start();
+    let (grace, alan) = (app.admin("grace").await, app.admin("alan").await);
+    let set_disabled = |disabled: bool| {
+        app.patch(&format!("/admin/users/{}", alan.id), &json!({"disabled": disabled}))
+            .bearer(&grace.access_token)
+    };
+    let delete = || app.delete("/me").bearer(&grace.access_token);
+    set_disabled(true).await.expect(200);
+    delete().await.refused(409, "last_owner");
+    app.get("/me").bearer(&grace.access_token).await.expect(200);
+    assert_eq!(app.records_of("account.deleted"), 0);
+    set_disabled(false).await.expect(200);
+    delete().await.expect(204);
+}
+
+#[actix_web::test]
+async fn of_two_administrators_who_delete_their_accounts_at_once_one_stays() {
+    let app = TestApp::start();
+    let second = app.another();
+    let mut remaining = app.admin("grace").await;
+    for round in 0..5 {
+        let other = app.admin(&format!("alan{round}")).await;
+        let delete = |app: &TestApp, person: &Person| app.delete("/me").bearer(&person.access_token).send();
+        let (one, two) = futures_util::future::join(delete(&app, &remaining), delete(&second, &other)).await;
+        let mut statuses = [one.status, two.status];
+        statuses.sort_unstable();
+        assert_eq!(statuses, [204, 409], "{} {}", one.text(), two.text());
+        if one.status == 204 {
+            remaining = other;
+        }
+    }
+}

@@ -229,8 +229,8 @@ async fn concurrent_creations_stop_at_a_hundred_keys() {
     let second = app.another();
     let ada = app.person("ada").await;
     app.sql(&format!(
-        "INSERT INTO api_keys (id, user_id, name, hint, scopes, created_at, updated_at) \
-         SELECT gen_random_uuid(), '{}', 'k' || n, 'kw_xxxx', '{{}}', now(), now() FROM generate_series(1, 97) n",
+        "INSERT INTO api_keys (id, user_id, name, hint, scopes, created_at, updated_at, granted_at) \
+         SELECT gen_random_uuid(), '{}', 'k' || n, 'kw_xxxx', '{{}}', now(), now(), now() FROM generate_series(1, 97) n",
         ada.id
     ));
     let calls = (0..20).map(|n| {

@@ -1,3 +1,4 @@
+mod appoint;
 mod change;
 mod list;
 mod owners;

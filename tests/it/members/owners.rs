@@ -1,11 +1,11 @@
-//! An organisation always has an owner.
+//! An organisation always has an owner, and one who can act unless an administrator disables them all.
 
 use diesel::connection::SimpleConnection as _;
 use futures_util::future::join;
 use keyward::auth::OrgRole;
 use serde_json::json;
 
-use crate::support::{Person, TestApp};
+use crate::support::{Call, PASSWORD, Person, TestApp};
 
 async fn count_owners(app: &TestApp, org: &str, seen_by: &Person) -> usize {
     let roles = app.roles(org, seen_by).await;
@@ -168,7 +168,7 @@ async fn random_concurrent_changes_always_leave_an_owner() {
                     4 => app.delete(&member),
                     5 => app.post(
                         &format!("/orgs/{org}/transfer"),
-                        &json!({"user_id": target.id, "current_password": crate::support::PASSWORD}),
+                        &json!({"user_id": target.id, "current_password": PASSWORD}),
                     ),
                     6 => app.post(
                         &format!("/orgs/{org}/invitations"),
@@ -282,4 +282,119 @@ async fn deleting_an_account_during_changes_to_its_membership_causes_no_server_e
         assert_eq!(app.roles(&org, &ada).await.len(), 1);
     }
     assert_invariants(&app);
+}
+
+fn set_disabled(app: &TestApp, person: &Person, disabled: bool, admin: &Person) -> Call {
+    app.patch(&format!("/admin/users/{}", person.id), &json!({"disabled": disabled}))
+        .bearer(&admin.access_token)
+}
+
+#[actix_web::test]
+async fn the_last_owner_who_can_act_cannot_stop_being_one_even_beside_a_disabled_owner() {
+    let app = TestApp::start();
+    let grace = app.admin("grace").await;
+    let [ada, bob, eve] = app.people(["ada", "bob", "eve"]).await;
+    let org = app.org(&ada, "Acme").await;
+    app.join(&org, &bob, OrgRole::Owner).await;
+    app.join(&org, &eve, OrgRole::Member).await;
+    set_disabled(&app, &bob, true, &grace).await.expect(200);
+    let path = format!("/orgs/{org}/members/{}", ada.id);
+    for call in [
+        app.delete(&path),
+        app.patch(&path, &json!({"role": "member"})),
+        app.delete("/me"),
+    ] {
+        call.bearer(&ada.access_token).await.refused(409, "last_owner");
+    }
+    assert_eq!(app.audit_actions(&org), ["org.created"]);
+    assert_eq!(app.roles(&org, &ada).await.len(), 3);
+    // The disabled owner can be demoted, a mere member may delete the account, and an enabled owner counts again.
+    app.patch(&format!("/orgs/{org}/members/{}", bob.id), &json!({"role": "member"}))
+        .bearer(&ada.access_token)
+        .await
+        .expect(200);
+    set_disabled(&app, &bob, false, &grace).await.expect(200);
+    app.join_as_owner(&org, &bob, &ada).await;
+    app.delete("/me").bearer(&ada.access_token).await.expect(204);
+    set_disabled(&app, &bob, true, &grace).await.expect(200);
+    app.delete("/me").bearer(&eve.access_token).await.expect(204);
+}
+
+#[actix_web::test]
+async fn an_organisation_is_not_handed_to_a_disabled_account() {
+    let app = TestApp::start();
+    let grace = app.admin("grace").await;
+    let [ada, bob, eve] = app.people(["ada", "bob", "eve"]).await;
+    let body = json!({"name": "Acme", "join_policy": "request"});
+    let org = app.org_with(&ada, &body).await["id"].as_str().unwrap().to_owned();
+    app.join(&org, &bob, OrgRole::Admin).await;
+    let request = app.request_to_join(&org, &eve).await;
+    for person in [&bob, &eve] {
+        set_disabled(&app, person, true, &grace).await.expect(200);
+    }
+    let before = app.audit_actions(&org);
+    for (method, path, body) in [
+        (
+            "POST",
+            format!("/orgs/{org}/transfer"),
+            json!({"user_id": bob.id, "current_password": PASSWORD}),
+        ),
+        (
+            "PATCH",
+            format!("/orgs/{org}/members/{}", bob.id),
+            json!({"role": "owner"}),
+        ),
+        (
+            "POST",
+            format!("/orgs/{org}/join-requests/{request}/approve"),
+            json!({"role": "owner"}),
+        ),
+    ] {
+        let call = app.request(method, &path).json(&body).bearer(&ada.access_token);
+        call.await.refused(409, "invalid_state");
+    }
+    assert_eq!(app.audit_actions(&org), before);
+    let roles = [("ada", "owner"), ("bob", "admin")].map(|(name, role)| (name.to_owned(), role.to_owned()));
+    assert_eq!(app.roles(&org, &ada).await, roles);
+}
+
+#[actix_web::test]
+async fn an_owner_who_leaves_while_the_other_one_is_disabled_leaves_before_it_or_not_at_all() {
+    let app = TestApp::start();
+    let second = app.another();
+    let grace = app.admin("grace").await;
+    let [ada, eve] = app.people(["ada", "eve"]).await;
+    for round in 0..9 {
+        let bob = app.person(&format!("bob{round}")).await;
+        let org = app.org(&ada, &format!("Org {round}")).await;
+        app.join(&org, &bob, OrgRole::Owner).await;
+        app.join(&org, &eve, OrgRole::Member).await;
+        let path = format!("/orgs/{org}/members/{}", ada.id);
+        let leave = match round % 3 {
+            0 => second.delete(&path),
+            1 => second.patch(&path, &json!({"role": "member"})),
+            _ => second.post(
+                &format!("/orgs/{org}/transfer"),
+                &json!({"user_id": bob.id, "current_password": PASSWORD}),
+            ),
+        };
+        let (disabled, left) = join(
+            set_disabled(&app, &bob, true, &grace).send(),
+            leave.bearer(&ada.access_token).send(),
+        )
+        .await;
+        disabled.expect(200);
+        let actions = format!(
+            "SELECT count(*) FROM audit_log l, memberships m JOIN users u ON u.id = m.user_id WHERE l.org_id = '{org}' \
+             AND l.action <> 'org.created' AND m.org_id = l.org_id AND m.role = 'owner' AND u.id = '{}'",
+            bob.id
+        );
+        match left.status {
+            200 | 204 => assert_eq!(app.number(&actions), 1, "{}", left.text()),
+            _ => {
+                assert_eq!(left.status, 409, "{}", left.text());
+                assert_eq!(app.number(&actions), 0);
+            }
+        }
+    }
 }

@@ -35,14 +35,30 @@ async fn a_key_bound_to_an_organisation_sees_only_that_one() {
         .bearer(&bound.secret)
         .await
         .refused(404, "not_found");
+    let one = app.get(&format!("/orgs/{first}")).bearer(&bound.secret);
+    assert_eq!(one.await.expect(200)["id"], first.as_str());
+    let foreign = app.get(&format!("/orgs/{second}")).bearer(&bound.secret).await;
+    foreign.refused(404, "not_found");
+    let random = app
+        .get(&format!("/orgs/{}", uuid::Uuid::now_v7()))
+        .bearer(&bound.secret);
+    assert_eq!(foreign.without_request_id(), random.await.without_request_id());
     let personal = app.key(&ada, json!({"scopes": ["orgs:read"]})).await;
+    for org in [&first, &second] {
+        let one = app
+            .get(&format!("/orgs/{org}"))
+            .bearer(&personal.secret)
+            .await
+            .expect(200);
+        assert_eq!(one["id"], org.as_str());
+    }
     let page = app.get("/orgs").bearer(&personal.secret).await.expect(200);
     assert_eq!(ids(&page), [second.as_str(), first.as_str()]);
     let without = app.key(&ada, json!({"org_id": first})).await;
-    app.get("/orgs")
-        .bearer(&without.secret)
-        .await
-        .refused(403, "insufficient_scope");
+    for path in ["/orgs".to_owned(), format!("/orgs/{first}")] {
+        let reply = app.get(&path).bearer(&without.secret).await;
+        reply.refused(403, "insufficient_scope");
+    }
 }
 
 /// Status and code of the response to each route of the permission table, called with an API key. The member in the path is
@@ -76,7 +92,7 @@ async fn call_every_route(
 }
 
 #[actix_web::test]
-async fn keys_can_only_read_members_whatever_the_role_of_their_owner() {
+async fn keys_can_only_read_the_organisation_and_its_members_whatever_the_role_of_their_owner() {
     let app = TestApp::start();
     let [ada, bob, eve, kim, max] = app.people(["ada", "bob", "eve", "kim", "max"]).await;
     let org = app.org(&ada, "Acme").await;
@@ -98,7 +114,7 @@ async fn keys_can_only_read_members_whatever_the_role_of_their_owner() {
         .bearer(&kim.access_token)
         .await
         .expect(204);
-    for (person, secret, on_member_routes) in [
+    for (person, secret, on_read_routes) in [
         (&ada, key(&ada, &org).await, (200, "")),
         (&bob, key(&bob, &org).await, (200, "")),
         (&eve, key(&eve, &org).await, (200, "")),
@@ -106,7 +122,7 @@ async fn keys_can_only_read_members_whatever_the_role_of_their_owner() {
     ] {
         for (permission, status, code) in call_every_route(&app, &org, person, &secret).await {
             let expected = match permission {
-                OrgPermission::ListMembers | OrgPermission::ReadMember => on_member_routes,
+                OrgPermission::ReadOrg | OrgPermission::ListMembers | OrgPermission::ReadMember => on_read_routes,
                 _ => (403, "session_required"),
             };
             assert_eq!(
