@@ -68,6 +68,8 @@ pub enum Purpose {
     Idempotency,
     /// The key under which the failed logins of an account are counted.
     Throttle,
+    /// The salt of the passwords of all registrations of an address.
+    RegistrationSalt,
 }
 
 impl Purpose {
@@ -83,6 +85,7 @@ impl Purpose {
             Self::Cursor => "cursor",
             Self::Idempotency => "idempotency",
             Self::Throttle => "throttle",
+            Self::RegistrationSalt => "registration_salt",
         }
     }
 }

@@ -11,4 +11,6 @@ pub mod profile;
 pub mod registration;
 
 pub use mailed_links::{AcceptedResponse, MailedTokenRequest};
-pub use registration::{NewUser, create_user, delete_expired as sweep_registrations};
+pub use registration::{
+    NewUser, create_user, delete_expired as sweep_registrations, hash_password as hash_registration_password,
+};

@@ -91,7 +91,8 @@ pub struct CreateUserArgs {
     /// Platform role
     #[arg(long, value_parser = ["user", "admin"], default_value = "user")]
     pub role: String,
-    /// Treat the address as verified; otherwise the user has to follow a link in an e-mail first
+    /// Treat the address as verified; otherwise the user has to follow a link in an e-mail first, and enter this password or
+    /// a new one. Verified in another way, the account is a plain user
     #[arg(long)]
     pub verified: bool,
     /// Read the password from standard input

@@ -58,7 +58,12 @@ async fn create(state: &State, args: CreateUserArgs) -> Result<(), Failure> {
     let username = Username::try_from(args.username).map_err(invalid("--username"))?;
     let password = read_password(state, args.password_stdin, &[email.as_str(), username.as_str()])?;
     let role = PlatformRole::from_name(&args.role).unwrap_or(PlatformRole::User);
-    let password_hash = state.hasher.hash(password).await.map_err(failure)?;
+    let hashed = if args.verified {
+        state.hasher.hash(password).await
+    } else {
+        account::hash_registration_password(state, email.as_str(), password).await
+    };
+    let password_hash = hashed.map_err(failure)?;
     let new = NewUser {
         email,
         username,
@@ -67,12 +72,16 @@ async fn create(state: &State, args: CreateUserArgs) -> Result<(), Failure> {
         password_hash,
     };
     let (secret, username) = (state.secret.clone(), new.username.to_string());
+    let unverified = (!new.verified).then(|| new.email.to_string());
     let id = state
         .db
         .transaction(state.clock.now(), move |tx| account::create_user(tx, &secret, &new))
         .await
         .map_err(failure)?;
     println!("Created the account {username} ({id}).");
+    if let Some(email) = unverified {
+        println!("A link is mailed to {email}. It asks for the password of the account, or for a new one.");
+    }
     Ok(())
 }
 

@@ -247,6 +247,7 @@ diesel::table! {
         locale -> Text,
         created_at -> Timestamptz,
         expires_at -> Timestamptz,
+        user_id -> Nullable<Uuid>,
     }
 }
 
@@ -319,6 +320,7 @@ diesel::joinable!(one_time_tokens -> registrations (registration_id));
 diesel::joinable!(one_time_tokens -> users (user_id));
 diesel::joinable!(orgs -> images (logo_id));
 diesel::joinable!(refresh_tokens -> sessions (session_id));
+diesel::joinable!(registrations -> users (user_id));
 diesel::joinable!(released_usernames -> users (user_id));
 diesel::joinable!(sessions -> orgs (org_id));
 diesel::joinable!(sessions -> users (user_id));

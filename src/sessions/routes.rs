@@ -59,7 +59,8 @@ request_type! {
 /// Log in
 ///
 /// Starts a session. After too many failed attempts on an account from one IP address the response is 429 for a while, even
-/// for the correct password. A user agent that the user did not use during the last 90 days is reported to them.
+/// for the correct password. An e-mail address as `login` with the password of a registration that is not verified yet is 403
+/// `email_unverified`, whether or not the address also has an account. A user agent that the user did not use during the last 90 days is reported to them.
 #[utoipa::path(
     operation_id = "logIn", tag = "Sessions", request_body = LogInRequest,
     responses((status = 200, description = "The tokens of the new session", body = TokensResponse)),

@@ -178,6 +178,17 @@ pub fn delete_unverified(tx: &mut Tx<'_>, email: &str) -> Result<(), Error> {
     Ok(())
 }
 
+/// Deletes the account of an address if registrations made it and none of them was verified. Unlike
+/// [`delete_unverified`], it keeps the accounts that operators created, which have a username.
+pub fn delete_unclaimed(tx: &mut Tx<'_>, email: &str) -> Result<(), Error> {
+    let unclaimed = users::table
+        .filter(users::email.eq(email))
+        .filter(users::email_verified_at.is_null())
+        .filter(users::username.is_null());
+    diesel::delete(unclaimed).execute(tx.conn)?;
+    Ok(())
+}
+
 /// Deletes the account and, by foreign keys, everything that belongs to it alone.
 pub fn delete(tx: &mut Tx<'_>, id: UserId) -> Result<(), Error> {
     diesel::delete(users::table.find(id)).execute(tx.conn)?;

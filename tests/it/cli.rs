@@ -98,7 +98,7 @@ async fn a_user_created_without_verified_has_to_use_the_mailed_link_first() {
     let login = json!({"login": "ada@example.com", "password": PASSWORD});
     app.post("/auth/login", &login).await.refused(403, "email_unverified");
     let token = app.last_mail_to("ada@example.com").await.token("verify-email");
-    app.post("/auth/verify-email", &json!({"token": token}))
+    app.post("/auth/verify-email", &json!({"token": token, "password": PASSWORD}))
         .await
         .expect(204);
     app.log_in("ada", PASSWORD).await;

@@ -156,6 +156,9 @@ fn store_reset(tx: &mut Tx<'_>, client: &Client, token: &Token, new_hash: &str) 
     if !users::set_password(tx, user.id, user.password_hash.as_deref(), new_hash)? {
         return Err(invalid_link());
     }
+    if user.email_verified_at.is_none() {
+        registration::reset_role(tx, client, &user)?;
+    }
     registration::delete_by_email(tx, &user.email)?;
     sessions::end_all(tx, user.id, EndReason::PasswordChanged)?;
     finish_change(tx, &user, PasswordChangeMethod::ResetLink)?;

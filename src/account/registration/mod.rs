@@ -2,21 +2,27 @@
 //!
 //! 1. `POST /auth/register` stores a registration with its own password and mails a link. The first registration of an
 //!    address also creates an account, which has no password yet.
-//! 2. `POST /auth/verify-email` with the token of the link turns the registration into the account: its password becomes
-//!    that of the account, and all other registrations of the address are deleted.
-//! 3. `POST /auth/register/resend` mails a new link for the newest registration of an address.
+//! 2. `POST /auth/verify-email` with the token of the link turns the registration into the account, and all other
+//!    registrations of the address are deleted. The link proves the mailbox, not who chose the password: the request repeats
+//!    the password of the registration, or sets a new one.
+//! 3. `POST /auth/register/resend` mails a new link for a registration of an address.
 //!
-//! An address can have many registrations, because anyone can register any address. Only a link that was mailed to it makes
-//! a password valid, so registering with the address of another person gives no access to their account.
+//! An address can have many registrations, because anyone can register any address. Each has its own link, which works for a
+//! day from when it was last mailed. A limit over all who ask holds back further mails to the address; nothing is lost,
+//! because the reader of any link in the mailbox can choose the password.
+//!
+//! An operator can create an account whose address is not verified, with a role on the platform. It comes with a registration
+//! that names the account. Only the link of that registration keeps the role; any other way to verify the address makes the
+//! account a plain user.
 //!
 //! What must never happen: that a response reveals whether an address has an account; that two accounts have verified the
-//! same address.
+//! same address; that an account has a password which its owner neither entered nor chose after reading the mail.
 
 mod model;
 mod operations;
 mod routes;
 mod store;
 
-pub use operations::{NewUser, create_user};
+pub use operations::{NewUser, create_user, hash_password, is_password_pending, reset_role};
 pub use routes::router;
-pub use store::{delete_by_email, delete_expired, newest_password_hash};
+pub use store::{delete_by_email, delete_expired};

@@ -4,10 +4,10 @@ use chrono::TimeDelta;
 use diesel::prelude::*;
 
 use crate::notifications::Link;
-use crate::values::ids::RegistrationId;
+use crate::values::ids::{RegistrationId, UserId};
 use crate::values::locale::Locale;
 
-/// How long a registration and its link are valid.
+/// How long a registration and its link are valid, from when the link was last mailed.
 pub const LIFETIME: TimeDelta = Link::VerifyEmail.lifetime();
 
 /// A row of the table `registrations`.
@@ -19,4 +19,6 @@ pub struct Registration {
     pub password_hash: String,
     pub nickname: Option<String>,
     pub locale: Locale,
+    /// The account, if an operator created it together with this registration.
+    pub user_id: Option<UserId>,
 }

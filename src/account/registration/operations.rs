@@ -1,17 +1,19 @@
 //! Registering, verifying, and the accounts that operators create.
 
-use super::model::LIFETIME;
+use chrono::{DateTime, Utc};
+
+use super::model::{LIFETIME, Registration};
 use super::store::{self, RegistrationInsert};
 use crate::audit::{self, Action, Entry};
-use crate::auth::{Password, PlatformRole};
+use crate::auth::{Password, PlatformRole, SALT_BYTES, ThrottleKey};
 use crate::db::{Tx, violated_constraint};
-use crate::error::{Code, Error};
+use crate::error::{Code, Error, FieldCode, Invalid};
 use crate::notifications::Event;
 use crate::notifications::email::{MailLimit, outbox};
 use crate::one_time_tokens::{self, Target};
 use crate::secret::{Purpose, ServerSecret, Token};
 use crate::state::State;
-use crate::users::{self, Nickname, Username, VerifiedRegistration};
+use crate::users::{self, Nickname, User, Username, VerifiedRegistration};
 use crate::values::ids::{RegistrationId, UserId};
 use crate::values::locale::Locale;
 use crate::values::{Client, EmailAddress};
@@ -21,6 +23,38 @@ pub struct NewRegistration {
     pub password: Password,
     pub nickname: Option<Nickname>,
     pub locale: Locale,
+}
+
+/// Hashes the password of a registration. All registrations of an address share a salt, which nobody can predict without the
+/// server secret, so that [`is_password_pending`] needs one hash for any number of them.
+///
+/// # Errors
+/// `unavailable` when no thread is free in time.
+pub async fn hash_password(state: &State, email: &str, password: Password) -> Result<String, Error> {
+    let mac = state.secret.mac(Purpose::RegistrationSalt, &[email.as_bytes()]);
+    let mut salt = [0; SALT_BYTES];
+    for (byte, of_mac) in salt.iter_mut().zip(mac) {
+        *byte = of_mac;
+    }
+    state.hasher.hash_with_salt(password, salt).await
+}
+
+/// Whether `login` is an e-mail address with a registration that has this password. It takes one hash in any case; a
+/// username has no registrations. Registrations from before a change of the hash parameters aren't found.
+///
+/// # Errors
+/// `unavailable` when no thread is free in time.
+pub async fn is_password_pending(
+    state: &State,
+    now: DateTime<Utc>,
+    login: String,
+    password: Password,
+) -> Result<bool, Error> {
+    let hash = hash_password(state, &login, password).await?;
+    state
+        .db
+        .read(now, move |tx| store::has_password(tx, &login, &hash))
+        .await
 }
 
 /// Stores a registration and mails its link. If the address has an account already, its owner gets a mail without a link
@@ -38,7 +72,7 @@ pub async fn register(state: &State, client: Client, new: NewRegistration) -> Re
     let personal_words = [Some(email.as_str()), nickname.as_ref().map(Nickname::as_str)];
     let personal_words: Vec<&str> = personal_words.into_iter().flatten().collect();
     state.policy.require(&password, &personal_words, "#/password")?;
-    let password_hash = state.hasher.hash(password).await?;
+    let password_hash = hash_password(state, email.as_str(), password).await?;
     let (secret, limit) = (state.secret.clone(), state.mail_limit);
     state
         .db
@@ -48,6 +82,7 @@ pub async fn register(state: &State, client: Client, new: NewRegistration) -> Re
                 password_hash: &password_hash,
                 nickname: nickname.as_ref().map(Nickname::as_str),
                 locale,
+                user_id: None,
             };
             insert_and_mail(tx, &secret, limit, &client, &insert)
         })
@@ -65,14 +100,18 @@ fn insert_and_mail(
     if !is_taken {
         users::insert_unverified(tx, new.email, new.locale)?;
     }
+    // Requests for one address wait here for each other, so that each counts the mails of those before it.
+    users::lock_by_email(tx, new.email.as_str())?;
+    let may_verify = limit.allows_verification(tx, new.email.as_str())?;
+    let may_notify = limit.allows(tx, new.email.as_str())?;
     let registration_id = store::insert(tx, new)?;
     let verification = issue_link(tx, secret, registration_id)?;
-    let event = if is_taken {
-        Event::AlreadyRegistered
+    let (event, may_mail) = if is_taken {
+        (Event::AlreadyRegistered, may_notify)
     } else {
-        verification
+        (verification, may_verify)
     };
-    if limit.allows(tx, new.email.as_str())? {
+    if may_mail {
         outbox::enqueue(tx, new.email.as_str(), new.locale, &event)?;
     }
     let entry = Entry::by_anonymous(client, Action::AccountRegistered);
@@ -86,8 +125,8 @@ fn issue_link(tx: &mut Tx<'_>, secret: &ServerSecret, id: RegistrationId) -> Res
     Ok(Event::VerifyEmail { token_id })
 }
 
-/// Mails a new link for the newest registration of an address; the previous link stops working. Without such a registration
-/// only the audit log shows the request.
+/// Mails a new link for a registration of an address; the previous link of this registration stops working. Without a
+/// registration only the audit log shows the request.
 pub fn resend(
     tx: &mut Tx<'_>,
     secret: &ServerSecret,
@@ -95,43 +134,152 @@ pub fn resend(
     client: &Client,
     email: &EmailAddress,
 ) -> Result<(), Error> {
-    let registration = store::find_newest(tx, email.as_str())?;
+    users::lock_by_email(tx, email.as_str())?;
+    let registration = store::find_to_resend(tx, email.as_str())?;
     let is_taken = users::is_email_taken(tx, email.as_str(), None)?;
-    let may_mail = limit.allows(tx, email.as_str())?;
+    let may_mail = limit.allows_verification(tx, email.as_str())?;
     if let Some(registration) = registration.filter(|_| !is_taken && may_mail) {
+        // The account of the address may have been deleted after this registration.
+        users::insert_unverified(tx, email, registration.locale)?;
         one_time_tokens::invalidate(tx, Purpose::VerifyEmail, Target::Registration(registration.id))?;
         let event = issue_link(tx, secret, registration.id)?;
+        store::extend(tx, registration.id)?;
         outbox::enqueue(tx, email.as_str(), registration.locale, &event)?;
     }
     let entry = Entry::by_anonymous(client, Action::AccountVerificationResent);
     audit::record(tx, entry.object("email", None, email.to_string()))
 }
 
+/// The password that an account gets through the link of a registration.
+pub enum PasswordChoice {
+    /// That of the registration, repeated by the reader of the mail.
+    Registered(Password),
+    /// Another one, because the reader of the mail didn't choose that of the registration.
+    New(Password),
+}
+
 /// Turns a registration into the account of its address, and deletes all registrations of the address.
 ///
+/// Passwords are hashed before the transaction, which locks the account and only then looks at the link and counts the
+/// attempt: parallel guesses count like sequential ones, and of parallel uses of a link one succeeds and the others find it
+/// used.
+///
+/// # Errors
+/// `link_expired_or_used`; `validation_error` when the password is not that of the registration, or the new one violates
+/// the policy; `rate_limited`.
+pub async fn verify_email(state: &State, client: Client, token: Token, choice: PasswordChoice) -> Result<(), Error> {
+    let (now, ip, token_to_find) = (client.now, client.ip, token.clone());
+    let pending = state.db.read(now, move |tx| find_pending(tx, &token_to_find)).await?;
+    let email = pending.registration.email.clone();
+    let guess = match choice {
+        PasswordChoice::Registered(_) => Some(ThrottleKey::of_unknown_login(&state.secret, &email)),
+        PasswordChoice::New(_) => None,
+    };
+    let throttle = state.throttle;
+    if let Some(key) = guess {
+        state.db.read(now, move |tx| throttle.check(tx, &key, ip)).await?;
+    }
+    let password_hash = check_choice(state, pending, choice).await?;
+    let is_correct = state
+        .db
+        .transaction(now, move |tx| {
+            users::lock_by_email(tx, &email)?;
+            let pending = find_pending(tx, &token)?;
+            if let Some(key) = guess {
+                throttle.record_attempt(tx, &key, ip)?;
+            }
+            let Some(password_hash) = password_hash else {
+                let entry = Entry::by_anonymous(&client, Action::PasswordCheckFailed).failed();
+                // Not an error, because the attempt has to be committed.
+                return audit::record(tx, entry.user(pending.user.id)).map(|()| false);
+            };
+            if let Some(key) = guess {
+                throttle.delete_attempts_from(tx, &key, ip)?;
+            }
+            one_time_tokens::consume(tx, Purpose::VerifyEmail, &token)?;
+            store_verification(tx, &client, &pending, &password_hash).map(|()| true)
+        })
+        .await?;
+    if is_correct {
+        return Ok(());
+    }
+    let detail = "This is not the password of the sign-up. Choose a new one if you do not know it.";
+    Err(Error::field("#/password", Invalid::new(FieldCode::Incorrect, detail)))
+}
+
+/// A registration whose link works, and the unverified account of its address.
+struct Pending {
+    registration: Registration,
+    user: User,
+}
+
 /// # Errors
 /// `link_expired_or_used`.
-pub fn verify_email(tx: &mut Tx<'_>, client: &Client, token: &Token) -> Result<(), Error> {
+fn find_pending(tx: &mut Tx<'_>, token: &Token) -> Result<Pending, Error> {
     let invalid_link = || Error::new(Code::LinkExpiredOrUsed);
-    let Target::Registration(id) = one_time_tokens::consume(tx, Purpose::VerifyEmail, token)? else {
+    let Some(Target::Registration(id)) = one_time_tokens::peek(tx, Purpose::VerifyEmail, token)? else {
         return Err(invalid_link());
     };
     let registration = store::find(tx, id)?.ok_or_else(invalid_link)?;
-    // Of two links for one address used at once, the second waits for this lock and then finds the address verified.
-    let user = users::lock_by_email(tx, &registration.email)?
+    let user = users::find_by_login(tx, &registration.email)?
         .filter(|user| user.email_verified_at.is_none())
         .ok_or_else(invalid_link)?;
+    Ok(Pending { registration, user })
+}
+
+/// Returns the hash for the account, or `None` if the password is not that of the registration. The hash has a salt of its
+/// own, unlike that of the registration.
+///
+/// # Errors
+/// `validation_error` when a new password violates the policy; `unavailable` when no thread is free in time.
+async fn check_choice(state: &State, pending: Pending, choice: PasswordChoice) -> Result<Option<String>, Error> {
+    let Pending { registration, user } = pending;
+    let password = match choice {
+        PasswordChoice::Registered(password) => {
+            let hash = Some(registration.password_hash);
+            if !state.hasher.verify(password.clone(), hash).await? {
+                return Ok(None);
+            }
+            password
+        }
+        PasswordChoice::New(password) => {
+            let mut personal_words = user.personal_words();
+            personal_words.extend(registration.nickname.as_deref());
+            state.policy.require(&password, &personal_words, "#/new_password")?;
+            password
+        }
+    };
+    state.hasher.hash(password).await.map(Some)
+}
+
+fn store_verification(tx: &mut Tx<'_>, client: &Client, pending: &Pending, password_hash: &str) -> Result<(), Error> {
+    let Pending { registration, user } = pending;
     let verified = VerifiedRegistration {
-        password_hash: &registration.password_hash,
+        password_hash,
         nickname: registration.nickname.as_deref(),
         locale: registration.locale,
     };
     users::verify(tx, user.id, &verified)?;
+    if registration.user_id != Some(user.id) {
+        reset_role(tx, client, user)?;
+    }
     store::delete_by_email(tx, &registration.email)?;
     audit::record(
         tx,
         Entry::by_user(client, user.id, user.name(), Action::AccountVerified),
     )
+}
+
+/// Makes an account a plain user when its address is verified in another way than by the link of the operator who gave it
+/// the role: anyone can cause such a mail, and its reader may not be whom the operator meant.
+pub fn reset_role(tx: &mut Tx<'_>, client: &Client, user: &User) -> Result<(), Error> {
+    if user.role == PlatformRole::User {
+        return Ok(());
+    }
+    users::set_access(tx, user.id, PlatformRole::User, user.disabled_at)?;
+    let entry = Entry::by_user(client, user.id, user.name(), Action::UserRoleChanged);
+    let entry = entry.object("user", user.id.uuid(), user.name().to_owned());
+    audit::record(tx, entry.detail("role", PlatformRole::User.as_str()))
 }
 
 /// An account to create for an operator.
@@ -141,14 +289,17 @@ pub struct NewUser {
     pub role: PlatformRole,
     /// Whether the operator vouches for the address. Otherwise a link to verify it is mailed.
     pub verified: bool,
+    /// If the address is not verified, from [`hash_password`].
     pub password_hash: String,
 }
 
-/// Creates an account on the command line.
+/// Creates an account on the command line. Registrations of the address by others remain: they don't keep an operator from
+/// creating it, and their links don't get its role.
 ///
 /// # Errors
 /// `username_taken`; `invalid_state` when the address has an account.
 pub fn create_user(tx: &mut Tx<'_>, secret: &ServerSecret, new: &NewUser) -> Result<UserId, Error> {
+    users::delete_unclaimed(tx, new.email.as_str())?;
     let verified_password_hash = new.verified.then_some(new.password_hash.as_str());
     let id = users::insert(tx, &new.email, &new.username, new.role, verified_password_hash).map_err(|error| {
         match violated_constraint(&error) {
@@ -165,6 +316,7 @@ pub fn create_user(tx: &mut Tx<'_>, secret: &ServerSecret, new: &NewUser) -> Res
             password_hash: &new.password_hash,
             nickname: None,
             locale: Locale::default(),
+            user_id: Some(id),
         };
         let registration_id = store::insert(tx, &registration)?;
         let event = issue_link(tx, secret, registration_id)?;

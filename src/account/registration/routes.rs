@@ -4,18 +4,18 @@ use actix_web::{post, web};
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::operations::{self, NewRegistration};
-use crate::account::{AcceptedResponse, MailedTokenRequest};
+use super::operations::{self, NewRegistration, PasswordChoice};
+use crate::account::AcceptedResponse;
 use crate::auth::Password;
 use crate::config::Registration;
-use crate::error::Error;
+use crate::error::{Error, FieldCode, Invalid};
 use crate::http::{ApiResponse, RequestInput};
 use crate::request_type;
 use crate::secret::Token;
 use crate::state::State;
 use crate::users::Nickname;
 use crate::values::locale::Locale;
-use crate::values::{Client, EmailAddress};
+use crate::values::{Client, EmailAddress, Fields, FromFields as _};
 
 pub fn router(routes: &mut ServiceConfig) {
     routes
@@ -53,8 +53,11 @@ request_type! {
 /// Register an account
 ///
 /// Mails a verification link to the address; the account can log in once the link was used (`POST /auth/verify-email`). If
-/// the address already has an account, the response is the same, and its owner gets a mail without a link instead. If
-/// registration is closed, the response is 404.
+/// the address already has an account, the response is the same, and its owner gets a mail without a link instead. An
+/// address can be registered again before it is verified; each registration has its own password and link. A link works for
+/// 24 hours from when it was last mailed. At most one verification e-mail is sent to an address in 5 minutes and 10 in a
+/// day, whoever requests them: use a link that is already in the mailbox, with a new password if needed, or request another
+/// later (`POST /auth/register/resend`). If registration is closed, the response is 404.
 #[utoipa::path(
     operation_id = "registerUser", tag = "Sessions", request_body = RegisterRequest,
     responses((status = 202, description = "The request was accepted", body = AcceptedResponse)),
@@ -85,8 +88,9 @@ request_type! {
 
 /// Resend the verification e-mail
 ///
-/// Mails a new link for the newest registration of the address; the previous link stops working. The response is the same
-/// for an address without a registration.
+/// Mails a new link for a registration of the address: the one that an operator made, or else the newest. The previous link
+/// of this registration stops working. At most one verification e-mail is sent to an address in 5 minutes and 10 in a day,
+/// whoever requests them. The response is the same for an address without a registration.
 #[utoipa::path(
     operation_id = "resendVerification", tag = "Sessions", request_body = ResendVerificationRequest,
     responses((status = 202, description = "The request was accepted", body = AcceptedResponse)),
@@ -110,21 +114,54 @@ async fn resend_verification(
     AcceptedResponse::respond()
 }
 
+request_type! {
+    /// The token of the mailed link, and either the password of the registration or a new one.
+    #[derive(ToSchema)]
+    pub struct VerifyEmailRequest {
+        /// The part of the link after `#token=`.
+        pub token: String,
+        /// Password with which the address was registered.
+        #[schema(nullable = false)]
+        pub password: Option<Password>,
+        /// New password, instead of that of the registration; see `GET /password/policy`.
+        #[schema(nullable = false)]
+        pub new_password: Option<Password>,
+    }
+}
+
+/// The token and the password, of which the request must contain exactly one.
+fn read_verification(mut fields: Fields) -> Result<(Token, PasswordChoice), Error> {
+    let (has_password, has_new) = (fields.has("password"), fields.has("new_password"));
+    let request = VerifyEmailRequest::from_fields(&mut fields);
+    if has_password && has_new {
+        let detail = "Send either the password of the registration or a new one.";
+        fields.add_error("new_password", Invalid::new(FieldCode::NotAllowed, detail));
+    } else if !has_password && !has_new {
+        let detail = "The password of the registration is required, or a new_password.";
+        fields.add_error("password", Invalid::new(FieldCode::Required, detail));
+    }
+    let choice = request.and_then(|request| {
+        let registered = request.password.map(PasswordChoice::Registered);
+        let choice = registered.or(request.new_password.map(PasswordChoice::New))?;
+        Some((Token::new(request.token), choice))
+    });
+    fields.finish(choice)
+}
+
 /// Verify an e-mail address
 ///
-/// Uses the token of the link that `POST /auth/register` mailed. The account can then log in with the password of that
-/// registration; all other registrations of the address are deleted.
+/// Uses the token of the link that `POST /auth/register` mailed. The link proves who reads the mailbox, not who chose the
+/// password of the registration, because anyone can register any address. The request therefore contains either this
+/// password, or a `new_password` that replaces it. A wrong password is 422 and counts as a failed log-in attempt; the link
+/// remains valid. The account can then log in, and all other registrations of the address are deleted. An account that an
+/// operator created keeps its role only if the link is the one that was mailed for the operator.
 #[utoipa::path(
-    operation_id = "verifyEmail", tag = "Sessions", request_body = MailedTokenRequest,
+    operation_id = "verifyEmail", tag = "Sessions", request_body = VerifyEmailRequest,
     responses((status = 204, description = "The e-mail address is verified")),
 )]
 #[post("/auth/verify-email")]
 async fn verify_email(client: Client, input: RequestInput, state: web::Data<State>) -> Result<ApiResponse, Error> {
-    let request: MailedTokenRequest = input.json().await?;
-    let token = Token::new(request.token);
-    state
-        .db
-        .transaction(client.now, move |tx| operations::verify_email(tx, &client, &token))
-        .await?;
+    let (token, choice) = read_verification(input.fields().await?)?;
+    operations::verify_email(&state, client, token, choice).await?;
     Ok(ApiResponse::no_content())
 }

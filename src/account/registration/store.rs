@@ -1,5 +1,6 @@
 //! Queries on the table `registrations`.
 
+use diesel::dsl::exists;
 use diesel::prelude::*;
 
 use super::model::{LIFETIME, Registration};
@@ -7,14 +8,17 @@ use crate::db::Tx;
 use crate::db::schema::registrations;
 use crate::error::Error;
 use crate::values::EmailAddress;
-use crate::values::ids::RegistrationId;
+use crate::values::ids::{RegistrationId, UserId};
 use crate::values::locale::Locale;
 
 pub struct RegistrationInsert<'a> {
     pub email: &'a EmailAddress,
+    /// From [`hash_password`](super::hash_password).
     pub password_hash: &'a str,
     pub nickname: Option<&'a str>,
     pub locale: Locale,
+    /// The account, if an operator created it together with this registration.
+    pub user_id: Option<UserId>,
 }
 
 pub fn insert(tx: &mut Tx<'_>, new: &RegistrationInsert<'_>) -> Result<RegistrationId, Error> {
@@ -28,6 +32,7 @@ pub fn insert(tx: &mut Tx<'_>, new: &RegistrationInsert<'_>) -> Result<Registrat
             registrations::locale.eq(new.locale),
             registrations::created_at.eq(tx.now),
             registrations::expires_at.eq(tx.now + LIFETIME),
+            registrations::user_id.eq(new.user_id),
         ))
         .execute(tx.conn)?;
     Ok(id)
@@ -41,21 +46,33 @@ pub fn find(tx: &mut Tx<'_>, id: RegistrationId) -> Result<Option<Registration>,
         .optional()?)
 }
 
-/// The newest registration of an address that has not expired.
-pub fn find_newest(tx: &mut Tx<'_>, email: &str) -> Result<Option<Registration>, Error> {
+/// The registration whose link to mail again, among those of an address that have not expired: that of an operator, because
+/// only its link keeps the role of the account, or else the newest.
+pub fn find_to_resend(tx: &mut Tx<'_>, email: &str) -> Result<Option<Registration>, Error> {
     Ok(registrations::table
         .filter(registrations::email.eq(email))
         .filter(registrations::expires_at.gt(tx.now))
-        .order(registrations::created_at.desc())
+        .order((registrations::user_id.is_null(), registrations::created_at.desc()))
         .select(Registration::as_select())
         .first(tx.conn)
         .optional()?)
 }
 
-/// The password hash of the newest registration of an address. A login with this password is answered with
-/// `email_unverified`, whether or not the address also has an account.
-pub fn newest_password_hash(tx: &mut Tx<'_>, email: &str) -> Result<Option<String>, Error> {
-    Ok(find_newest(tx, email)?.map(|registration| registration.password_hash))
+/// Whether an address has a registration with this hash that has not expired.
+pub fn has_password(tx: &mut Tx<'_>, email: &str, password_hash: &str) -> Result<bool, Error> {
+    let with_password = registrations::table
+        .filter(registrations::email.eq(email))
+        .filter(registrations::password_hash.eq(password_hash))
+        .filter(registrations::expires_at.gt(tx.now));
+    Ok(diesel::select(exists(with_password)).get_result(tx.conn)?)
+}
+
+/// Lets a registration expire as late as the link that is mailed now.
+pub fn extend(tx: &mut Tx<'_>, id: RegistrationId) -> Result<(), Error> {
+    diesel::update(registrations::table.find(id))
+        .set(registrations::expires_at.eq(tx.now + LIFETIME))
+        .execute(tx.conn)?;
+    Ok(())
 }
 
 /// Deletes all registrations of an address; their links stop working.

@@ -1,7 +1,9 @@
 // The texts, fields and endpoint of each page. Opening a link changes nothing; only the button does.
 const pages = {
   "verify-email": {
-    title: "Confirm your address", button: "Confirm", path: "auth/verify-email", fields: [],
+    title: "Confirm your address", button: "Confirm", path: "auth/verify-email", fields: ["password"],
+    note: "Anyone can sign up with your address. Enter the password that you chose when you signed up, or choose a new one.",
+    alternative: { label: "I want to choose a new password", fields: ["new_password"] },
     done: "Your address is confirmed. You can log in now.",
   },
   "confirm-email": {
@@ -29,11 +31,24 @@ const showStatus = (text) => { document.querySelector("[role=status]").textConte
 
 document.title = document.querySelector("h1").textContent = page.title;
 form.querySelector("button").textContent = page.button;
-for (const name of page.fields) {
-  const field = form.elements[name];
-  field.required = true;
-  field.parentElement.hidden = false;
+document.querySelector("[data-note]").textContent = page.note ?? "";
+
+const choice = form.elements.alternative;
+if (page.alternative) {
+  choice.parentElement.hidden = false;
+  choice.nextSibling.textContent = ` ${page.alternative.label}`;
+  choice.addEventListener("change", showFields);
 }
+const shownFields = () => (choice.checked ? page.alternative.fields : page.fields);
+
+function showFields() {
+  for (const name of ["login", "password", "new_password", "confirm_password"]) {
+    const field = form.elements[name];
+    field.required = shownFields().includes(name);
+    field.parentElement.hidden = !field.required;
+  }
+}
+showFields();
 if (token) {
   form.hidden = false;
   // Remove the token from the history and the address bar.
@@ -68,7 +83,7 @@ form.addEventListener("submit", async (event) => {
   button.disabled = true;
   showStatus("");
   try {
-    await submit(Object.fromEntries(page.fields.map((name) => [name, form.elements[name].value])));
+    await submit(Object.fromEntries(shownFields().map((name) => [name, form.elements[name].value])));
     form.hidden = true;
     showStatus(page.done);
   } catch (error) {

@@ -19,6 +19,9 @@ use crate::values::{FieldValue, ValueErrors};
 /// How long a hash may wait for a free thread.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The length of a salt (RFC 9106 §3.1 recommends 16 bytes).
+pub const SALT_BYTES: usize = 16;
+
 /// A password in NFKC (Unicode Standard Annex #15), so that keyboards that compose characters differently produce the same
 /// one. It has no `Debug`. The type doesn't imply that the password satisfies the policy.
 #[derive(Clone)]
@@ -124,6 +127,15 @@ impl PasswordHasher {
             .await
     }
 
+    /// The PHC string of a password with the given salt, to find the password among several that were hashed with it.
+    ///
+    /// # Errors
+    /// `unavailable` when no thread is free in time.
+    pub async fn hash_with_salt(&self, password: Password, salt: [u8; SALT_BYTES]) -> Result<String, Error> {
+        self.run(move |argon2, memory| hashed_with_salt(argon2, password.expose().as_bytes(), salt, memory))
+            .await
+    }
+
     /// Whether the password matches the hash. Without a hash the result is false, after the same time.
     ///
     /// # Errors
@@ -172,12 +184,21 @@ fn random<const N: usize>() -> Result<[u8; N], Error> {
 
 /// The PHC string of a password with a new salt.
 fn hashed(argon2: &Argon2<'_>, password: &[u8], memory: &mut Memory) -> Result<String, Error> {
-    let (salt, mut out) = (random()?, [0; 32]);
+    hashed_with_salt(argon2, password, random()?, memory)
+}
+
+fn hashed_with_salt(
+    argon2: &Argon2<'_>,
+    password: &[u8],
+    salt: [u8; SALT_BYTES],
+    memory: &mut Memory,
+) -> Result<String, Error> {
+    let mut out = [0; 32];
     digest(argon2, password, &salt, &mut out, memory)?;
     Ok(phc_string(argon2, salt, out))
 }
 
-fn phc_string(argon2: &Argon2<'_>, salt: [u8; 16], hash: [u8; 32]) -> String {
+fn phc_string(argon2: &Argon2<'_>, salt: [u8; SALT_BYTES], hash: [u8; 32]) -> String {
     let params = argon2.params();
     let (m, t, p) = (params.m_cost(), params.t_cost(), params.p_cost());
     let [salt, hash] = [salt.as_slice(), hash.as_slice()].map(|bytes| STANDARD_NO_PAD.encode(bytes));

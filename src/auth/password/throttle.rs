@@ -34,7 +34,7 @@ const PER_ACCOUNT: Limit = Limit {
 };
 
 /// The key under which attempts are counted: one per account, whichever login was used, and one per login that has no
-/// account, so that both kinds are throttled alike.
+/// verified account, so that both kinds are throttled alike and a registration doesn't change the key of its address.
 #[derive(Clone, Copy)]
 pub struct ThrottleKey([u8; 32]);
 
@@ -43,7 +43,7 @@ impl ThrottleKey {
         Self(secret.mac(Purpose::Throttle, &[b"user", user_id.uuid().as_bytes()]))
     }
 
-    /// The key of a login, in canonical form, that has no account.
+    /// The key of a login, in canonical form, that has no verified account.
     pub fn of_unknown_login(secret: &ServerSecret, login: &str) -> Self {
         Self(secret.mac(Purpose::Throttle, &[b"login", login.as_bytes()]))
     }
@@ -54,6 +54,10 @@ impl ThrottleKey {
         i64::from_be_bytes([a, b, c, d, e, f, g, h])
     }
 }
+
+/// A recorded attempt.
+#[derive(Clone, Copy, Debug)]
+pub struct AttemptId(i64);
 
 #[derive(Clone, Copy, Debug)]
 pub struct Throttle {
@@ -66,26 +70,46 @@ diesel::define_sql_function! {
 }
 
 impl Throttle {
-    /// Records an attempt. The transaction must be committed before the password is checked.
+    /// Records an attempt; `None` while the throttle is off. The transaction must be committed before the caller learns
+    /// whether the password is correct.
     ///
     /// # Errors
     /// `rate_limited` after too many failed attempts; the password must not be checked then.
-    pub fn record_attempt(&self, tx: &mut Tx<'_>, key: &ThrottleKey, ip: IpAddr) -> Result<(), Error> {
+    pub fn record_attempt(&self, tx: &mut Tx<'_>, key: &ThrottleKey, ip: IpAddr) -> Result<Option<AttemptId>, Error> {
         if !self.enabled {
-            return Ok(());
+            return Ok(None);
         }
         // Parallel attempts on one account wait here for each other, so that each counts those before it.
         diesel::select(pg_advisory_xact_lock(key.lock_key())).execute(tx.conn)?;
         let ip = IpNet::from(ip);
         check_limit(tx, key, &PER_ADDRESS, Some(ip))?;
         check_limit(tx, key, &PER_ACCOUNT, None)?;
-        diesel::insert_into(password_attempts::table)
+        let id = diesel::insert_into(password_attempts::table)
             .values((
                 password_attempts::throttle_key.eq(key.0.as_slice()),
                 password_attempts::ip.eq(ip),
                 password_attempts::attempted_at.eq(tx.now),
             ))
-            .execute(tx.conn)?;
+            .returning(password_attempts::id)
+            .get_result(tx.conn)?;
+        Ok(Some(AttemptId(id)))
+    }
+
+    /// Checks the limits without recording an attempt, before work that is useless if they are reached.
+    ///
+    /// # Errors
+    /// `rate_limited` after too many failed attempts.
+    pub fn check(&self, tx: &mut Tx<'_>, key: &ThrottleKey, ip: IpAddr) -> Result<(), Error> {
+        if !self.enabled {
+            return Ok(());
+        }
+        check_limit(tx, key, &PER_ADDRESS, Some(IpNet::from(ip)))?;
+        check_limit(tx, key, &PER_ACCOUNT, None)
+    }
+
+    /// Deletes one attempt, which neither failed nor succeeded.
+    pub fn retract_attempt(&self, tx: &mut Tx<'_>, id: AttemptId) -> Result<(), Error> {
+        diesel::delete(password_attempts::table.find(id.0)).execute(tx.conn)?;
         Ok(())
     }
 

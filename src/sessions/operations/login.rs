@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use super::{grant, resolve_org};
 use crate::account::registration;
 use crate::audit::{self, Action, Entry};
-use crate::auth::{Password, ThrottleKey};
+use crate::auth::{AttemptId, Password, ThrottleKey};
 use crate::db::Tx;
 use crate::error::{Code, Error};
 use crate::notifications::{self, Event};
@@ -52,26 +52,26 @@ pub async fn log_in(state: &State, client: Client, login: Login) -> Result<Grant
         org_id,
     } = login;
     let login = canonical(login);
-    let (user, key) = record_attempt(state, &client, login.clone()).await?;
-    let email = user.as_ref().map_or(login, |user| user.email.clone());
-    let verified_user = user.filter(|user| user.email_verified_at.is_some());
-    let has_verified_user = verified_user.is_some();
+    let Attempt {
+        verified_user,
+        key,
+        id: attempt_id,
+    } = record_attempt(state, &client, login.clone()).await?;
     let hash = verified_user.as_ref().and_then(|user| user.password_hash.clone());
     let is_correct = state.hasher.verify(password.clone(), hash).await?;
     let Some(user) = verified_user.filter(|_| is_correct) else {
-        // Verified even without a registration, so that the response takes the same time.
-        let hash = state
-            .db
-            .read(client.now, move |tx| registration::newest_password_hash(tx, &email))
-            .await?;
-        let matches_registration = state.hasher.verify(password, hash).await?;
-        if !matches_registration {
+        // Every refusal takes two hashes, whether or not the login has an account or registrations.
+        if !registration::is_password_pending(state, client.now, login, password).await? {
             return Err(refuse(state, client).await?);
         }
-        // If the address has a verified account, the attempt counts all the same: anyone can register the address, and could
-        // otherwise delete their failed attempts with the password of that registration.
-        if !has_verified_user {
-            delete_attempts(state, &client, key).await?;
+        // The attempt doesn't count, and those before it still do: anyone can register the address, and could otherwise find
+        // out whether it has an account, or delete their failed attempts with the password of that registration.
+        if let Some(id) = attempt_id {
+            let (now, throttle) = (client.now, state.throttle);
+            state
+                .db
+                .transaction(now, move |tx| throttle.retract_attempt(tx, id))
+                .await?;
         }
         return Err(Error::new(Code::EmailUnverified));
     };
@@ -95,19 +95,28 @@ pub async fn log_in(state: &State, client: Client, login: Login) -> Result<Grant
     started
 }
 
+/// An attempt that is recorded, but not checked yet.
+struct Attempt {
+    verified_user: Option<User>,
+    key: ThrottleKey,
+    /// `None` while the throttle is off.
+    id: Option<AttemptId>,
+}
+
 /// Finds the account and records the attempt, before the password is checked.
-async fn record_attempt(state: &State, client: &Client, login: String) -> Result<(Option<User>, ThrottleKey), Error> {
+async fn record_attempt(state: &State, client: &Client, login: String) -> Result<Attempt, Error> {
     let (secret, throttle, ip) = (state.secret.clone(), state.throttle, client.ip);
     state
         .db
         .transaction(client.now, move |tx| {
             let user = users::find_by_login(tx, &login)?;
-            let key = match &user {
+            let verified_user = user.filter(|user| user.email_verified_at.is_some());
+            let key = match &verified_user {
                 Some(user) => ThrottleKey::of_user(&secret, user.id),
                 None => ThrottleKey::of_unknown_login(&secret, &login),
             };
-            throttle.record_attempt(tx, &key, ip)?;
-            Ok((user, key))
+            let id = throttle.record_attempt(tx, &key, ip)?;
+            Ok(Attempt { verified_user, key, id })
         })
         .await
 }

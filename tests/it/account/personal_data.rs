@@ -70,7 +70,7 @@ async fn a_deleted_account_is_gone_and_its_address_can_be_registered_again() {
     .await
     .expect(202);
     let token = app.last_mail_to("ada@example.com").await.token("verify-email");
-    app.post("/auth/verify-email", &json!({"token": token}))
+    app.post("/auth/verify-email", &json!({"token": token, "password": PASSWORD}))
         .await
         .expect(204);
     let tokens = app.log_in("ada@example.com", PASSWORD).await;

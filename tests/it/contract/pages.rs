@@ -46,7 +46,7 @@ async fn opening_a_page_does_not_use_up_the_token() {
     for _ in 0..3 {
         app.get("/verify-email").await.expect_status(200);
     }
-    let verification = json!({"token": token});
+    let verification = json!({"token": token, "password": PASSWORD});
     app.post("/auth/verify-email", &verification).await.expect_status(204);
 }
 

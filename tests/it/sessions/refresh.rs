@@ -111,7 +111,8 @@ async fn access_and_refresh_tokens_are_not_interchangeable() {
         .bearer(&ada.refresh_token)
         .await
         .refused(401, "invalid_token");
-    app.post("/auth/verify-email", &json!({"token": ada.refresh_token}))
+    let body = json!({"token": ada.refresh_token, "password": PASSWORD});
+    app.post("/auth/verify-email", &body)
         .await
         .refused(410, "link_expired_or_used");
     app.advance(TimeDelta::seconds(606));

@@ -39,11 +39,11 @@ pub fn count_since(tx: &mut Tx<'_>, recipient: &str, since: DateTime<Utc>) -> Re
     Ok(queued_since(recipient, since).count().get_result(tx.conn)?)
 }
 
-/// The number of password resets to `recipient` queued since `since`.
-pub fn count_resets_since(tx: &mut Tx<'_>, recipient: &str, since: DateTime<Utc>) -> Result<i64, Error> {
-    let is_reset = mail_outbox::message.retrieve_as_text("event").eq("reset_password");
+/// The number of e-mails about events with this name to `recipient` queued since `since`.
+pub fn count_event_since(tx: &mut Tx<'_>, recipient: &str, event: &str, since: DateTime<Utc>) -> Result<i64, Error> {
+    let is_event = mail_outbox::message.retrieve_as_text("event").eq(event);
     Ok(queued_since(recipient, since)
-        .filter(is_reset)
+        .filter(is_event)
         .count()
         .get_result(tx.conn)?)
 }
