@@ -9,7 +9,7 @@
 //! the refresh tokens of a session form a chain and only the newest one is valid. **Reuse detection**: a token that is
 //! presented again after it was exchanged was copied, and it is unknown whether the user or an attacker has the newest one.
 //! So the session ends and the user is notified. The exception is a client that did not receive the response to a refresh
-//! and repeats it at once, or two tabs that refresh at the same time: for ten seconds, and as long as the successor was not
+//! and repeats it at once, or two tabs that refresh at the same time: for 60 seconds, and as long as the successor was not
 //! used, the same successor is returned again. It need not be stored for that, because every refresh token is derived from
 //! the id of its row.
 //!

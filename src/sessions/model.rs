@@ -18,7 +18,7 @@ pub const IDLE_LIFETIME: TimeDelta = TimeDelta::days(30);
 /// How long a session lives at most.
 pub const MAX_LIFETIME: TimeDelta = TimeDelta::days(90);
 /// How long a client may repeat a refresh whose response it did not receive.
-pub const RETRY_WINDOW: TimeDelta = TimeDelta::seconds(10);
+pub const RETRY_WINDOW: TimeDelta = TimeDelta::seconds(60);
 
 /// A row of the table `sessions`.
 #[derive(Clone, Debug, Queryable, Selectable)]

@@ -109,7 +109,7 @@ request_type! {
 /// Refresh a session
 ///
 /// Exchanges the refresh token for a new access token and a new refresh token. Presenting an exchanged refresh token again
-/// ends the session and notifies the user, except that a retry within ten seconds returns the same refresh token again.
+/// ends the session and notifies the user, except that a retry within 60 seconds returns the same refresh token again.
 #[utoipa::path(
     operation_id = "refreshSession", tag = "Sessions", request_body = RefreshSessionRequest,
     responses((status = 200, description = "The new tokens of the session", body = TokensResponse)),
