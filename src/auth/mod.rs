@@ -16,7 +16,9 @@ mod scopes;
 pub use access_token::{AccessTokens, Claims, KeyError, TokenSubject, generate_signing_key};
 pub use caller::{Caller, OfSession};
 pub use key_usage::{DayCount, KeyUsage, LastUse, PendingUsage};
-pub use password::{Password, PasswordHasher, PasswordPolicy, Throttle, ThrottleKey, sweep_password_attempts};
+pub use password::{
+    AttemptId, Password, PasswordHasher, PasswordPolicy, Throttle, ThrottleKey, sweep_password_attempts,
+};
 pub use permission::{
     Admin, AnyApiKey, AnyCredential, KeysRead, KeysVerify, MeRead, MeWrite, MembersRead, NotificationsRead, OrgsRead,
     Permission, Session, TokensIntrospect,

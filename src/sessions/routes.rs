@@ -58,8 +58,10 @@ request_type! {
 
 /// Log in
 ///
-/// Starts a session. After too many failed attempts on an account from one IP address the response is 429 for a while, even
-/// for the correct password. A user agent that the user did not use during the last 90 days is reported to them.
+/// Starts a session. After 10 failed attempts on an account from one network (IPv4 address, IPv6 /64) within 15 minutes, 100
+/// from one network on any accounts within 15 minutes, or 1,000 on an account from at least 10 networks within an hour, the
+/// response is 429 for a while, even for the correct password. All paths that check a password count together. A user agent
+/// that the user did not use during the last 90 days is reported to them.
 #[utoipa::path(
     operation_id = "logIn", tag = "Sessions", request_body = LogInRequest,
     responses((status = 200, description = "The tokens of the new session", body = TokensResponse)),

@@ -6,4 +6,4 @@ mod throttle;
 
 pub use hash::{Password, PasswordHasher};
 pub use policy::PasswordPolicy;
-pub use throttle::{Throttle, ThrottleKey, delete_old_attempts as sweep_password_attempts};
+pub use throttle::{AttemptId, Throttle, ThrottleKey, delete_old_attempts as sweep_password_attempts};
