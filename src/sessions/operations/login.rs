@@ -5,7 +5,7 @@ use chrono::TimeDelta;
 use super::{grant, resolve_org};
 use crate::account::registration;
 use crate::audit::{self, Action, Entry};
-use crate::auth::{Password, ThrottleKey};
+use crate::auth::{AttemptId, Password, ThrottleKey};
 use crate::db::Tx;
 use crate::error::{Code, Error};
 use crate::notifications::{self, Event};
@@ -52,10 +52,10 @@ pub async fn log_in(state: &State, client: Client, login: Login) -> Result<Grant
         org_id,
     } = login;
     let login = canonical(login);
-    let (user, key) = record_attempt(state, &client, login.clone()).await?;
+    let (user, key, attempt) = record_attempt(state, &client, login.clone()).await?;
+    let throttle = state.throttle;
     let email = user.as_ref().map_or(login, |user| user.email.clone());
     let verified_user = user.filter(|user| user.email_verified_at.is_some());
-    let has_verified_user = verified_user.is_some();
     let hash = verified_user.as_ref().and_then(|user| user.password_hash.clone());
     let is_correct = state.hasher.verify(password.clone(), hash).await?;
     let Some(user) = verified_user.filter(|_| is_correct) else {
@@ -68,10 +68,11 @@ pub async fn log_in(state: &State, client: Client, login: Login) -> Result<Grant
         if !matches_registration {
             return Err(refuse(state, client).await?);
         }
-        // If the address has a verified account, the attempt counts all the same: anyone can register the address, and could
-        // otherwise delete their failed attempts with the password of that registration.
-        if !has_verified_user {
-            delete_attempts(state, &client, key).await?;
+        // Neither a failure nor a success, whether or not the address has an account: anyone can register the address, and
+        // must not learn from the throttle whether it is taken, nor delete failed attempts on the account.
+        if let Some(attempt) = attempt {
+            let retract = move |tx: &mut Tx<'_>| throttle.retract_attempt(tx, attempt);
+            state.db.transaction(client.now, retract).await?;
         }
         return Err(Error::new(Code::EmailUnverified));
     };
@@ -80,7 +81,7 @@ pub async fn log_in(state: &State, client: Client, login: Login) -> Result<Grant
         _ => None,
     };
     let checked = CheckedLogin { user, rehashed, org_id };
-    let (secret, throttle, client_of_session) = (state.secret.clone(), state.throttle, client.clone());
+    let (secret, client_of_session) = (state.secret.clone(), client.clone());
     let started = state
         .db
         .transaction(client.now, move |tx| {
@@ -98,7 +99,11 @@ pub async fn log_in(state: &State, client: Client, login: Login) -> Result<Grant
 }
 
 /// Finds the account and records the attempt, before the password is checked.
-async fn record_attempt(state: &State, client: &Client, login: String) -> Result<(Option<User>, ThrottleKey), Error> {
+async fn record_attempt(
+    state: &State,
+    client: &Client,
+    login: String,
+) -> Result<(Option<User>, ThrottleKey, Option<AttemptId>), Error> {
     let (secret, throttle, ip) = (state.secret.clone(), state.throttle, client.ip);
     state
         .db
@@ -108,8 +113,8 @@ async fn record_attempt(state: &State, client: &Client, login: String) -> Result
                 Some(user) => ThrottleKey::of_user(&secret, user.id),
                 None => ThrottleKey::of_unknown_login(&secret, &login),
             };
-            throttle.record_attempt(tx, &key, ip)?;
-            Ok((user, key))
+            let attempt = throttle.record_attempt(tx, &key, ip)?;
+            Ok((user, key, attempt))
         })
         .await
 }

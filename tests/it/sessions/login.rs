@@ -73,23 +73,6 @@ async fn reauthentication_needs_the_current_password_and_keeps_the_refresh_token
 }
 
 #[actix_web::test]
-async fn registering_the_address_of_an_account_does_not_reset_its_failed_attempts() {
-    let app = TestApp::start();
-    app.person("ada").await;
-    let attackers = "violet-kettle-orbit-saddle";
-    let body = json!({"email": "ada@example.com", "password": attackers});
-    app.post("/auth/register", &body).await.expect(202);
-    let mut statuses = Vec::new();
-    for n in 0..14 {
-        let password = if n % 4 == 3 { attackers } else { "wrong" };
-        let login = json!({"login": "ada@example.com", "password": password});
-        statuses.push(app.post("/auth/login", &login).await.status);
-    }
-    assert_eq!(&statuses[..10], &[401, 401, 401, 403, 401, 401, 401, 403, 401, 401]);
-    assert_eq!(&statuses[10..], &[429; 4]);
-}
-
-#[actix_web::test]
 async fn a_correct_password_never_counts_as_a_failed_attempt() {
     let app = TestApp::start();
     app.person("ada").await;

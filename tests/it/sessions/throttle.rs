@@ -271,3 +271,28 @@ async fn parallel_attempts_logins_and_resets_do_not_deadlock() {
         0
     );
 }
+
+#[actix_web::test]
+async fn the_password_of_a_registration_neither_counts_nor_clears() {
+    let own = "violet-kettle-orbit-saddle";
+    let mut all = Vec::new();
+    for email in ["ada@example.com", "free@example.com"] {
+        let app = start();
+        app.person("ada").await;
+        app.post("/auth/register", &json!({"email": email, "password": own}))
+            .await
+            .expect(202);
+        let mut statuses = Vec::new();
+        for n in 0..26 {
+            let password = if n < 12 || n % 4 == 3 { own } else { "wrong" };
+            statuses.push(log_in(&app, email, password, "203.0.113.1").await.status);
+        }
+        statuses.push(log_in(&app, email, own, "203.0.113.1").await.status);
+        all.push(statuses);
+    }
+    let [taken, free] = all.try_into().unwrap();
+    assert_eq!(taken, free);
+    assert_eq!(&taken[..12], &[403; 12]);
+    assert_eq!(&taken[12..24], [401, 401, 401, 403].repeat(3));
+    assert_eq!(&taken[24..], &[401, 429, 429]);
+}
