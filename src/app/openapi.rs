@@ -102,8 +102,8 @@ pub fn document(config: &Config) -> OpenApi {
     document
 }
 
-/// POST operations without `Idempotency-Key`. The response of the first two depends on the moment; that of the next two is an
-/// access token, which must not be stored; after the last one there is no session that could repeat it.
+/// POST operations without `Idempotency-Key`. The result of the first two must be current; that of the next two is an access
+/// token, which must not be stored; after the last one there is no session that could repeat it.
 const NOT_IDEMPOTENT: [&str; 5] = [
     "verifyApiKey",
     "introspectToken",

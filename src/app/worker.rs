@@ -15,17 +15,17 @@ use crate::notifications::email::{Mailer, outbox};
 use crate::state::State;
 use crate::{account, api_keys, auth, http, notifications, one_time_tokens};
 
-/// How often the outbox is read without a wake-up from a commit, for mails of other instances and for retries.
+/// How often the outbox is read if no commit wakes the mailer: for e-mails queued by other instances, and for retries.
 const MAIL_INTERVAL: Duration = Duration::from_secs(1);
-/// How often expired rows are deleted. Queries ignore expired rows, so that this only bounds the size of the tables.
+/// How often expired rows are deleted. Queries ignore expired rows, so this only bounds the size of the tables.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
-/// For which a sent mail stays in the outbox, because the limit of mails per address counts the rows of a day.
+/// How long a sent e-mail is kept in the outbox: the limit of e-mails per address counts the rows of a day.
 const SENT_MAIL_RETENTION: TimeDelta = TimeDelta::days(1);
 /// How often API keys that are about to expire are looked for.
 const REMINDER_INTERVAL: Duration = Duration::from_secs(10);
 /// How often uses of API keys are written to the database.
 const USAGE_FLUSH_INTERVAL: Duration = Duration::from_secs(1);
-/// Between attempts to migrate a database that is not reachable yet.
+/// Time between attempts to migrate a database that is not reachable yet.
 const MIGRATION_RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The running loops.

@@ -24,29 +24,29 @@ use crate::error::{Code, Error};
 use crate::observability::{http_metrics, log};
 use crate::values::RequestId;
 
-/// For a whole request up to the head of its response; a body that streams is not limited.
+/// Limits a request up to the head of its response; a streaming response body is not limited.
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// What [`with_request_context`] needs from the settings.
+/// The settings that [`with_request_context`] needs.
 #[derive(Clone, Debug)]
 pub struct RequestContext {
     pub clock: Clock,
-    /// Proxies whose `X-Forwarded-For` is believed.
+    /// Proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Vec<IpNet>,
     pub challenge: Challenge,
     /// Whether the public URL is HTTPS, so that responses carry `Strict-Transport-Security`.
     pub https: bool,
     /// The path below which gateways send requests to be checked. A CORS preflight (Fetch §4.8) there belongs to the service
-    /// behind the gateway: if the CORS middleware answered it, the gateway would take the 2xx for "allowed".
+    /// behind the gateway: if the CORS middleware responded to it, the gateway would take the 2xx for "allowed".
     pub forward_path: String,
 }
 
 /// The middleware function, for [`actix_web::middleware::from_fn`].
 ///
 /// # Errors
-/// A panic and a timeout: their responses are errors in actix's sense, because the request they belong to is gone.
+/// After a panic or a timeout the response is an `Err`: see `RequestLost`.
 pub async fn with_request_context(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -121,7 +121,7 @@ impl RequestContext {
         let status = response.status();
         let Some(error) = response.response().error() else {
             let is_error = status.is_client_error() || status.is_server_error();
-            // actix answers some malformed requests with a bare status.
+            // actix responds to some malformed requests with a status and no body.
             return if is_error && !response.headers().contains_key(header::CONTENT_TYPE) {
                 let problem = self.challenge.render(&error_of_status(status), request_id);
                 replace_response(response, problem)
@@ -165,7 +165,7 @@ impl RequestContext {
     }
 }
 
-/// The problem in place of the response, with the headers that inner middleware added (CORS above all).
+/// Replaces a response by a problem, and keeps the headers that other middleware added (above all CORS).
 fn replace_response(response: ServiceResponse<BoxBody>, mut problem: HttpResponse) -> ServiceResponse<BoxBody> {
     for (name, value) in response.headers() {
         if !problem.headers().contains_key(name) {
@@ -175,8 +175,8 @@ fn replace_response(response: ServiceResponse<BoxBody>, mut problem: HttpRespons
     response.into_response(problem)
 }
 
-/// A response that actix gets as an error: a [`ServiceResponse`] needs its request, which the handler had when it panicked or
-/// was cancelled.
+/// Carries a response to actix as an error. An `Ok` needs a [`ServiceResponse`], and that needs the request, which was dropped
+/// with the handler that panicked or timed out.
 #[derive(Debug)]
 struct RequestLost;
 

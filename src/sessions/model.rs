@@ -67,7 +67,7 @@ string_enum! {
     }
 }
 
-/// The facts for which tokens are issued, after a login, a refresh, a re-authentication or a switch of the organisation.
+/// The data from which tokens are issued, after a login, a refresh, a re-authentication or a switch of the organisation.
 #[derive(Clone, Debug)]
 pub struct Grant {
     pub session_id: SessionId,

@@ -52,7 +52,7 @@ pub fn find_newest(tx: &mut Tx<'_>, email: &str) -> Result<Option<Registration>,
         .optional()?)
 }
 
-/// The password hash of the newest registration of an address. A login with this password is answered with
+/// The password hash of the newest registration of an address. A login with this password gets the error
 /// `email_unverified`, whether or not the address also has an account.
 pub fn newest_password_hash(tx: &mut Tx<'_>, email: &str) -> Result<Option<String>, Error> {
     Ok(find_newest(tx, email)?.map(|registration| registration.password_hash))
