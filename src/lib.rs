@@ -91,7 +91,7 @@
 #![forbid(unsafe_code)]
 
 /// jemalloc is faster than glibc at many small allocations on many threads, and returns unused memory to the system
-/// (`.cargo/config.toml` sets after how long). With musl it cannot run its background threads.
+/// (`.cargo/config.toml` sets the delay). With musl it cannot run its background threads.
 #[cfg(not(target_env = "musl"))]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;

@@ -83,7 +83,7 @@ impl Instance {
         assert!(process.wait().unwrap().success());
     }
 
-    /// Sends SIGKILL to the service, and if asked to its PostgreSQL first, and starts it again.
+    /// Sends SIGKILL to the service, before that to its PostgreSQL if `with_postgres`, and starts the service again.
     pub fn kill_and_start(mut self, with_postgres: bool) -> Self {
         if with_postgres {
             let pid_file = self.data_dir.join("postgres/postmaster.pid");
@@ -96,7 +96,7 @@ impl Instance {
         Self::start_with(&self.data_dir, self.port, self.settings)
     }
 
-    /// Sends SIGTERM, as a service manager does, and starts it again.
+    /// Stops the service with SIGTERM, as a service manager does, and starts it again.
     pub fn stop_and_start(self) -> Self {
         let (data_dir, port, settings) = (self.data_dir.clone(), self.port, self.settings.clone());
         self.stop();

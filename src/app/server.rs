@@ -27,7 +27,7 @@ use crate::db::Db;
 use crate::error::Error;
 use crate::gateway::FORWARD_PATH;
 use crate::http::{
-    Challenge, MAX_BODY_BYTES, PROTECTED_RESOURCE, RateLimit, RequestContext, RouteTable, fallback,
+    MAX_BODY_BYTES, PROTECTED_RESOURCE, ProblemRenderer, RateLimit, RequestContext, RouteTable, fallback,
     with_request_context,
 };
 use crate::images::ImageResizer;
@@ -90,7 +90,7 @@ pub fn start(listener: TcpListener, state: State) -> std::io::Result<RunningServ
     let request_context = RequestContext {
         clock: state.clock.clone(),
         trusted_proxies: config.trusted_proxies.clone(),
-        challenge: Challenge::new(&config.public_url()),
+        problems: ProblemRenderer::new(&config.public_url()),
         https: config.public_url().is_https(),
         forward_path: format!("{}{FORWARD_PATH}", config.base_path),
     };

@@ -1,4 +1,4 @@
-//! Background work: migrations at the start, mail delivery, expiry reminders, usage of API keys, and the deletion of expired rows.
+//! Background work: migrations at the start, e-mail delivery, expiry reminders, usage of API keys, and the deletion of expired rows.
 //! Each step is a function of its slice, which tests call; this file has only the loops.
 
 use std::sync::Arc;
@@ -67,7 +67,7 @@ pub fn spawn(state: State, database_url: SecretString, mailer: Mailer) -> Backgr
         let mut reminded_at: Option<tokio::time::Instant> = None;
         loop {
             if let Err(error) = outbox::deliver_due(&state.db, state.clock.now(), &mailer).await {
-                log("deliver mail", &error);
+                log("deliver e-mails", &error);
             }
             if reminded_at.is_none_or(|at| at.elapsed() >= REMINDER_INTERVAL) {
                 reminded_at = Some(tokio::time::Instant::now());
@@ -96,7 +96,7 @@ pub fn spawn(state: State, database_url: SecretString, mailer: Mailer) -> Backgr
     }
 }
 
-/// In a task of its own, because mail delivery can take longer than this interval.
+/// In a task of its own, because e-mail delivery can take longer than this interval.
 async fn flush_usage_periodically(state: State) {
     loop {
         tokio::time::sleep(USAGE_FLUSH_INTERVAL).await;

@@ -40,7 +40,7 @@ fn bind(variable: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
 
 /// Serves until SIGTERM or SIGINT.
 pub fn run(context: &CommandContext, listeners: Listeners) -> Result<(), Failure> {
-    let metrics = metrics::gather()?;
+    let metrics = metrics::install_recorder()?;
     let keystore = context.keystore()?;
     let state = context.state(keystore)?;
     let mailer = Mailer::new(&state, &context.data_dir).map_err(one_line)?;

@@ -18,7 +18,7 @@ use tokio::time::timeout;
 use super::RouteTable;
 use super::client::{client_of, request_id};
 use super::idempotency::Replayed;
-use super::problem::{Challenge, error_of_status};
+use super::problem::{ProblemRenderer, error_of_status};
 use crate::clock::Clock;
 use crate::error::{Code, Error};
 use crate::observability::{http_metrics, log};
@@ -35,7 +35,7 @@ pub struct RequestContext {
     pub clock: Clock,
     /// Proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Vec<IpNet>,
-    pub challenge: Challenge,
+    pub problems: ProblemRenderer,
     /// Whether the public URL is HTTPS, so that responses carry `Strict-Transport-Security`.
     pub https: bool,
     /// The path below which gateways send requests to be checked. A CORS preflight (Fetch §4.8) there belongs to the service
@@ -109,7 +109,7 @@ impl RequestContext {
             }
         };
         log_failure(&failure);
-        let mut response = self.challenge.render(&failure, &request_id);
+        let mut response = self.problems.render(&failure, &request_id);
         self.add_default_headers(response.headers_mut(), &request_id);
         record(None, &method, response.status(), started.elapsed());
         Err(InternalError::from_response(RequestLost, response).into())
@@ -123,7 +123,7 @@ impl RequestContext {
             let is_error = status.is_client_error() || status.is_server_error();
             // actix responds to some malformed requests with a status and no body.
             return if is_error && !response.headers().contains_key(header::CONTENT_TYPE) {
-                let problem = self.challenge.render(&error_of_status(status), request_id);
+                let problem = self.problems.render(&error_of_status(status), request_id);
                 replace_response(response, problem)
             } else {
                 response
@@ -135,9 +135,9 @@ impl RequestContext {
         let problem = match error.as_error::<Error>() {
             Some(error) => {
                 log_failure(error);
-                self.challenge.render(error, request_id)
+                self.problems.render(error, request_id)
             }
-            None => self.challenge.render(&from_actix(error), request_id),
+            None => self.problems.render(&from_actix(error), request_id),
         };
         replace_response(response, problem)
     }

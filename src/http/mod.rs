@@ -20,7 +20,7 @@ pub use etag::cacheable;
 pub use idempotency::{IdempotencyOwner, Idempotent, has_idempotency_key, no_replay, sweep as sweep_idempotency_keys};
 pub use middleware::{RequestContext, with_request_context};
 pub use path::{FromPath, Path, method_not_allowed};
-pub use problem::{Challenge, MAX_AUTH_AGE_SECONDS, PROTECTED_RESOURCE, ProblemResponse, router};
+pub use problem::{MAX_AUTH_AGE_SECONDS, PROTECTED_RESOURCE, ProblemRenderer, ProblemResponse, router};
 pub use rate_limit::RateLimit;
 pub use request_input::{MAX_BODY_BYTES, RequestInput};
 pub use response::ApiResponse;

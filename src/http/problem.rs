@@ -85,12 +85,12 @@ impl<'a> From<&'a FieldError> for ProblemFieldResponse<'a> {
 
 /// Renders errors as problems. They contain the public URL, as do their `WWW-Authenticate` headers.
 #[derive(Clone, Debug)]
-pub struct Challenge {
+pub struct ProblemRenderer {
     public_url: String,
     resource_metadata: String,
 }
 
-impl Challenge {
+impl ProblemRenderer {
     pub fn new(public_url: &crate::config::BaseUrl) -> Self {
         Self {
             public_url: public_url.as_str().to_owned(),
@@ -99,7 +99,7 @@ impl Challenge {
     }
 
     /// `WWW-Authenticate` (RFC 6750 §3), with `max_age` for re-authentication (RFC 9470 §3) and `resource_metadata` (RFC 9728 §5.1).
-    fn header(&self, error: &Error) -> Option<String> {
+    fn challenge(&self, error: &Error) -> Option<String> {
         let code = error.code();
         let mut challenge = format!(
             "Bearer realm=\"keyward\", resource_metadata=\"{}\"",
@@ -143,7 +143,7 @@ impl Challenge {
                 response.insert_header((name, value));
             }
         };
-        set("www-authenticate", self.header(error));
+        set("www-authenticate", self.challenge(error));
         set("retry-after", headers.retry_after.map(|seconds| seconds.to_string()));
         set("allow", headers.allow.clone());
         let (policy, limit) = headers.rate_limit.clone().unzip();

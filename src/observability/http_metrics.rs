@@ -1,7 +1,7 @@
 //! Counts requests and measures their durations, by route.
 //!
-//! Each thread keeps the handles of its metrics: to look a counter and a histogram up by their labels takes 0.4 µs per request,
-//! with the handles 0.07 µs, of about 20 µs that a request from the cache takes.
+//! Each thread keeps the handles of its metrics. Looking up a counter and a histogram by their labels takes 0.4 µs per request,
+//! using the kept handles 0.07 µs, of the about 20 µs of a request whose credential is cached.
 
 use std::cell::RefCell;
 use std::collections::HashMap;

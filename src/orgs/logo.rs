@@ -10,8 +10,7 @@ use super::permissions::can;
 use crate::auth::{Caller, Session};
 use crate::error::Error;
 use crate::http::{ApiResponse, RequestInput};
-use crate::images;
-use crate::images::resize;
+use crate::images::{self, resize};
 use crate::state::State;
 use crate::values::ids::OrgId;
 

@@ -187,15 +187,15 @@ pub struct ProfileChange {
 }
 
 /// Changes the profile. A taken username violates `users_username_key`.
-pub fn update_profile(tx: &mut Tx<'_>, id: UserId, change: ProfileChange) -> Result<User, diesel::result::Error> {
+pub fn update_profile(tx: &mut Tx<'_>, id: UserId, change: ProfileChange) -> Result<(), diesel::result::Error> {
     diesel::update(users::table.find(id))
         .set((
             change,
             users::version.eq(users::version + 1),
             users::updated_at.eq(tx.now),
         ))
-        .returning(User::as_returning())
-        .get_result(tx.conn)
+        .execute(tx.conn)
+        .map(|_| ())
 }
 
 pub fn set_avatar(tx: &mut Tx<'_>, id: UserId, avatar_id: Option<ImageId>) -> Result<(), Error> {
