@@ -34,8 +34,8 @@ macro_rules! codes {
                 match self { $(Self::$variant => $title,)+ }
             }
 
-            /// What the code means and what the caller can do: the text of `GET /problems/{code}`, and the `detail` of a problem
-            /// that has no more specific one.
+            /// What the code means and what the caller can do: the text of `GET /problems/{code}`, and the `detail` of a
+            /// problem that has no more specific one.
             pub const fn meaning(self) -> &'static str {
                 match self { $(Self::$variant => $meaning,)+ }
             }
@@ -59,7 +59,7 @@ codes! {
     InvalidCredentials "invalid_credentials" 401 "Invalid credentials"
         "No account has this login and password. Check both and try again.";
     ReauthenticationRequired "reauthentication_required" 401 "Re-authentication required"
-        "This operation needs a recent proof of the password. Send current_password in the body, or call POST \
+        "This operation needs a recent authentication. Send current_password in the body, or call POST \
          /auth/reauthenticate first.";
     InsufficientScope "insufficient_scope" 403 "Insufficient scope"
         "The credential lacks a scope that this operation needs; WWW-Authenticate names it. Use a credential that \
@@ -69,13 +69,13 @@ codes! {
     ApiKeyRequired "api_key_required" 403 "API key required"
         "This operation needs an API key; sessions may not perform it. Send the API key as Authorization: Bearer.";
     ForbiddenRole "forbidden_role" 403 "Forbidden for this role"
-        "The caller's role does not allow this operation. Ask an owner or administrator to do it, or to change the \
+        "The caller's role does not allow this operation. Ask an owner or admin to do it, or to change the \
          role.";
     EmailUnverified "email_unverified" 403 "E-mail address not verified"
         "The password is correct, but the e-mail address is not verified yet. Open the link in the verification \
-         mail, or request another one with POST /auth/register/resend.";
+         e-mail, or request another one with POST /auth/register/resend.";
     AccountDisabled "account_disabled" 403 "Account disabled"
-        "An administrator has disabled this account. Contact the administrator.";
+        "A platform admin or an operator has disabled this account. Contact the operator of the service.";
     CrossSiteRequest "cross_site_request" 403 "Cross-site request"
         "The refresh cookie is accepted only from pages of this site and of the origins in KEYWARD_CORS_ORIGINS.";
     IpNotAllowed "ip_not_allowed" 403 "IP address not allowed"

@@ -10,7 +10,7 @@
 //! | [`cli`] | the command line: serve, migrate, manage users, print the OpenAPI document |
 //! | [`app`] | assembles all slices: state, routes, OpenAPI document, authentication of requests, background work |
 //! | [`gateway`] | endpoints for gateways and other services that verify credentials |
-//! | [`admin`] | endpoints for platform administrators |
+//! | [`admin`] | endpoints for platform admins |
 //! | [`account::personal_data`] | export and deletion of everything about a person |
 //! | [`account::password`] | change or reset the password |
 //! | [`account::email`] | change the e-mail address |
@@ -79,10 +79,10 @@
 //! - **Merge patch**: the body of a PATCH; absent fields stay as they are (RFC 7396).
 //! - **One-time token**: the secret in a mailed link; it works once.
 //! - **Outbox**: e-mails that were inserted in the transaction that causes them, and are delivered after its commit.
-//! - **Platform administrator**: a user who manages all users; has no role in organisations by that.
+//! - **Platform admin**: a user who may manage all users. This gives them no role in organisations.
 //! - **Principal**: who a credential stands for: user, platform role, active organisation, scopes.
 //! - **Problem**: the body of an error response (RFC 9457).
-//! - **Proof of the password**: `current_password` in the body, or a log-in or re-authentication within the last ten minutes.
+//! - **Recent authentication**: a login or `POST /auth/reauthenticate` in the session within the last ten minutes.
 //! - **Refresh token**: gets a session its next access token; each use replaces it.
 //! - **Registration**: an address and a password that wait until the address is verified; not an account yet.
 //! - **Scope**: a name for something that an API key may do, such as `keys:verify`.

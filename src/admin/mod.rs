@@ -1,11 +1,11 @@
 //! Administration of the platform: users, announcements and the audit log of the platform.
 //!
-//! A platform administrator (role `admin`) can see every account, disable it, end its sessions and change its role. They
-//! cannot change their own account, so that the last administrator does not remove themselves by mistake. They have no
-//! access to passwords, API keys or the inside of organisations.
+//! A platform admin (role `admin`) can read every account, disable it, end its sessions and change its role. They cannot
+//! change their own account here, so that the last platform admin does not remove themselves by mistake. They have no
+//! access to passwords and API keys, and no role in organisations.
 //!
-//! What must never happen: that a disabled user continues to act; that a former administrator acts as one, even in a
-//! request that began before the change.
+//! What must never happen: a disabled user continues to act; a former platform admin acts as one, even in a request that
+//! began before the change.
 
 mod model;
 mod operations;

@@ -13,7 +13,7 @@ use crate::http::{RequestInput, cacheable};
 /// The serialised OpenAPI document.
 pub struct Document(pub Bytes);
 
-/// Configures Swagger UI. After a log-in with "Try it out" it uses the new access token.
+/// Configures Swagger UI. After a login with "Try it out" it uses the new access token.
 const INITIALIZER: &str = include_str!("swagger-initializer.js");
 
 /// Swagger UI sets `style` attributes; scripts are allowed from this origin only.

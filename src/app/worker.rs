@@ -1,5 +1,5 @@
-//! Background work: migrations at the start, mail delivery, expiry reminders, usage of API keys, and the deletion of expired rows.
-//! Each step is a function of its slice, which tests call; this file has only the loops.
+//! Background work: migrations at the start, mail delivery, expiry reminders, usage of API keys, and the deletion of
+//! expired rows. Each step is a function of its slice, which tests call; this file has only the loops.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,11 +15,11 @@ use crate::notifications::email::{Mailer, outbox};
 use crate::state::State;
 use crate::{account, api_keys, auth, http, notifications, one_time_tokens};
 
-/// How often the outbox is read without a wake-up from a commit, for mails of other instances and for retries.
+/// How often the outbox is read without a wake-up from a commit, for e-mails of other instances and for retries.
 const MAIL_INTERVAL: Duration = Duration::from_secs(1);
 /// How often expired rows are deleted. Queries ignore expired rows, so that this only bounds the size of the tables.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
-/// For which a sent mail stays in the outbox, because the limit of mails per address counts the rows of a day.
+/// How long a sent e-mail is kept in the outbox: the limit of e-mails to one address counts these rows.
 const SENT_MAIL_RETENTION: TimeDelta = TimeDelta::days(1);
 /// How often API keys that are about to expire are looked for.
 const REMINDER_INTERVAL: Duration = Duration::from_secs(10);
@@ -96,7 +96,7 @@ pub fn spawn(state: State, database_url: SecretString, mailer: Mailer) -> Backgr
     }
 }
 
-/// In a task of its own, because mail delivery can take longer than this interval.
+/// In a task of its own, because delivery can take longer than this interval.
 async fn flush_usage_periodically(state: State) {
     loop {
         tokio::time::sleep(USAGE_FLUSH_INTERVAL).await;

@@ -14,7 +14,7 @@ pub trait Permission: 'static {
     const KIND: Kind;
     /// The scope that an API key needs.
     const SCOPE: Option<&'static str> = None;
-    /// Whether the user must be a platform administrator.
+    /// Whether the user must be a platform admin.
     const ADMIN: bool = false;
 }
 
@@ -35,7 +35,7 @@ macro_rules! permissions {
 permissions! {
     /// Any session.
     Session: Session;
-    /// A session of a platform administrator.
+    /// A session of a platform admin.
     Admin: Session, admin true;
     /// Any API key, whatever its scopes.
     AnyApiKey: ApiKey;

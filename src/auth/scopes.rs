@@ -28,7 +28,7 @@ pub struct Scope {
     pub description: String,
     /// The lowest role in the key's organisation that may use the scope; `None`: personal keys may use it too.
     pub min_role: Option<OrgRole>,
-    /// Only keys of platform administrators may use the scope.
+    /// Only keys of platform admins may use the scope.
     admin_only: bool,
 }
 

@@ -22,7 +22,7 @@
 //!    which the connection that makes the change listens to itself. PostgreSQL delivers the latter before it confirms
 //!    the COMMIT, so the instance that made a change has invalidated its entries before its client gets the response;
 //!    the others follow some milliseconds later. The triggers cover only columns that credentials depend on: PostgreSQL
-//!    serialises commits with a NOTIFY, so log-ins, token refreshes and uses of keys send none.
+//!    serialises commits with a NOTIFY, so logins, token refreshes and uses of keys send none.
 //! 3. The instance increments a version counter and stores the new version in the slot of the changed id
 //!    ([`InvalidationLog`](crate::db::InvalidationLog)).
 //! 4. The next look-up compares: an entry is valid while the slots of all ids it depends on are not newer than its read

@@ -54,7 +54,7 @@ string_enum! {
         LoggedOut "logged_out",
         /// The user ended the session from another one.
         EndedByUser "ended_by_user",
-        /// A platform administrator ended all sessions of the user.
+        /// A platform admin ended all sessions of the user.
         EndedByAdmin "ended_by_admin",
         /// An exchanged refresh token was presented again.
         TokenReused "token_reused",

@@ -135,7 +135,7 @@ string_enum! {
         Active "active",
         /// The e-mail address is not verified yet.
         Unverified "unverified",
-        /// An administrator or operator disabled the account.
+        /// A platform admin or an operator disabled the account.
         Disabled "disabled",
     }
 }

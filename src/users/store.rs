@@ -273,7 +273,7 @@ pub fn clear_last_org(tx: &mut Tx<'_>, org_id: OrgId) -> Result<(), Error> {
     Ok(())
 }
 
-/// Sets the columns that administrators and operators control.
+/// Sets the columns that platform admins and operators control.
 pub fn set_access(
     tx: &mut Tx<'_>,
     id: UserId,

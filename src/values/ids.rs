@@ -99,7 +99,7 @@ ids! {
     UserId,
     /// A registration whose e-mail address is not verified yet.
     RegistrationId,
-    /// A session: from a log-in until log-out, expiry or revocation.
+    /// A session: from a login until logout, expiry or revocation.
     SessionId,
     /// A refresh token; each use replaces it by the next one of its session.
     RefreshTokenId,

@@ -41,7 +41,7 @@ pub fn check_confirmation(new_email: &EmailAddress, confirm_email: Option<&Email
     }
 }
 
-/// Requests a change; a pending one is cancelled. If another account has the new address, its owner gets a mail without a
+/// Requests a change; a pending one is cancelled. If another account has the new address, its owner gets an e-mail without a
 /// link.
 ///
 /// # Errors
@@ -83,7 +83,7 @@ pub fn request(
 }
 
 /// Mails a new confirmation link to the new address; the previous link stops working. An address that another account has
-/// gets a mail without a link.
+/// gets an e-mail without a link.
 fn mail_new_address(
     tx: &mut Tx<'_>,
     secret: &ServerSecret,

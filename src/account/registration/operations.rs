@@ -23,7 +23,7 @@ pub struct NewRegistration {
     pub locale: Locale,
 }
 
-/// Stores a registration and mails its link. If the address has an account already, its owner gets a mail without a link
+/// Stores a registration and mails its link. If the address has an account already, its owner gets an e-mail without a link
 /// instead; both cases do the same work.
 ///
 /// # Errors

@@ -44,7 +44,7 @@ request_type! {
         /// Display name.
         #[schema(nullable = false)]
         pub nickname: Option<Nickname>,
-        /// Language of mails and notifications; `en` if absent.
+        /// Language of e-mails and notifications; `en` if absent.
         #[schema(nullable = false)]
         pub locale: Option<Locale>,
     }
@@ -53,7 +53,7 @@ request_type! {
 /// Register an account
 ///
 /// Mails a verification link to the address; the account can log in once the link was used (`POST /auth/verify-email`). If
-/// the address already has an account, the response is the same, and its owner gets a mail without a link instead. If
+/// the address already has an account, the response is the same, and its owner gets an e-mail without a link instead. If
 /// registration is closed, the response is 404.
 #[utoipa::path(
     operation_id = "registerUser", tag = "Sessions", request_body = RegisterRequest,

@@ -12,7 +12,7 @@ use crate::request_type;
 use crate::values::ids::MembershipId;
 use crate::values::locale::Locale;
 
-/// A membership with its person.
+/// A membership with its user.
 #[derive(Clone, Debug, Queryable)]
 pub struct Member {
     pub membership_id: MembershipId,
@@ -44,7 +44,7 @@ impl<'a> From<&'a Member> for Recipient<'a> {
 }
 
 request_type! {
-    /// Which members to list.
+    /// Filters of the list.
     #[derive(IntoParams)]
     #[into_params(parameter_in = Query)]
     pub struct MemberFilter {

@@ -30,18 +30,19 @@ pub fn list(
     cursors.page(rows, page.limit, |member| (member.joined_at, member.person.id))
 }
 
-/// Which member of which organisation.
+/// The key of a member.
 #[derive(Clone, Copy)]
 pub struct MemberKey {
     pub org_id: OrgId,
     pub user_id: UserId,
 }
 
-/// A member on whom the caller may use `permission`, with the caller's own membership. Removing oneself is leaving, which
-/// needs no role.
+/// A member on whom the caller may use `permission`, with the caller's own membership. Removing oneself means leaving, which
+/// any member may do.
 ///
 /// # Errors
-/// `not_found` for a caller or a person who is no member; only then `forbidden_role`, since every member may see the others.
+/// `not_found` if the caller or the target is not a member. `forbidden_role` comes after it, because every member may list the
+/// others.
 pub fn find_target(
     tx: &mut Tx<'_>,
     caller: &Principal,
@@ -65,7 +66,7 @@ fn find(tx: &mut Tx<'_>, key: MemberKey) -> Result<Member, Error> {
     store::find(tx, key.org_id, key.user_id)?.ok_or_else(Error::not_found)
 }
 
-/// With the organisation locked: the database checks it again at the commit.
+/// The organisation must be locked. A trigger checks the same at the commit.
 fn require_another_owner(tx: &mut Tx<'_>, org_id: OrgId) -> Result<(), Error> {
     if store::count_owners(tx, org_id)? > 1 {
         Ok(())
@@ -81,11 +82,11 @@ pub struct MemberUpdate {
     pub disabled_services: Patch<Vec<ServiceName>>,
 }
 
-/// Checks that each service is in the catalogue, or already disabled for the member: a service that has left the catalogue
-/// must not make the list invalid.
-fn check_services(catalogue: &ScopeCatalog, member: &Member, services: Vec<ServiceName>) -> Result<Vec<String>, Error> {
+/// Checks that each service is in the catalog or already disabled for the member, so that removing a service from the catalog
+/// does not make existing lists invalid.
+fn check_services(catalog: &ScopeCatalog, member: &Member, services: Vec<ServiceName>) -> Result<Vec<String>, Error> {
     let is_known = |name: &str| {
-        catalogue.all().iter().any(|scope| scope.service == name)
+        catalog.all().iter().any(|scope| scope.service == name)
             || member.disabled_services.iter().any(|disabled| disabled == name)
     };
     let errors: Vec<FieldError> = services
@@ -109,7 +110,7 @@ fn check_services(catalogue: &ScopeCatalog, member: &Member, services: Vec<Servi
 /// Changes a member's role and disabled services.
 pub fn update<P>(
     tx: &mut Tx<'_>,
-    catalogue: &ScopeCatalog,
+    catalog: &ScopeCatalog,
     caller: &Caller<P>,
     target: MemberKey,
     update: MemberUpdate,
@@ -123,7 +124,7 @@ pub fn update<P>(
     let disabled_services = update
         .disabled_services
         .set()
-        .map(|services| check_services(catalogue, &member, services))
+        .map(|services| check_services(catalog, &member, services))
         .transpose()?
         .filter(|new| *new != member.disabled_services);
     update.precondition.check(member.version)?;
@@ -187,8 +188,8 @@ fn after_role_change(
     })
 }
 
-/// Ends a membership: the caller's own (they leave), or another's, who is then notified. The API keys that are bound to it
-/// are suspended for good.
+/// Ends the caller's own membership, or that of another member, who is notified. The API keys that are bound to it are
+/// suspended for good.
 pub fn remove<P>(
     tx: &mut Tx<'_>,
     caller: &Caller<P>,
