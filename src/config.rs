@@ -243,10 +243,10 @@ pub struct Config {
     /// Prefix of API keys, before the underscore
     #[arg(long, global = true, value_name = "WORD", default_value = "kw", value_parser = parse_key_prefix)]
     pub key_prefix: String,
-    /// Longest time in days after which an API key may expire, counted from its creation or change
+    /// Maximum lifetime of an API key in days, counted from its creation or from the last change of its expiry
     #[arg(long, global = true, value_name = "DAYS", default_value_t = 3650, value_parser = value_parser!(u32).range(1..=36_500))]
     pub key_max_lifetime_days: u32,
-    /// Who can sign up
+    /// Whether people can sign up
     #[arg(long, global = true, default_value = "open")]
     pub registration: Registration,
     /// Features to switch off, comma-separated
@@ -279,7 +279,7 @@ pub struct Config {
     /// How many seconds after SIGTERM /readyz reports 503 while requests are still accepted
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 5, value_parser = value_parser!(u32).range(0..=3600))]
     pub drain_seconds: u32,
-    /// What is logged: a level, or directives such as info,keyward=debug
+    /// Filter of log lines: a level, or directives such as info,keyward=debug
     #[arg(long, global = true, value_name = "FILTER", default_value = "info")]
     pub log: String,
     /// Format of log lines
@@ -301,7 +301,7 @@ impl Config {
             .validated()
     }
 
-    /// Checks what no single setting shows.
+    /// Checks the rules that concern several settings.
     ///
     /// # Errors
     /// One line that names the setting.

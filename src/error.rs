@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 macro_rules! codes {
     ($($variant:ident $code:literal $status:literal $title:literal $meaning:literal;)+) => {
-        /// Why a request failed. Clients match on the code, so that no code is ever renamed.
+        /// The reason for which a request failed. Clients match on the code, so no code is ever renamed.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         pub enum Code {
             $(#[doc = $meaning] $variant,)+
@@ -34,7 +34,7 @@ macro_rules! codes {
                 match self { $(Self::$variant => $title,)+ }
             }
 
-            /// What the code means and what the caller can do: the text of `GET /problems/{code}`, and the `detail` of a problem
+            /// The meaning of the code, and what the caller can do: the text of `GET /problems/{code}`, and the `detail` of a problem
             /// that has no more specific one.
             pub const fn meaning(self) -> &'static str {
                 match self { $(Self::$variant => $meaning,)+ }
@@ -59,7 +59,7 @@ codes! {
     InvalidCredentials "invalid_credentials" 401 "Invalid credentials"
         "No account has this login and password. Check both and try again.";
     ReauthenticationRequired "reauthentication_required" 401 "Re-authentication required"
-        "This operation needs a recent proof of the password. Send current_password in the body, or call POST \
+        "This operation needs a recent authentication. Send current_password in the body, or call POST \
          /auth/reauthenticate first.";
     InsufficientScope "insufficient_scope" 403 "Insufficient scope"
         "The credential lacks a scope that this operation needs; WWW-Authenticate names it. Use a credential that \
@@ -69,13 +69,13 @@ codes! {
     ApiKeyRequired "api_key_required" 403 "API key required"
         "This operation needs an API key; sessions may not perform it. Send the API key as Authorization: Bearer.";
     ForbiddenRole "forbidden_role" 403 "Forbidden for this role"
-        "The caller's role does not allow this operation. Ask an owner or administrator to do it, or to change the \
+        "The caller's role does not allow this operation. Ask an owner or admin to do it, or to change the \
          role.";
     EmailUnverified "email_unverified" 403 "E-mail address not verified"
         "The password is correct, but the e-mail address is not verified yet. Open the link in the verification \
-         mail, or request another one with POST /auth/register/resend.";
+         e-mail, or request another one with POST /auth/register/resend.";
     AccountDisabled "account_disabled" 403 "Account disabled"
-        "An administrator has disabled this account. Contact the administrator.";
+        "A platform admin or an operator has disabled this account. Contact the operator of the service.";
     CrossSiteRequest "cross_site_request" 403 "Cross-site request"
         "The refresh cookie is accepted only from pages of this site and of the origins in KEYWARD_CORS_ORIGINS.";
     IpNotAllowed "ip_not_allowed" 403 "IP address not allowed"
@@ -109,7 +109,7 @@ codes! {
         "The first request with this Idempotency-Key is still running. Try again after the seconds in Retry-After.";
     LinkExpiredOrUsed "link_expired_or_used" 410 "Link expired or used"
         "The token of this mailed link is not valid: it was used, was replaced by a newer one, has expired, or never \
-         existed. Request a new mail.";
+         existed. Request a new e-mail.";
     PreconditionFailed "precondition_failed" 412 "Precondition failed"
         "If-Match does not match: the resource was changed since it was read. Read it again and repeat the change.";
     PayloadTooLarge "payload_too_large" 413 "Payload too large"
@@ -130,7 +130,7 @@ codes! {
         "The service is temporarily unable to handle the request. Try again after the seconds in Retry-After.";
 }
 
-/// Which rule a field or parameter breaks.
+/// The rule that a field or parameter breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldCode {
     Required,
@@ -177,7 +177,7 @@ impl FieldCode {
     }
 }
 
-/// A rule that a value breaks; [`FieldError`] adds where the value is.
+/// A rule that a value breaks; [`FieldError`] adds the location of the value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Invalid {
     pub code: FieldCode,
@@ -219,7 +219,7 @@ impl Invalid {
     }
 }
 
-/// Which part of the request an error is about.
+/// The part of the request that an error is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ErrorLocation {
     /// JSON Pointer into the body, as a URI fragment.
@@ -248,7 +248,7 @@ pub struct ErrorHeaders {
     pub rate_limit: Option<(String, String)>,
 }
 
-/// Why a request failed.
+/// A failed request.
 #[derive(Debug)]
 pub struct Error {
     code: Code,
@@ -264,7 +264,7 @@ impl Error {
         Self::with_detail(code, code.meaning())
     }
 
-    /// `detail` says in a sentence or two what is wrong and what to do. It must not repeat a secret that the client sent.
+    /// `detail` describes in a sentence or two what is wrong and what to do. It must not repeat a secret that the client sent.
     pub fn with_detail(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
             code,
@@ -292,7 +292,7 @@ impl Error {
         Self::validation(vec![invalid.at(pointer)])
     }
 
-    /// 404, which is the same for what does not exist and for what the caller may not see.
+    /// 404, both for a resource that does not exist and for one that the caller may not see.
     pub fn not_found() -> Self {
         Self::new(Code::NotFound)
     }

@@ -7,10 +7,10 @@
 //!
 //! | module | what it contains |
 //! |---|---|
-//! | [`cli`] | the command line: serve, migrate, manage users, print the OpenAPI document |
+//! | [`cli`] | the command line: serve, migrate, manage users, generate signing keys, print the OpenAPI document |
 //! | [`app`] | assembles all slices: state, routes, OpenAPI document, authentication of requests, background work |
 //! | [`gateway`] | endpoints for gateways and other services that verify credentials |
-//! | [`admin`] | endpoints for platform administrators |
+//! | [`admin`] | endpoints for platform admins |
 //! | [`account::personal_data`] | export and deletion of everything about a person |
 //! | [`account::password`] | change or reset the password |
 //! | [`account::email`] | change the e-mail address |
@@ -38,9 +38,9 @@
 //! | [`secret`] | tokens, their hashes, keyed MACs |
 //! | [`error`], [`clock`] | the error type and its codes; the current time |
 //!
-//! The modules from [`account`] to [`api_keys`] and [`orgs`] are *slices*: each owns its tables and endpoints and has the same
-//! files. `routes` (request and response types, handlers) → `operations` (one function per use case, in one transaction) →
-//! `store` (every query on the tables of the slice) → `model` (domain types and rules).
+//! A module with tables and endpoints of its own, such as [`api_keys`], [`sessions`] or [`orgs::membership`], is a *slice*. Slices
+//! have the same files: `routes` (request and response types, handlers) → `operations` (one function per use case, in one
+//! transaction) → `store` (every query on the tables of the slice) → `model` (domain types and rules).
 //!
 //! # How a request is handled
 //!
@@ -50,7 +50,7 @@
 //!    membership and role, `Idempotent` replays a stored response. Each can end the request with an error.
 //! 4. The handler reads the body into domain types, and calls one operation in one transaction.
 //! 5. The operation locks and changes rows, and inserts audit records, notifications and e-mails. The commit wakes the mailer
-//!    (`app/worker.rs` `spawn`), and PostgreSQL notifies all instances about what they have to remove from their caches.
+//!    (`app/worker.rs` `spawn`), and PostgreSQL notifies all instances which entries of their caches are stale.
 //!
 //! `POST /api-keys`: `api_keys/routes/create.rs` `create_api_key` reads the fields and checks scopes and password →
 //! `api_keys/operations.rs` `create` counts the keys, generates the secret, inserts audit record and notification →
@@ -66,27 +66,27 @@
 //!
 //! # Glossary
 //!
-//! - **Access token**: a signed JWT that is valid for ten minutes and names a session.
+//! - **Access token**: a signed JWT that names a session; valid for ten minutes by default.
 //! - **Active organisation**: the organisation in which a session or an API key acts; without one it acts for the person alone.
 //! - **Admission**: a person becomes a member, by an invitation or by an approved request to join.
 //! - **Caller**: the principal of the current request, after the checks of the handler's first argument.
 //! - **Credential**: what a request is authenticated with: an access token or an API key.
 //! - **Credential cache**: verified credentials in memory. An entry is valid until something that it depends on changes.
-//! - **Introspection**: another service asks what a credential is and may do (RFC 7662).
+//! - **Introspection**: another service looks up the owner and the permissions of a credential (RFC 7662).
 //! - **Invalidation log**: the versions of recently changed users, organisations, keys and sessions. A cache entry that was read before
 //!   the last change of what it depends on is stale.
 //! - **Membership**: the row that gives a user a role in an organisation.
 //! - **Merge patch**: the body of a PATCH; absent fields stay as they are (RFC 7396).
 //! - **One-time token**: the secret in a mailed link; it works once.
 //! - **Outbox**: e-mails that were inserted in the transaction that causes them, and are delivered after its commit.
-//! - **Platform administrator**: a user who manages all users; has no role in organisations by that.
-//! - **Principal**: who a credential stands for: user, platform role, active organisation, scopes.
+//! - **Platform administrator**: a user who manages all users. This gives no role in an organisation.
+//! - **Principal**: the result of authentication: user, platform role, active organisation, credential with its scopes.
 //! - **Problem**: the body of an error response (RFC 9457).
-//! - **Proof of the password**: `current_password` in the body, or a log-in or re-authentication within the last ten minutes.
-//! - **Refresh token**: gets a session its next access token; each use replaces it.
-//! - **Registration**: an address and a password that wait until the address is verified; not an account yet.
+//! - **Proof of the password**: `current_password` in the body, or a login or re-authentication within the last ten minutes.
+//! - **Refresh token**: is exchanged for a new access token and a new refresh token of its session.
+//! - **Registration**: an address with a password that becomes the account's once the address is verified.
 //! - **Scope**: a name for something that an API key may do, such as `keys:verify`.
-//! - **Server secret**: the key from which cursors, MACs and one-time tokens are derived.
+//! - **Server secret**: the key of all MACs, such as those in cursors; one-time tokens and refresh tokens are derived from it.
 //! - **Slug**: the unique short name of an organisation.
 //! - **Throttle**: the limit of wrong passwords per account and network.
 //! - **Verdict**: the result of checking an API key: valid, or the first check that it fails.

@@ -1,6 +1,6 @@
 //! Opaque tokens, their hashes, and the server secret from which mailed tokens and refresh tokens are derived.
 //!
-//! [`Token`] is the plaintext, [`TokenHash`] is what the database stores. The secrets of API keys are random. Mailed
+//! [`Token`] is the plaintext; the database stores only its [`TokenHash`]. The secrets of API keys are random. Mailed
 //! tokens and refresh tokens are an HMAC of the id of their row under the [`ServerSecret`], so the plaintext needn't be
 //! stored even while an e-mail waits in the outbox. The [`Purpose`] is part of the HMAC: a token made for one endpoint
 //! doesn't work at another.
@@ -47,7 +47,7 @@ impl TokenHash {
     }
 }
 
-/// What a derived value is used for.
+/// The use of a derived value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// The link that verifies the address of a registration.

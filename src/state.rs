@@ -20,7 +20,7 @@ pub struct State {
     pub config: Arc<Config>,
     pub db: Db,
     pub clock: Clock,
-    /// The key from which one-time tokens, cursors and MACs are derived.
+    /// The key of all MACs; one-time tokens and refresh tokens are derived from it.
     pub secret: ServerSecret,
     pub tokens: Arc<AccessTokens>,
     pub hasher: PasswordHasher,
@@ -28,7 +28,7 @@ pub struct State {
     pub throttle: Throttle,
     /// Limits requests to public endpoints.
     pub rate_limit: RateLimit,
-    /// Limits mail to an address that anonymous clients can cause.
+    /// Limits the e-mails to one address that anonymous clients can cause.
     pub mail_limit: MailLimit,
     /// The texts of notifications and e-mails.
     pub texts: Arc<TextCatalog>,
@@ -39,7 +39,7 @@ pub struct State {
     pub scopes: Arc<ScopeCatalog>,
     pub policy: PasswordPolicy,
     pub image_resizer: ImageResizer,
-    /// True while the service waits for load balancers before it stops; `/readyz` then returns 503.
+    /// True once the service is stopping; `/readyz` then returns 503.
     pub draining: Arc<AtomicBool>,
 }
 

@@ -96,7 +96,7 @@ impl Instance {
         Self::start_with(&self.data_dir, self.port, self.settings)
     }
 
-    /// Sends SIGTERM, as a service manager does, and starts it again.
+    /// Stops the service with SIGTERM, as a service manager does, and starts it again.
     pub fn stop_and_start(self) -> Self {
         let (data_dir, port, settings) = (self.data_dir.clone(), self.port, self.settings.clone());
         self.stop();

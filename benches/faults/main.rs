@@ -1,12 +1,12 @@
 //! Fault injection, too slow for tests: `cargo bench --bench faults`.
 //!
-//! Four scenarios run one after the other on a private PostgreSQL and real `keyward serve` processes. Each prints what
-//! it did and what it counted beside the limit that Keyward promises; the program fails if a limit is exceeded.
+//! Four scenarios run one after the other on a private PostgreSQL and real `keyward serve` processes. Each prints its
+//! counts beside the limits that Keyward promises; the program fails if a limit is exceeded.
 //!
 //! | scenario | options (defaults) | what happens | limit |
 //! |---|---|---|---|
 //! | `kill` | `--kills 200 --writes 10000` | clients create organisations and retry without a response, while the service is killed; every fourth time PostgreSQL is killed too | 0 lost, 0 partial, 0 duplicate organisations |
-//! | `restart` | `--restarts 50 --requests 100000` | clients call two instances, the other one if one refuses, while they are stopped with SIGTERM and started in turn | 0 failed requests |
+//! | `restart` | `--restarts 50 --requests 100000` | clients call two instances, and retry on the other one after a refusal, while the instances are stopped with SIGTERM and started in turn | 0 failed requests |
 //! | `revoke` | `--revocations 10000` | API keys are rotated, disabled and deleted on one instance while both have them in their caches | 0 accepted afterwards by the same instance, 0 by the other after 1 s |
 //! | `mail` | `--mails 1000` | e-mails are queued while the mail server is down; the service is killed while it delivers them | all delivered within 120 s, each under one Message-ID |
 //!
@@ -26,8 +26,9 @@ mod revoke;
 
 use std::time::Duration;
 
-use instance::Instance;
 use serde_json::{Value, json};
+
+use self::instance::Instance;
 
 const CLIENTS: usize = 8;
 const RETRY_INTERVAL: Duration = Duration::from_millis(10);

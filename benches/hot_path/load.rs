@@ -15,7 +15,7 @@ pub struct Load {
     /// Index of the request with which the next run starts.
     pub position: usize,
     pub connections: usize,
-    /// Of every response.
+    /// The status that every response must have.
     pub expected_status: u16,
 }
 

@@ -1,16 +1,16 @@
-//! Throughput of the most frequent requests, as ratios to what the machine can do: `cargo bench --bench hot_path`.
+//! Throughput of the most frequent requests, as ratios to references on the same machine: `cargo bench --bench hot_path`.
 //!
 //! The service runs in this process on a private PostgreSQL, with logs and metrics as in production. A load generator
 //! with 32 keep-alive connections shares the cores with it. Three references are measured in the same way:
 //!
 //! - **constant handler**: an actix-web handler that returns a constant JSON object;
-//! - **one SELECT**: a handler that makes one indexed SELECT directly on its worker thread. This is as fast as a
-//!   statement can be, but no service can work like this: one blocked connection would block all requests of the worker;
-//! - **argon2**: password hashes per second if all cores do nothing else.
+//! - **one SELECT**: a handler that makes one indexed SELECT directly on its worker thread. No statement can be faster, but a
+//!   service cannot work like this: one blocked connection would block all requests of the worker;
+//! - **argon2**: passwords verified per second if all cores do nothing else.
 //!
 //! All cases run in turn, five rounds; the table shows medians. Requests per second depend on the machine and its load,
-//! so compare the ratios only: `0.62 of constant handler (bar 0.5)` means that the case reaches 62 % of the constant
-//! handler's throughput, and should reach at least 50 %. `MISSED` marks a ratio below its bar. Database requests can
+//! so compare the ratios only: `0.62 of constant handler (target 0.5)` means that the case reaches 62 % of the constant
+//! handler's throughput, and should reach at least 50 %. `MISSED` marks a ratio below its target. Database requests can
 //! exceed 1, because the service has more statements in flight than the reference, which has one per worker.
 //!
 //! `-- --seconds 5` measures each case for 5 instead of 2 seconds per round; `-- --only forward` measures the cases
@@ -42,19 +42,19 @@ use keyward::app::{self, Keystore};
 use keyward::auth::{Password, PlatformRole};
 use keyward::clock::Clock;
 use keyward::config::Config;
-use keyward::db::Tx;
-use keyward::db::migrations;
+use keyward::db::{Tx, migrations};
 use keyward::secret::TokenHash;
 use keyward::state::State;
 use keyward::users::Username;
 use keyward::values::EmailAddress;
 use keyward::values::ids::UserId;
-use load::{Figures, Load, request};
 use secrecy::{ExposeSecret as _, SecretString};
+
+use self::load::{Figures, Load, request};
 
 const PASSWORD: &str = "plum-rocket-tundra-fiddle";
 const ROUNDS: usize = 5;
-/// More keys than the credential cache holds, so that none of them is in it when its turn comes again.
+/// More keys than the credential cache holds, so that none is cached any more when it is used again.
 const COLD_KEYS: usize = 60_000;
 
 fn main() {
@@ -70,7 +70,7 @@ fn main() {
     let config = Config::from_environment(settings).unwrap();
     // As in production, so that their cost is measured too.
     keyward::observability::log::start(&config).unwrap();
-    let metrics = keyward::observability::metrics::gather().unwrap();
+    let metrics = keyward::observability::metrics::install_recorder().unwrap();
     std::thread::spawn(move || {
         loop {
             std::thread::sleep(Duration::from_secs(5));
@@ -87,7 +87,7 @@ fn main() {
     let selected: Vec<&str> = cases
         .iter()
         .filter(|case| case.name.contains(&only))
-        .flat_map(|case| [Some(case.name), case.bar.map(|bar| bar.reference)])
+        .flat_map(|case| [Some(case.name), case.target.map(|target| target.reference)])
         .flatten()
         .collect();
     cases.retain(|case| selected.contains(&case.name));
@@ -155,13 +155,13 @@ async fn one_select(id: web::Path<uuid::Uuid>, pool: web::Data<Pool>) -> HttpRes
 
 struct Case {
     name: &'static str,
-    bar: Option<Bar>,
+    target: Option<Target>,
     load: Load,
 }
 
-/// The case should reach this ratio of the reference's throughput.
+/// The ratio of the reference's throughput that a case should reach.
 #[derive(Clone, Copy)]
-struct Bar {
+struct Target {
     reference: &'static str,
     min_ratio: f64,
 }
@@ -252,8 +252,8 @@ fn prepare(state: &State, connection: &mut PgConnection, service: SocketAddr, re
         .iter()
         .map(|key| request("GET", "/auth/forward", Some(key), None))
         .collect();
-    let case = |name, bar, load| Case { name, bar, load };
-    let at_least = |min_ratio, reference| Some(Bar { reference, min_ratio });
+    let case = |name, target, load| Case { name, target, load };
+    let at_least = |min_ratio, reference| Some(Target { reference, min_ratio });
     let of_service = |requests, status| Load::new(service, requests, status);
     let of_references = |path: &str| Load::new(references, vec![request("GET", path, None, None)], 200);
     let verify = vec![request("POST", "/api-keys/verify", Some(&gateway), Some(&body))];
@@ -284,7 +284,7 @@ fn prepare(state: &State, connection: &mut PgConnection, service: SocketAddr, re
             at_least(0.5, select),
             of_service(get("/api-keys", &session), 200),
         ),
-        case("log-in", at_least(0.9, "argon2"), of_service(log_in, 200)),
+        case("login", at_least(0.9, "argon2"), of_service(log_in, 200)),
     ]
 }
 
@@ -350,10 +350,10 @@ fn measure(mut cases: Vec<Case>, state: &State, time: Duration) {
     println!("{:<30} {:>10} {:>10} {:>8}", "", "per second", "p99 in ms", "ratio");
     for ((case, runs), rate) in cases.iter().zip(&figures).zip(&rates) {
         let p99 = median(runs.iter().map(|run| run.p99_millis).collect());
-        let ratio = case.bar.map_or_else(String::new, |Bar { reference, min_ratio }| {
+        let ratio = case.target.map_or_else(String::new, |Target { reference, min_ratio }| {
             let ratio = rate / rate_of(reference);
-            let verdict = if ratio >= min_ratio { "" } else { "  MISSED" };
-            format!("{ratio:>8.2} of {reference} (bar {min_ratio}){verdict}")
+            let mark = if ratio >= min_ratio { "" } else { "  MISSED" };
+            format!("{ratio:>8.2} of {reference} (target {min_ratio}){mark}")
         });
         println!("{:<30} {rate:>10.0} {p99:>10.2} {ratio}", case.name);
     }

@@ -35,7 +35,7 @@ COMMENT ON COLUMN users.password_changed_at IS
 COMMENT ON COLUMN users.username IS 'Unique, lower case, also accepted as login. Null until the user chooses one.';
 COMMENT ON COLUMN users.nickname IS 'Display name. Null until the user chooses one.';
 COMMENT ON COLUMN users.role IS
-    'Role on the platform, set by a platform administrator or an operator. Roles in organisations are in memberships.';
+    'Role on the platform, set by a platform admin or an operator. Roles in organisations are in memberships.';
 COMMENT ON COLUMN users.locale IS 'BCP 47 tag of the language of mails and notifications.';
 COMMENT ON COLUMN users.time_zone IS 'IANA name, stored for clients. The service itself computes in UTC.';
 COMMENT ON COLUMN users.avatar_id IS 'Null: no avatar.';
@@ -45,7 +45,7 @@ COMMENT ON COLUMN users.last_org_id IS
 COMMENT ON COLUMN users.version IS 'ETag of the profile. Only a change of the profile increments it.';
 COMMENT ON COLUMN users.last_login_at IS 'Null: never logged in.';
 COMMENT ON COLUMN users.disabled_at IS
-    'When an administrator or an operator disabled the account. Null: enabled. While it is disabled, its sessions and '
+    'When a platform admin or an operator disabled the account. Null: enabled. While it is disabled, its sessions and '
     'API keys are refused.';
 CREATE INDEX users_created ON users (created_at DESC, id DESC);
 CREATE INDEX users_avatar ON users (avatar_id) WHERE avatar_id IS NOT NULL;

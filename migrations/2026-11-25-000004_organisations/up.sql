@@ -14,7 +14,7 @@ COMMENT ON COLUMN orgs.slug IS 'Short unique name. Users who want to send a join
 COMMENT ON COLUMN orgs.logo_id IS 'Null: no logo.';
 COMMENT ON COLUMN orgs.join_policy IS
     'How users become members. invite_only: by invitation. request: by invitation, or by a join request that an '
-    'administrator of the organisation approves.';
+    'admin of the organisation approves.';
 COMMENT ON COLUMN orgs.version IS 'ETag of the organisation. Each change of its settings or logo increments it.';
 CREATE INDEX orgs_logo ON orgs (logo_id) WHERE logo_id IS NOT NULL;
 
@@ -37,8 +37,8 @@ COMMENT ON COLUMN memberships.id IS
     'membership stay suspended.';
 COMMENT ON COLUMN memberships.role IS 'A higher role may do all that a lower one may: owner, then admin, then member.';
 COMMENT ON COLUMN memberships.disabled_services IS
-    'Services of the scope catalogue that the sessions and API keys of this member may not use in this organisation. '
-    'Set by its administrators.';
+    'Services of the scope catalog that the sessions and API keys of this member may not use in this organisation. '
+    'Set by its owners and admins.';
 COMMENT ON COLUMN memberships.version IS 'ETag of the member. A change of role or services increments it.';
 CREATE INDEX memberships_user ON memberships (user_id, joined_at DESC);
 CREATE INDEX memberships_org ON memberships (org_id, joined_at DESC, user_id DESC);
@@ -89,7 +89,7 @@ COMMENT ON COLUMN invitations.invited_by IS 'The member who sent the invitation.
 COMMENT ON COLUMN invitations.locale IS 'BCP 47 tag of the language of the mail.';
 COMMENT ON COLUMN invitations.expires_at IS 'Mailing the invitation again moves it.';
 COMMENT ON COLUMN invitations.revoked_at IS
-    'When an administrator took the invitation back, or when its inviter lost the right to give this role. Also set '
+    'When an admin revoked the invitation, or when its inviter lost the right to give this role. Also set '
     'on an expired invitation when a new one for the same address replaces it.';
 COMMENT ON COLUMN invitations.accepted_by IS
     'The account that accepted; with the mailed link that can be one with another address. Null: not accepted, or '
@@ -118,11 +118,11 @@ COMMENT ON TABLE join_requests IS
     'Requests of users to join an organisation. Pending while approved_at, rejected_at and withdrawn_at are null; '
     'they do not expire.';
 COMMENT ON COLUMN join_requests.message IS 'What the user wrote to the organisation. Null: nothing.';
-COMMENT ON COLUMN join_requests.reason IS 'What the administrator who rejected the request wrote. Null: nothing.';
+COMMENT ON COLUMN join_requests.reason IS 'What the admin who rejected the request wrote. Null: nothing.';
 COMMENT ON COLUMN join_requests.approved_at IS
     'Also set when the user becomes a member in another way, by accepting an invitation.';
 COMMENT ON COLUMN join_requests.decided_by IS
-    'The administrator who approved or rejected; the inviter, when the user became a member by an invitation. Null: '
+    'The admin who approved or rejected; the inviter, when the user became a member by an invitation. Null: '
     'not decided, withdrawn, or that account was deleted.';
 CREATE UNIQUE INDEX join_requests_pending ON join_requests (org_id, user_id)
     WHERE approved_at IS NULL AND rejected_at IS NULL AND withdrawn_at IS NULL;

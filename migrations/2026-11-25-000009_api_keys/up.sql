@@ -30,7 +30,7 @@ COMMENT ON COLUMN api_keys.remark IS 'A note of the owner. Null: none.';
 COMMENT ON COLUMN api_keys.hint IS
     'The first characters of the current key, prefix included, by which its owner recognises it.';
 COMMENT ON COLUMN api_keys.scopes IS
-    'Names from the scope catalogue that the owner granted. At each use they are reduced to what the owner may do '
+    'Names from the scope catalog that the owner granted. At each use they are reduced to what the owner may do '
     'then.';
 COMMENT ON COLUMN api_keys.allowed_ips IS 'Networks from which the key may be used. Empty: from everywhere.';
 COMMENT ON COLUMN api_keys.expires_at IS 'Null: never.';

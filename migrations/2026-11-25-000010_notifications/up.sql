@@ -11,7 +11,7 @@ CREATE TABLE notifications (
     resolved_at     timestamptz,
     CHECK (num_nonnulls(invitation_id, join_request_id, email_change_id) <= 1)
 );
-COMMENT ON TABLE notifications IS 'Entries of the notification centre, one per recipient.';
+COMMENT ON TABLE notifications IS 'Notifications in the app, one row per recipient.';
 COMMENT ON COLUMN notifications.id IS
     'A UUID version 7. Lists, the stream and the retention rely on ids that sort by time.';
 COMMENT ON COLUMN notifications.user_id IS 'The recipient.';
@@ -59,6 +59,6 @@ CREATE TABLE mail_opt_outs (
     PRIMARY KEY (user_id, type)
 );
 COMMENT ON TABLE mail_opt_outs IS
-    'Notification types that a user does not want by mail. Without a row the mail is sent. The notification centre '
-    'shows the notification in both cases.';
+    'Notification types that a user does not want by e-mail. Without a row the e-mail is sent. GET '
+    '/notifications lists the notification in both cases.';
 COMMENT ON COLUMN mail_opt_outs.type IS 'A value of notifications.type.';

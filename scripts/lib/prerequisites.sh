@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Installs what is needed to build, test and run Keyward. Sourced by scripts/serve and scripts/test.
 #
-# `ensure_prerequisites` looks for each prerequisite in the places in which the build looks for it. It installs missing
+# `ensure_prerequisites` searches for each prerequisite where the build does. It installs missing
 # ones if it may: with apt as root or with passwordless sudo, Rust with rustup in the home folder. Otherwise it prints
 # the commands to run. If nothing is missing, it calls no package manager. Works with bash 3.2, the version of macOS.
 
@@ -20,7 +20,7 @@ die() {
 # Rust links with `cc`, aws-lc-sys compiles C with it, and jemalloc is built with `make`.
 have_c_compiler() { command -v cc >/dev/null 2>&1 && command -v make >/dev/null 2>&1; }
 
-# The same places in which pq-sys looks. That pg_config exists is not enough: Debian has a package with it but without
+# Searches where pq-sys does. The program pg_config alone is not enough: Debian has a package that contains it but not
 # libpq.
 have_libpq() {
     if [[ -n ${PQ_LIB_DIR:-} ]]; then return 0; fi
@@ -33,7 +33,7 @@ have_libpq() {
 # Building libpq from source needs the headers of OpenSSL.
 have_openssl_headers() { pkg-config --exists openssl 2>/dev/null; }
 
-# The same places in which crates/embedded-postgres/src/programs.rs looks.
+# Searches where crates/embedded-postgres/src/programs.rs does.
 have_postgres_server() {
     local folder
     for folder in \
@@ -58,7 +58,7 @@ have_downloader() { command -v curl >/dev/null 2>&1 || command -v wget >/dev/nul
 
 # --- apt ------------------------------------------------------------------------------------------------------------
 
-# Sets `as_root` to the prefix of commands that need root.
+# Whether packages can be installed with apt. Sets `as_root` to the prefix of commands that need root.
 as_root=()
 may_use_apt() {
     if ! command -v apt-get >/dev/null 2>&1; then return 1; fi
@@ -213,7 +213,7 @@ programs_for() {
     if [[ $1 == test ]]; then echo cargo rustc rustfmt cargo-fmt cargo-clippy; else echo cargo rustc; fi
 }
 
-# Whether there is neither rustup nor a complete Rust that is new enough.
+# Whether rustup has to be installed: neither it nor a complete Rust that is new enough is on PATH.
 needs_rustup() {
     if command -v rustup >/dev/null 2>&1; then return 1; fi
     local program

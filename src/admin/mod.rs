@@ -5,8 +5,8 @@
 //! cannot delete it either. They have no access to passwords, API keys or the inside of organisations; where every owner is
 //! disabled, they appoint one (`orgs/members`).
 //!
-//! What must never happen: that a disabled user continues to act; that a former administrator acts as one, even in a
-//! request that began before the change.
+//! What must never happen: a disabled user continues to act; a former platform admin acts as one, even in a request that
+//! began before the change.
 
 mod model;
 mod operations;

@@ -1,4 +1,4 @@
-//! Accounts as administrators see them, and announcements.
+//! Accounts as platform admins see them, and announcements.
 
 use serde::Serialize;
 use utoipa::ToSchema;
@@ -41,7 +41,8 @@ crate::text_type! {
     pub struct AnnouncementBody(1..=5000) by announcement_body, example "The service will be unavailable from 02:00 to 02:30 UTC."
 }
 
-/// The version of what administrators can change, for the `ETag`: the role, and whether and when the account was disabled.
+/// The version of the fields that platform admins can change, for the `ETag`: the role, and whether and when the account
+/// was disabled.
 pub fn version(user: &User) -> i64 {
     let disabled = user.disabled_at.map_or(0, |at| at.timestamp_millis());
     disabled * 2 + i64::from(user.role == PlatformRole::Admin)
@@ -63,7 +64,7 @@ pub struct UserResponse {
     pub nickname: Option<String>,
     /// Role on the platform.
     pub role: PlatformRole,
-    /// Whether an administrator or operator disabled the account.
+    /// Whether a platform admin or an operator disabled the account.
     pub disabled: bool,
     /// Whether the account can be used.
     pub status: UserStatus,

@@ -29,7 +29,7 @@ pub fn list(
 pub fn require_changeable(tx: &mut Tx<'_>, caller: &Caller<Admin>, id: UserId) -> Result<(), Error> {
     users::find(tx, id)?;
     if id == caller.user_id {
-        let detail = "Administrators can't change their own role or disable themselves.";
+        let detail = "Platform admins cannot change their own role or disable their own account.";
         return Err(Error::with_detail(Code::ForbiddenRole, detail));
     }
     Ok(())
@@ -45,7 +45,7 @@ pub struct UserPatch {
 /// Changes the role of a user, disables the account, which ends all its sessions, or enables it again.
 ///
 /// # Errors
-/// `not_found`; `forbidden_role` when the caller is no longer an administrator; `precondition_failed`.
+/// `not_found`; `forbidden_role` when the caller is no longer a platform admin; `precondition_failed`.
 pub fn update(
     tx: &mut Tx<'_>,
     caller: &Caller<Admin>,
@@ -53,7 +53,7 @@ pub fn update(
     precondition: &Precondition,
     patch: UserPatch,
 ) -> Result<User, Error> {
-    // The caller is locked too: of two administrators who demote each other at once, the second is no longer one.
+    // The caller is locked too: of two platform admins who demote each other at once, the second is no longer one.
     let locked = users::lock_all(tx, &[caller.user_id, id])?;
     let is_admin = |user: &User| user.role == PlatformRole::Admin && user.disabled_at.is_none();
     if !locked.iter().any(|user| user.id == caller.user_id && is_admin(user)) {
@@ -100,7 +100,7 @@ fn entry(caller: &Caller<Admin>, action: Action, user: &User) -> Entry {
         .object("user", user.id.uuid(), user.name().to_owned())
 }
 
-/// Ends all sessions of a user. Administrators may end their own.
+/// Ends all sessions of a user. Platform admins may end their own.
 ///
 /// # Errors
 /// `not_found`.

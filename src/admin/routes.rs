@@ -33,7 +33,7 @@ request_type! {
     #[derive(IntoParams)]
     #[into_params(parameter_in = Query)]
     struct ListUsersQuery {
-        /// Part of the e-mail address, the username or the nickname, in any case.
+        /// Part of the e-mail address, the username or the nickname, case-insensitive.
         #[param(required = false, nullable = false, value_type = String, min_length = 1, max_length = 254)]
         q: Option<UserSearch>,
         /// Status of the account.
@@ -73,7 +73,7 @@ fn respond(user: User) -> Result<ApiResponse, Error> {
 
 /// Get a user
 ///
-/// Needs the platform role `admin`.
+/// Returns an account. Needs the platform role `admin`.
 #[utoipa::path(
     operation_id = "getUser", tag = "Administration", security(("session" = [])),
     params(("user_id" = UserId, Path, description = "Id of the account")),
@@ -107,8 +107,8 @@ request_type! {
 /// Update a user
 ///
 /// Changes the role of a user, or disables or enables the account. Disabling ends all sessions and suspends all API keys of
-/// the user at once; enabling makes the keys valid again. Needs the platform role `admin`; administrators can't change their
-/// own account.
+/// the user at once; enabling makes the API keys valid again. Platform admins cannot change their own account. Needs the
+/// platform role `admin`.
 #[utoipa::path(
     operation_id = "updateUser", tag = "Administration", security(("session" = [])),
     params(
@@ -149,8 +149,8 @@ async fn update_user(
 
 /// End all sessions of a user
 ///
-/// The access and refresh tokens of the user are refused from then on; API keys keep working. Needs the platform role
-/// `admin`.
+/// Ends all sessions of the user: their access and refresh tokens are refused from then on. API keys keep working. Needs
+/// the platform role `admin`.
 #[utoipa::path(
     operation_id = "revokeUserSessions", tag = "Administration", security(("session" = [])),
     params(("user_id" = UserId, Path, description = "Id of the account")),
@@ -225,7 +225,7 @@ pub struct AnnouncementResponse {
 /// Send an announcement
 ///
 /// Notifies all users, or all members of an organisation, whose e-mail address is verified and whose account is not
-/// disabled. Users who have not switched off mail for announcements also get it by mail. Needs the platform role `admin`.
+/// disabled, in the app and, unless they opted out, by e-mail. Needs the platform role `admin`.
 #[utoipa::path(
     operation_id = "createAnnouncement", tag = "Administration", security(("session" = [])),
     request_body = CreateAnnouncementRequest,

@@ -1,4 +1,4 @@
-//! Queries that only administrators may run.
+//! Queries that only platform admins may run.
 
 use chrono::{DateTime, Utc};
 use diesel::dsl::exists;

@@ -1,4 +1,4 @@
-//! Which keys a list contains, and in which order.
+//! The filter and the order of a list of keys.
 
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
@@ -8,7 +8,7 @@ use crate::auth::Principal;
 use crate::credential_cache::KeyStatus;
 use crate::values::ids::{ApiKeyId, OrgId, UserId};
 
-/// The keys a caller may reach at all. Named so, and not just "scope", because a key has scopes of its own.
+/// The keys that a query can return. Not named `Scope`, because keys have scopes.
 #[derive(Clone, Copy, Debug)]
 pub enum TenantScope {
     /// All keys of a person.

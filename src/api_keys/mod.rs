@@ -9,15 +9,15 @@
 //! owner may not use at that moment. A key in an organisation belongs to the membership under which it was created.
 //! When that membership ends, the key is suspended for good; joining the organisation again does not bring it back.
 //!
-//! **What must never happen.** A secret is stored, logged, or shown a second time. A key does what its owner may not
-//! do. A deleted, disabled, expired or suspended key is accepted. The counting of uses delays a request, or changes
+//! **What must never happen.** A secret is stored, logged, or returned a second time. A key may do more than its
+//! owner. A deleted, disabled, expired or suspended key is accepted. The counting of uses delays a request, or changes
 //! more than `last_used_at`, `last_used_ip` and the daily counts.
 //!
 //! | file | content |
 //! |---|---|
 //! | `format` | prefix, random part and checksum of a secret |
 //! | `model` | parts of a key, parsing, pure rules |
-//! | `filter` | which keys a list contains, and in which order |
+//! | `filter` | filter and order of a list of keys |
 //! | `operations` | one function per use case |
 //! | `verify` | the decision about a presented key |
 //! | `store` | the queries |

@@ -1,4 +1,4 @@
-//! What a key is, the parts of a request about keys, and the rules that need no database.
+//! The row of a key, the fields of requests about keys, and rules that need no database.
 
 use std::net::IpAddr;
 
@@ -140,7 +140,7 @@ impl FieldValue for IpAddress {
     }
 }
 
-/// Ids of keys as the client sent them; the response repeats those that are no ids among the unknown ones.
+/// Ids of keys as the client sent them. The response lists malformed ids as unknown.
 #[derive(Clone, Debug)]
 pub struct KeyIds(pub Vec<String>);
 
@@ -161,8 +161,8 @@ impl FieldValue for KeyIds {
 
 string_enum! {
     /// Order of a list of keys. `-created_at`: newest first. `created_at`: oldest first. `name`: by name,
-    /// case-insensitive. `expires_at`: next to expire first. `last_used_at`: longest unused first. Keys without the
-    /// instant come last.
+    /// case-insensitive. `expires_at`: next to expire first. `last_used_at`: longest unused first. Keys without that
+    /// time come last.
     pub enum Sort {
         NewestFirst "-created_at",
         OldestFirst "created_at",
@@ -175,7 +175,7 @@ string_enum! {
 /// A number of days without bounds: the maximum is a setting.
 pub type WholeDays = BoundedInt<{ i64::MIN }, { i64::MAX }>;
 
-/// The expiry a client asks for.
+/// The expiry that a client requests.
 #[derive(Clone, Copy, Debug)]
 pub enum RequestedExpiry {
     Never,
@@ -234,8 +234,8 @@ impl RequestedExpiry {
     }
 }
 
-/// What a new key grants: in which organisation, which scopes, until when. These are the fields of a request that are
-/// checked against the caller, the settings and each other.
+/// The organisation, scopes and expiry of a new key: the fields of a request that are checked against the caller, the
+/// settings and each other.
 #[derive(Clone, Debug)]
 pub struct Grant {
     /// `None`: a personal key.

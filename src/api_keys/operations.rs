@@ -178,7 +178,7 @@ pub struct ApiKeyUpdate {
     pub password_confirmed: bool,
 }
 
-/// Checks the scopes of a update. A scope that the key already has is always allowed, even if it is not effective now.
+/// Checks the scopes of an update. A scope that the key already has is always allowed, even if it is not effective now.
 pub fn check_patched_scopes(catalog: &ScopeCatalog, details: &KeyDetails, scopes: &[String]) -> Vec<FieldError> {
     let context = details.scope_context();
     (scopes.iter().enumerate())

@@ -1,6 +1,6 @@
 //! The decision about a presented API key. The authentication middleware (and through it `GET /auth/forward`), `POST
-//! /api-keys/verify` and `POST /auth/introspect` all call [`verify`]; no other place knows the order of the checks or
-//! counts uses.
+//! /api-keys/verify` and `POST /auth/introspect` all call [`verify`]. The order of the checks and
+//! the counting of uses are implemented only here.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::secret::TokenHash;
 use crate::state::State;
 use crate::values::ids::ApiKeyId;
 
-/// What a client presented as an API key, and what the key is needed for.
+/// The text that a client presented as an API key, with the client's address and the scopes that the request needs.
 pub struct PresentedKey<'a> {
     pub secret: &'a str,
     /// The address of the client; `None` if the calling service did not send it.
@@ -64,7 +64,7 @@ pub async fn verify(
     if !format::is_well_formed(&state.config.key_prefix, presented.secret) {
         return Ok(Verdict::Malformed);
     }
-    // Without the feature its owner could neither see nor revoke a key.
+    // While the feature is off, owners can neither see nor revoke their keys.
     if !state.config.is_enabled(Feature::ApiKeys) {
         return Ok(Verdict::Unknown);
     }

@@ -127,7 +127,7 @@ fn is_denied<B>(response: &ServiceResponse<B>) -> bool {
     error.is_some_and(|error| matches!(error.code(), Code::InsufficientScope | Code::SessionRequired))
 }
 
-/// 503: without the database a credential can't be checked, and 401 would make clients discard a valid one.
+/// Without the database a credential can't be checked. Not 401, because clients would discard a valid credential.
 fn unavailable(error: &Error) -> Identity {
     tracing::warn!(%error, source = ?std::error::Error::source(error).map(ToString::to_string), "cannot authenticate");
     Identity::Refused(error.code(), error.code().meaning())

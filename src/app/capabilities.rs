@@ -21,13 +21,13 @@ pub struct CapabilitiesResponse {
     pub api_keys: bool,
     /// Whether organisations (`/orgs`, `/invitations`, `/join-requests`) are available.
     pub organisations: bool,
-    /// Whether a forgotten password can be reset by mail (`/password/forgot`, `/password/reset`).
+    /// Whether a forgotten password can be reset by e-mail (`/password/forgot`, `/password/reset`).
     pub password_reset: bool,
     /// Whether users can upload an avatar (`/me/avatar`).
     pub avatars: bool,
-    /// Available languages of mails and notifications.
+    /// Available languages of e-mails and notifications.
     pub locales: Vec<Locale>,
-    /// Sender of all mails.
+    /// Sender of all e-mails.
     pub mail_from: String,
     /// Prefix of every API key, before the underscore.
     pub api_key_prefix: String,

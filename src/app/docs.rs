@@ -1,4 +1,4 @@
-//! `/openapi.json`, and Swagger UI at `/docs/`. Its files are part of the program, so that it works without internet access.
+//! `/openapi.json`, and Swagger UI at `/docs/`. Its files are embedded in the program, so it works without internet access.
 
 use std::sync::Arc;
 
@@ -13,10 +13,10 @@ use crate::http::{RequestInput, cacheable};
 /// The serialised OpenAPI document.
 pub struct Document(pub Bytes);
 
-/// Configures Swagger UI. After a log-in with "Try it out" it uses the new access token.
+/// Configures Swagger UI. After a login with "Try it out" it uses the new access token.
 const INITIALIZER: &str = include_str!("swagger-initializer.js");
 
-/// Swagger UI sets `style` attributes; scripts are allowed from this origin only.
+/// `'unsafe-inline'` because Swagger UI sets `style` attributes.
 const POLICY: HeaderValue = HeaderValue::from_static(
     "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; \
                       connect-src 'self'; font-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",

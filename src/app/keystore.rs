@@ -32,8 +32,6 @@ const SIGNING_KEYS: &str = "KEYWARD_SIGNING_KEYS";
 const SECRET_FILE: &str = "KEYWARD_SECRET_FILE";
 
 impl Keystore {
-    /// # Errors
-    /// A file cannot be read or written, or its content is not valid.
     pub fn load(config: &Config, data_dir: &Path) -> Result<Self, KeystoreError> {
         let pems = if config.signing_keys.is_empty() {
             vec![read_or_generate(
@@ -70,7 +68,7 @@ impl Keystore {
         };
         let bytes: [u8; ServerSecret::BYTES] = bytes
             .try_into()
-            .map_err(|_| invalid(SECRET_FILE, "the file must hold exactly 32 bytes"))?;
+            .map_err(|_| invalid(SECRET_FILE, "the file must contain exactly 32 bytes"))?;
         Ok(Self {
             tokens,
             secret: ServerSecret::new(&bytes),
@@ -131,7 +129,7 @@ fn read_or_generate(
     fs::remove_file(&draft).map_err(file_error)?;
     match linked {
         Ok(()) => {
-            tracing::info!(file = %path.display(), "generated; all instances that use the same database need this file ({setting})");
+            tracing::info!(file = %path.display(), "generated a file; all instances that use the same database need it ({setting})");
         }
         Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => {}
         Err(error) => return Err(file_error(error)),

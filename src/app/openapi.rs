@@ -22,7 +22,7 @@ use crate::http::ProblemResponse;
         description = "Manages user accounts, organisations and API keys, and verifies credentials for other services.\n\n\
             **Credentials.** Users have sessions: `POST /auth/login` returns an access token. Machines have API keys: \
             `POST /api-keys` returns one. Send either as `Authorization: Bearer <credential>`.\n\n\
-            **Errors.** Every error is `application/problem+json`. `code` is stable and machine-readable, `detail` says what is \
+            **Errors.** Every error is `application/problem+json`. `code` is stable and machine-readable, `detail` describes what is \
             wrong and what to do, and `GET /problems/{code}` explains the code.\n\n\
             **Lists.** Send the `next_cursor` of a page as `cursor` to get the next page.\n\n\
             **Retries.** Send an `Idempotency-Key` with a POST: if it is repeated with the same key, the first response is \
@@ -39,9 +39,9 @@ use crate::http::ProblemResponse;
         (name = "Members", description = "Members of an organisation and their roles"),
         (name = "Invitations", description = "Invite people to an organisation by e-mail, and accept or decline invitations"),
         (name = "Join requests", description = "Request to join an organisation, and decide about such requests"),
-        (name = "Notifications", description = "Notifications of the caller, and by which channels they arrive"),
+        (name = "Notifications", description = "Notifications of the caller, and which of them are also sent by e-mail"),
         (name = "Verification", description = "Verify credentials, for gateways and other services"),
-        (name = "Administration", description = "Manage users and read the audit log, for platform administrators"),
+        (name = "Administration", description = "Manage users, send announcements and read the audit log, for platform admins"),
         (name = "Operations", description = "Probes, capabilities and documentation"),
     ),
 )]
@@ -102,8 +102,8 @@ pub fn document(config: &Config) -> OpenApi {
     document
 }
 
-/// POST operations without `Idempotency-Key`. The response of the first two depends on the moment; that of the next two is an
-/// access token, which must not be stored; after the last one there is no session that could repeat it.
+/// POST operations without `Idempotency-Key`. The result of the first two must be current; that of the next two is an access
+/// token, which must not be stored; after the last one there is no session that could repeat it.
 const NOT_IDEMPOTENT: [&str; 5] = [
     "verifyApiKey",
     "introspectToken",

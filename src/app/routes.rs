@@ -21,7 +21,7 @@ pub fn root(routes: &mut ServiceConfig) {
 
 /// The routes below the base path, without those of features that are switched off.
 pub fn api(routes: &mut ServiceConfig, config: &Config) {
-    // actix tries routes in this order, so that the ones that are called most often are first.
+    // actix tries routes in this order: the most frequent requests come first.
     if config.is_enabled(Feature::ApiKeys) {
         api_keys::verification_router(routes);
     }
@@ -39,7 +39,7 @@ pub fn api(routes: &mut ServiceConfig, config: &Config) {
     audit::router(routes);
     admin::router(routes);
     if config.is_enabled(Feature::Organisations) {
-        // `/orgs/{org_id}` also matches the literal paths of these, so that they come first.
+        // Before `orgs`, because `/orgs/{org_id}` also matches literal paths of these modules.
         join_requests::router(routes);
         invitations::router(routes);
         admission::router(routes);

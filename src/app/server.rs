@@ -27,7 +27,7 @@ use crate::db::Db;
 use crate::error::Error;
 use crate::gateway::FORWARD_PATH;
 use crate::http::{
-    Challenge, MAX_BODY_BYTES, PROTECTED_RESOURCE, RateLimit, RequestContext, RouteTable, fallback,
+    MAX_BODY_BYTES, PROTECTED_RESOURCE, ProblemRenderer, RateLimit, RequestContext, RouteTable, fallback,
     with_request_context,
 };
 use crate::images::ImageResizer;
@@ -36,21 +36,18 @@ use crate::notifications::{NotificationStreams, TextCatalog};
 use crate::sessions;
 use crate::state::State;
 
-/// Within which the headers of a request must have arrived.
+/// Maximum time until the headers of a request have arrived.
 const HEADERS_TIMEOUT: Duration = Duration::from_secs(5);
-/// After which an idle connection is closed.
+/// An idle connection is closed after this time.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// For requests that are being handled when the service stops, in seconds.
+/// Maximum time for requests in progress when the service stops.
 const SHUTDOWN_TIMEOUT_SECONDS: u64 = 30;
 
 /// Does not connect to the database yet.
-///
-/// # Errors
-/// The settings of Argon2 are not valid, or the file with the scopes is not.
 pub fn build_state(
     config: Config,
     database_url: &SecretString,
-    material: Keystore,
+    keystore: Keystore,
     clock: Clock,
 ) -> Result<State, Error> {
     let db = Db::new(database_url, config.db_pool_size);
@@ -59,8 +56,8 @@ pub fn build_state(
         key_usage: Arc::default(),
         db,
         clock,
-        secret: material.secret,
-        tokens: Arc::new(material.tokens),
+        secret: keystore.secret,
+        tokens: Arc::new(keystore.tokens),
         hasher: PasswordHasher::new(&config)?,
         throttle: Throttle {
             enabled: config.rate_limits_enabled(),
@@ -85,8 +82,6 @@ pub struct RunningServer {
     pub server: actix_web::dev::Server,
 }
 
-/// # Errors
-/// The listener cannot be used.
 pub fn start(listener: TcpListener, state: State) -> std::io::Result<RunningServer> {
     let config = Arc::clone(&state.config);
     let document = openapi::document(&config);
@@ -95,7 +90,7 @@ pub fn start(listener: TcpListener, state: State) -> std::io::Result<RunningServ
     let request_context = web::Data::new(RequestContext {
         clock: state.clock.clone(),
         trusted_proxies: config.trusted_proxies.clone(),
-        challenge: Challenge::new(&config.public_url()),
+        problems: ProblemRenderer::new(&config.public_url()),
         https: config.public_url().is_https(),
         forward_path: format!("{}{FORWARD_PATH}", config.base_path),
     });
@@ -123,7 +118,7 @@ pub fn start(listener: TcpListener, state: State) -> std::io::Result<RunningServ
             .into_utoipa_app()
             .configure(routes::root);
         let api = |api: &mut ServiceConfig| routes::api(api, &config);
-        // A scope is another router that each request passes, so that there is none without a base path.
+        // No scope without a base path: it would be a second router for every request.
         let app = match config.base_path.as_str() {
             "" => app.configure(api),
             base_path => app.service(scope(base_path).configure(api)),
@@ -143,8 +138,8 @@ pub fn start(listener: TcpListener, state: State) -> std::io::Result<RunningServ
     })
 }
 
-/// Returns 503 from `/readyz` for the time `drain`, so that load balancers send no more requests, and then stops the server after the
-/// requests that it is handling.
+/// Lets `/readyz` return 503 for the duration `drain`, so that load balancers stop sending requests. Then stops the server after
+/// the requests in progress.
 pub async fn stop(state: &State, handle: ServerHandle, drain: Duration) {
     state.draining.store(true, Ordering::Relaxed);
     tokio::time::sleep(drain).await;

@@ -1,4 +1,4 @@
-//! Background work: migrations at the start, mail delivery, expiry reminders, usage of API keys, and the deletion of expired rows.
+//! Background work: migrations at the start, e-mail delivery, expiry reminders, usage of API keys, and the deletion of expired rows.
 //! Each step is a function of its slice, which tests call; this file has only the loops.
 
 use std::sync::Arc;
@@ -15,17 +15,17 @@ use crate::notifications::email::{Mailer, outbox};
 use crate::state::State;
 use crate::{account, api_keys, auth, http, notifications, one_time_tokens};
 
-/// How often the outbox is read without a wake-up from a commit, for mails of other instances and for retries.
+/// How often the outbox is read if no commit wakes the mailer: for e-mails queued by other instances, and for retries.
 const MAIL_INTERVAL: Duration = Duration::from_secs(1);
-/// How often expired rows are deleted. Queries ignore expired rows, so that this only bounds the size of the tables.
+/// How often expired rows are deleted. Queries ignore expired rows, so this only bounds the size of the tables.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
-/// For which a sent mail stays in the outbox, because the limit of mails per address counts the rows of a day.
+/// How long a sent e-mail is kept in the outbox: the limit of e-mails per address counts the rows of a day.
 const SENT_MAIL_RETENTION: TimeDelta = TimeDelta::days(1);
 /// How often API keys that are about to expire are looked for.
 const REMINDER_INTERVAL: Duration = Duration::from_secs(10);
 /// How often uses of API keys are written to the database.
 const USAGE_FLUSH_INTERVAL: Duration = Duration::from_secs(1);
-/// Between attempts to migrate a database that is not reachable yet.
+/// Time between attempts to migrate a database that is not reachable yet.
 const MIGRATION_RETRY_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The running loops.
@@ -67,7 +67,7 @@ pub fn spawn(state: State, database_url: SecretString, mailer: Mailer) -> Backgr
         let mut reminded_at: Option<tokio::time::Instant> = None;
         loop {
             if let Err(error) = outbox::deliver_due(&state.db, state.clock.now(), &mailer).await {
-                log("deliver mail", &error);
+                log("deliver e-mails", &error);
             }
             if reminded_at.is_none_or(|at| at.elapsed() >= REMINDER_INTERVAL) {
                 reminded_at = Some(tokio::time::Instant::now());
@@ -96,7 +96,7 @@ pub fn spawn(state: State, database_url: SecretString, mailer: Mailer) -> Backgr
     }
 }
 
-/// In a task of its own, because mail delivery can take longer than this interval.
+/// In a task of its own, because e-mail delivery can take longer than this interval.
 async fn flush_usage_periodically(state: State) {
     loop {
         tokio::time::sleep(USAGE_FLUSH_INTERVAL).await;

@@ -64,7 +64,7 @@ impl Entry {
         self
     }
 
-    /// An action of an authenticated caller. It concerns the caller's account, unless [`Entry::user`] says otherwise.
+    /// An action of an authenticated caller. It concerns the caller's account, unless [`Entry::user`] sets another.
     pub fn by<P>(caller: &Caller<P>, action: Action) -> Self {
         let actor = match &caller.credential {
             Credential::Session { .. } => Actor {

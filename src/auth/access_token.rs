@@ -22,7 +22,7 @@ use crate::values::ids::{OrgId, SessionId, UserId};
 /// Tolerated difference between the clocks of two machines, in seconds.
 const LEEWAY_SECONDS: i64 = 5;
 
-/// The `typ` header of access tokens (RFC 9068 §2.1), which tells them apart from other JWTs.
+/// The `typ` header of access tokens (RFC 9068 §2.1), which distinguishes them from other JWTs.
 const TOKEN_TYPE: &str = "at+jwt";
 
 /// The claims of an access token.
@@ -51,6 +51,14 @@ pub struct Claims {
     pub org_id: Option<OrgId>,
     /// The role of the user in that organisation when the token was issued.
     pub org_role: Option<OrgRole>,
+}
+
+impl Claims {
+    /// Whether `now` is between `nbf` and `exp`.
+    pub const fn is_current(&self, now: DateTime<Utc>) -> bool {
+        let now = now.timestamp();
+        self.nbf <= now + LEEWAY_SECONDS && now < self.exp + LEEWAY_SECONDS
+    }
 }
 
 /// Why a signing key cannot be used. Contains nothing of the key.
@@ -111,7 +119,7 @@ impl AccessTokens {
         validation.set_issuer(&[issuer]);
         validation.set_audience(&[audience]);
         validation.set_required_spec_claims(&["exp", "nbf", "iss", "aud", "sub"]);
-        // `is_current` compares the times with the instant of the request instead of the system clock.
+        // `Claims::is_current` compares the times with the instant of the request instead of the system clock.
         validation.validate_exp = false;
         validation.validate_nbf = false;
         let [issuer, audience] = [issuer, audience].map(ToOwned::to_owned);
@@ -164,13 +172,7 @@ impl AccessTokens {
         let claims = jsonwebtoken::decode::<Claims>(token, &key.decoding, &self.validation)
             .ok()?
             .claims;
-        self.is_current(now, &claims).then_some(claims)
-    }
-
-    /// Whether `now` is between `nbf` and `exp`.
-    pub fn is_current(&self, now: DateTime<Utc>, claims: &Claims) -> bool {
-        let now = now.timestamp();
-        claims.nbf <= now + LEEWAY_SECONDS && now < claims.exp + LEEWAY_SECONDS
+        claims.is_current(now).then_some(claims)
     }
 
     /// The public keys as a JWK set (RFC 7517).

@@ -13,7 +13,7 @@ use crate::values::ids::ApiKeyId;
 
 /// Keys are spread over this many locks, so that requests with different keys rarely wait for the same one.
 const SHARDS: usize = 16;
-/// Bounds memory while the database is unavailable. The uses of further keys are dropped and counted in
+/// Bounds the use of memory while the database is unavailable. The uses of further keys are dropped, and counted in
 /// `keyward_api_key_uses_lost_total`.
 const MAX_KEYS_PER_SHARD: usize = 16_384;
 
@@ -29,7 +29,7 @@ pub struct DayCount {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct LastUse {
     pub at: DateTime<Utc>,
-    /// Unknown where a service verified the key without naming its client's address.
+    /// `None` if a service verified the key without sending the address of its client.
     pub ip: Option<IpAddr>,
 }
 

@@ -2,7 +2,7 @@
 //!
 //! `app::authenticate` resolves the credential of a request to an [`Identity`] and stores it in the request. A handler takes
 //! a [`Caller`] as its first argument; it can only be extracted from an identity that has the permission it names. This
-//! module knows no slice.
+//! module uses no slice.
 
 mod access_token;
 mod caller;

@@ -1,6 +1,6 @@
 //! The permissions that a handler can require of its caller.
 
-/// The kinds of credential that can have a permission.
+/// The kind of credential that a permission needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     Session,
@@ -14,7 +14,7 @@ pub trait Permission: 'static {
     const KIND: Kind;
     /// The scope that an API key needs.
     const SCOPE: Option<&'static str> = None;
-    /// Whether the user must be a platform administrator.
+    /// Whether the user must be a platform admin.
     const ADMIN: bool = false;
 }
 
@@ -35,23 +35,23 @@ macro_rules! permissions {
 permissions! {
     /// Any session.
     Session: Session;
-    /// A session of a platform administrator.
+    /// A session of a platform admin.
     Admin: Session, admin true;
     /// Any API key, whatever its scopes.
     AnyApiKey: ApiKey;
     /// Any session or API key.
     AnyCredential: Either;
-    /// Read the own profile.
+    /// Read one's own profile.
     MeRead: Either, scope "me:read";
-    /// Change the own profile.
+    /// Change one's own profile.
     MeWrite: Either, scope "me:write";
-    /// List the own API keys.
+    /// List one's own API keys.
     KeysRead: Either, scope "keys:read";
-    /// List the own organisations.
+    /// List one's own organisations.
     OrgsRead: Either, scope "orgs:read";
-    /// List the members of the own organisations.
+    /// List the members of one's own organisations.
     MembersRead: Either, scope "members:read";
-    /// Read the own notifications.
+    /// Read one's own notifications.
     NotificationsRead: Either, scope "notifications:read";
     /// Verify API keys of others.
     KeysVerify: ApiKey, scope "keys:verify";

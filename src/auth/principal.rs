@@ -1,4 +1,4 @@
-//! The identity of a request: the person it acts for, and the credential it came with.
+//! The identity of a request: the person for whom it acts, and its credential.
 
 use std::sync::Arc;
 
@@ -9,8 +9,8 @@ use super::scopes::{OrgContext, ScopeContext};
 use crate::error::Code;
 use crate::values::ids::{ApiKeyId, OrgId, SessionId, UserId};
 
-/// What the credential of a request resolved to. Only a [`Caller`](super::Caller) turns it into an error response: a public
-/// endpoint ignores it.
+/// The result of checking the credential of a request. Only a [`Caller`](super::Caller) turns it into an error response, so a
+/// public endpoint also accepts requests with an invalid credential.
 #[derive(Clone, Debug)]
 pub enum Identity {
     /// The request has no credential.
@@ -24,7 +24,7 @@ pub enum Identity {
 #[derive(Clone, Debug)]
 pub struct Principal {
     pub user_id: UserId,
-    /// The name in audit records: the username, or the e-mail address as long as there is none.
+    /// The name in audit records: the username, or the e-mail address of a user without one.
     pub name: String,
     pub username: Option<String>,
     /// The current role, not the one in the access token.
@@ -48,8 +48,8 @@ impl Principal {
         }
     }
 
-    /// The organisation that the credential is bound to, if it is an API key of an organisation. Such a key sees no other
-    /// organisation.
+    /// The organisation that the credential is bound to, if it is an API key of an organisation. Such a key cannot access any
+    /// other organisation.
     pub fn bound_to(&self) -> Option<OrgId> {
         match self.credential {
             Credential::Session { .. } => None,
@@ -63,7 +63,7 @@ impl Principal {
     }
 }
 
-/// The organisation a credential acts in. The role is the one of the membership, not of the access token.
+/// The organisation a credential acts in. The role is that of the membership, not that in the access token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ActiveOrg {
     pub org_id: OrgId,

@@ -24,11 +24,11 @@ pub struct Scope {
     pub name: String,
     /// The service the scope belongs to. A member for whom this service is disabled cannot use the scope.
     pub service: String,
-    /// One sentence, shown to people.
+    /// One sentence, for people who choose scopes.
     pub description: String,
     /// The lowest role in the key's organisation that may use the scope; `None`: personal keys may use it too.
     pub min_role: Option<OrgRole>,
-    /// Only keys of platform administrators may use the scope.
+    /// Only keys of platform admins may use the scope.
     admin_only: bool,
 }
 
@@ -49,7 +49,7 @@ pub enum OrgContext<'a> {
         /// The services that are disabled for this member.
         disabled_services: &'a [String],
     },
-    /// An organisation in which the membership of the key has ended.
+    /// The organisation of an API key whose owner is no longer a member.
     Lost,
 }
 

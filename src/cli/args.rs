@@ -100,7 +100,7 @@ pub struct CreateUserArgs {
     pub password_stdin: bool,
 }
 
-/// Why there is no [`CommandLine`].
+/// The reason for which there is no [`CommandLine`].
 #[derive(Debug)]
 pub enum ParseError {
     /// The text of `--help` or `--version`, to be printed.

@@ -1,4 +1,4 @@
-//! What the commands that use the database have in common.
+//! The configuration and the database of a command.
 
 use std::path::PathBuf;
 
@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::db::migrations;
 use crate::state::State;
 
-/// What a command that needs the database works with.
+/// The settings and the database of a command.
 pub struct CommandContext {
     pub config: Config,
     pub data_dir: PathBuf,

@@ -1,4 +1,4 @@
-//! Why a command failed.
+//! The message of a command that failed.
 
 use crate::error::Error;
 

@@ -1,7 +1,7 @@
 //! The program `keyward`: `serve`, `migrate`, `openapi`, `keys`, `user`.
 //!
-//! A command that fails prints one line on standard error that says what is wrong and, where a setting can help, names
-//! it.
+//! A command that fails prints one line on standard error that describes the failure and names the setting that
+//! can help, if there is one.
 
 pub mod args;
 mod context;
@@ -14,13 +14,13 @@ mod user;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use self::args::{Command, CommandLine, KeysCommand, ParseError};
+use self::context::{CommandContext, with_database};
+use self::failure::{Failure, one_line};
 use crate::app;
 use crate::auth::generate_signing_key;
 use crate::config::{self, Config};
 use crate::observability::log;
-use args::{Command, CommandLine, KeysCommand, ParseError};
-use context::{CommandContext, with_database};
-use failure::{Failure, one_line};
 
 pub fn main() -> ExitCode {
     let result = match parse() {

@@ -1,4 +1,4 @@
-//! Changes of accounts by an operator. They need no login, so that they also work when no administrator can log in.
+//! Changes of accounts by an operator. They need no login, so they also work when no administrator can log in.
 
 use crate::audit::{self, Action, Entry};
 use crate::auth::PlatformRole;

@@ -41,7 +41,7 @@ fn bind(variable: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
 
 /// Serves until SIGTERM or SIGINT.
 pub fn run(context: &CommandContext, listeners: Listeners) -> Result<(), Failure> {
-    let metrics = metrics::gather()?;
+    let metrics = metrics::install_recorder()?;
     let keystore = context.keystore()?;
     let state = context.state(keystore)?;
     let (secret, texts) = (state.secret.clone(), Arc::clone(&state.texts));

@@ -22,7 +22,7 @@ const MAX_ENTRIES: usize = 12 * 1024;
 /// Maximum total size of the entries per kind of credential, in bytes.
 const MAX_BYTES: u64 = MAX_ENTRIES as u64 * MIN_ENTRY_BYTES;
 
-/// A value read from the database, with what decides whether it is still valid.
+/// A value read from the database, with the data that decides whether it is still valid.
 pub struct Cached<T> {
     value: T,
     read_version: ReadVersion,
@@ -61,7 +61,7 @@ pub struct CachedToken {
     pub session: Cached<ResolvedSession>,
 }
 
-/// An access token found in the cache. The signature of a token never needs to be verified again, its session does.
+/// An access token found in the cache. Its signature was verified when it was cached; its session may be stale.
 pub enum TokenLookup {
     Valid(Arc<CachedToken>),
     /// The session has to be read again.

@@ -2,10 +2,10 @@
 //! costs no database query. A hit takes one look-up in a sharded hash map, one clock reading and at most six atomic
 //! loads.
 //!
-//! # What an entry is
+//! # Entries
 //!
 //! An entry maps the SHA-256 hash of a presented credential to what was read about it from the database: a
-//! [`ResolvedKey`], or the claims of an access token with its [`ResolvedSession`]. It holds facts, not a decision.
+//! [`ResolvedKey`], or the claims of an access token with its [`ResolvedSession`]. It contains data, not a decision.
 //! Everything that depends on the time (expiry of the key, end of a rotated secret's grace period, end of the session)
 //! or on the request (client address, required scopes) is evaluated at each use, so a cached key expires on time.
 //! Unknown credentials are not cached.
@@ -22,7 +22,7 @@
 //!    which the connection that makes the change listens to itself. PostgreSQL delivers the latter before it confirms
 //!    the COMMIT, so the instance that made a change has invalidated its entries before its client gets the response;
 //!    the others follow some milliseconds later. The triggers cover only columns that credentials depend on: PostgreSQL
-//!    serialises commits with a NOTIFY, so log-ins, token refreshes and uses of keys send none.
+//!    serialises commits with a NOTIFY, so logins, token refreshes and uses of keys send none.
 //! 3. The instance increments a version counter and stores the new version in the slot of the changed id
 //!    ([`InvalidationLog`](crate::db::InvalidationLog)).
 //! 4. The next look-up compares: an entry is valid while the slots of all ids it depends on are not newer than its read
@@ -30,15 +30,15 @@
 //!
 //! **Entries aren't evicted on a change.** Finding the entries of an organisation or a user would need an index from
 //! ids to entries, kept in step with the cache under a lock. More importantly, eviction loses a race: a reader that
-//! read before the change and inserts after the eviction would bring the old state back. With versions, such an entry
+//! read before the change and inserts after the eviction would restore the old state. With versions, such an entry
 //! is stale from the start, because its read version is older than the slot. Of the 65 536 slots two ids can share one;
 //! the effect is an unneeded read.
 //!
 //! # While the listener is down
 //!
 //! Changes made by other instances would go unnoticed then, so no entry is valid and every request reads the database.
-//! The listening connection is probed every 400 ms; an answer older than 900 ms counts as a lost connection even if TCP
-//! reports none. After a reconnect, everything read before it is stale, since notifications sent in between are lost.
+//! The listening connection is probed every 400 ms; if its last reply is older than 900 ms, it counts as lost even if TCP
+//! reports no error. After a reconnect, everything read before it is stale, since notifications sent in between are lost.
 //! Together this bounds how long a revoked credential can work on another instance to one second.
 //!
 //! # Lifetime and size

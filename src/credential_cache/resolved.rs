@@ -1,4 +1,4 @@
-//! What is cached about an API key or a session, and what is computed from it at each use.
+//! The cached data of an API key or a session, and the checks that use it.
 
 use std::net::IpAddr;
 use std::sync::Arc;

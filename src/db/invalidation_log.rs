@@ -1,4 +1,4 @@
-//! Which cached reads are still valid.
+//! Decides which cached reads are still valid. `credential_cache/mod.rs` explains how the parts work together.
 //!
 //! Database triggers send a NOTIFY with the id of each changed row that credentials depend on, on two channels: the
 //! channel of the connection that makes the change, which this instance reads before [`super::Db::transaction`]
@@ -30,7 +30,7 @@ const MAX_AGE: Duration = Duration::from_secs(5);
 /// shorter age would only cause more reads for keys that are used all the time.
 const REVALIDATE_AFTER: Duration = Duration::from_secs(4);
 /// The listening connection counts as lost if its last successful heartbeat is older than this. Heartbeats are sent
-/// every 400 ms. This bounds how long a change can stay unnoticed if the connection hangs.
+/// every 400 ms. This bounds how long a change can remain unnoticed if the connection hangs.
 const HEARTBEAT_TIMEOUT: Duration = Duration::from_millis(900);
 /// The channel on which the triggers send every change.
 const CHANNEL: &str = "keyward";

@@ -99,7 +99,7 @@ impl Listener {
     }
 }
 
-/// Why the thread stops using its connection.
+/// The reason for which the thread stops using its connection.
 enum Exit {
     /// The [`Listener`] was dropped.
     Stopped,
@@ -112,7 +112,7 @@ impl<E: std::error::Error> From<E> for Exit {
     }
 }
 
-/// What the listening thread owns.
+/// The state of the listening thread.
 struct Worker<F> {
     url: SecretString,
     channels: &'static [&'static str],

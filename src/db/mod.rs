@@ -20,14 +20,14 @@ use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use secrecy::SecretString;
 use tokio::sync::Notify;
 
+use self::listener::{Event, Listener};
+use self::pool::{ConnectionManager, PoolGeneration};
 use crate::blocking_pool::BlockingPool;
 use crate::error::{Code, Error};
-use listener::{Event, Listener};
-use pool::{ConnectionManager, PoolGeneration};
 
 pub use invalidation_log::{Freshness, InvalidationLog, ReadVersion};
 
-/// How long a job waits for a thread, and then at most for a connection.
+/// Maximum time a job waits for a thread, and then for a connection.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(2);
 const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_mins(10);
 
@@ -83,9 +83,9 @@ impl Db {
         }
     }
 
-    /// Runs `work` on a pooled connection without a transaction, for reads of one statement. The credential cache would
-    /// learn of a write only through the listener, so everything that credentials depend on is written in
-    /// [`Db::transaction`].
+    /// Runs `work` on a pooled connection without a transaction: each statement sees its own snapshot and commits alone.
+    /// Rows that credentials depend on must be written in [`Db::transaction`], which invalidates this instance's cache before
+    /// it returns.
     ///
     /// # Errors
     /// `unavailable` without a database, otherwise the error of `work`.
@@ -97,7 +97,7 @@ impl Db {
         self.with_connection(move |conn, _| work(&mut Tx::new(conn, now))).await
     }
 
-    /// Runs `work` in a transaction: `Ok` commits, `Err` rolls back. A commit that queued mail wakes the mailer.
+    /// Runs `work` in a transaction: `Ok` commits, `Err` rolls back. A commit that queued an e-mail wakes the mailer.
     ///
     /// # Errors
     /// As [`Db::read`], and if the commit fails.
@@ -120,7 +120,7 @@ impl Db {
         .await
     }
 
-    /// Notified after each commit that added mail to the outbox.
+    /// Notified after each commit that added an e-mail to the outbox.
     pub fn mail_queued(&self) -> &Notify {
         &self.mail_queued
     }
@@ -156,7 +156,7 @@ impl Db {
     }
 }
 
-/// A connection, in a transaction or not, and the instant at which everything decided with it happens.
+/// A connection, usually in a transaction, and the instant for which everything is decided.
 pub struct Tx<'a> {
     pub conn: &'a mut PgConnection,
     pub now: DateTime<Utc>,

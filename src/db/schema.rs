@@ -222,7 +222,7 @@ diesel::table! {
     password_attempts (id) {
         id -> Int8,
         throttle_key -> Bytea,
-        ip -> Inet,
+        network -> Cidr,
         attempted_at -> Timestamptz,
     }
 }

@@ -1,4 +1,5 @@
-//! `/auth/forward`: checks a request for a gateway, which sends the `Authorization` header of that request.
+//! `/auth/forward`: a gateway sends the `Authorization` header of a client's request, and passes the request on if the
+//! response is a success.
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::HeaderName;
@@ -11,7 +12,7 @@ use crate::http::RequestInput;
 use crate::request_type;
 use crate::state::State;
 
-/// The path of the endpoint; the paths below it belong to it, too.
+/// The path of the endpoint; the paths below it are for Envoy.
 pub const FORWARD_PATH: &str = "/auth/forward";
 
 pub fn router(routes: &mut ServiceConfig) {
@@ -19,7 +20,7 @@ pub fn router(routes: &mut ServiceConfig) {
         .service(forward_auth)
         // Gateways repeat the method of the client.
         .route(FORWARD_PATH, web::route().to(forward_auth_any_method))
-        // Without this route, a slash at the end would match the path of Envoy below, which ignores the query.
+        // Without this route, a trailing slash would match the route for Envoy, which ignores the query.
         .route(&format!("{FORWARD_PATH}/"), web::route().to(forward_auth_any_method))
         // Envoy appends the path and the query of the client's request.
         .route(
@@ -28,8 +29,8 @@ pub fn router(routes: &mut ServiceConfig) {
         );
 }
 
-/// Accepts the characters of scopes (RFC 6749 §3.3) and spaces. The text becomes part of the challenge, a quoted
-/// string.
+/// Accepts the characters of scopes (RFC 6749 §3.3) and spaces. The challenge of an error response contains the text as a
+/// quoted string.
 fn scope_list(text: String) -> Result<String, Invalid> {
     let is_allowed = |b: u8| (b.is_ascii_graphic() && b != b'"' && b != b'\\') || b == b' ';
     if text.bytes().all(is_allowed) {
@@ -62,12 +63,13 @@ request_type! {
     }
 }
 
-/// Authorize a request for a gateway
+/// Check a request for a gateway
 ///
-/// For nginx `auth_request`, Caddy `forward_auth`, Traefik ForwardAuth and similar, with any method. 204 means that the
-/// gateway may pass on the request; the `X-Keyward-*` response headers identify its sender. 401 and 403 contain the
-/// challenge for the client. Gateways must remove `X-Keyward-*` headers that clients send. Counts as a use of an API
-/// key. Accepts a session or an API key: a key needs the required scopes, a session the role that they demand.
+/// Returns whether a gateway may pass on a request of its client, whose `Authorization` header it sends. For nginx
+/// `auth_request`, Caddy `forward_auth`, Traefik ForwardAuth and similar, with any method. 204 means yes; the
+/// `X-Keyward-*` response headers identify the client. 401 and 403 contain the challenge for the client. Gateways must
+/// remove `X-Keyward-*` headers that clients send. Accepts a session or an API key: an API key needs the required scopes, a
+/// session the role that they require. Counts as a use of the API key.
 ///
 /// Envoy (ext_authz) appends path and query of the client's request to its own prefix. It uses `/auth/forward/held` as
 /// the prefix: there the query is ignored, and the status is 200 instead of 204.
@@ -75,10 +77,10 @@ request_type! {
     operation_id = "forwardAuth", tag = "Verification", security(("session" = []), ("api_key" = [])),
     params(ForwardAuthQuery),
     responses((status = 204, description = "The request may pass", headers(
-        ("X-Keyward-User" = String, description = "Id of the person"),
-        ("X-Keyward-Username" = String, description = "Unique name of the person, if they have one"),
+        ("X-Keyward-User" = String, description = "Id of the user"),
+        ("X-Keyward-Username" = String, description = "Unique name of the user, if they have one"),
         ("X-Keyward-Org" = String, description = "Id of the organisation in which the credential acts, if any"),
-        ("X-Keyward-Org-Role" = String, description = "Role of the person in that organisation"),
+        ("X-Keyward-Org-Role" = String, description = "Role of the user in that organisation"),
         ("X-Keyward-Scopes" = String, description = "Scopes the API key may use now, separated by spaces"),
         ("X-Keyward-Key-Id" = String, description = "Id of the API key"),
         ("X-Keyward-Credential" = String, description = "`session` or `api_key`"),
@@ -103,8 +105,8 @@ async fn forward_auth_any_method(
     authorize(&state, &caller, &query)
 }
 
-/// Envoy accepts 200 only. The query is ignored because it comes from the client; the gateway compares the headers
-/// instead.
+/// Envoy accepts 200 only. The query is ignored because it comes from the client; Envoy's configuration compares the response
+/// headers instead.
 async fn forward_auth_envoy(caller: Caller<AnyCredential>, state: web::Data<State>) -> Result<HttpResponse, Error> {
     let mut response = authorize(&state, &caller, &ForwardAuthQuery::default())?;
     *response.status_mut() = StatusCode::OK;

@@ -44,11 +44,11 @@ pub struct IntrospectionResponse {
     pub active: bool,
     /// `api_key` or `access_token`.
     pub token_type: &'static str,
-    /// Id of the person the credential acts for.
+    /// Id of the user the credential acts for.
     pub sub: UserId,
-    /// Unique name of the person.
+    /// Unique name of the user.
     pub username: Option<String>,
-    /// Scopes the API key may use now, separated by spaces; null for an access token, which is limited by the person's
+    /// Scopes the API key may use now, separated by spaces; null for an access token, which is limited by the user's
     /// role only.
     pub scope: Option<String>,
     /// Id of the API key or the session.
@@ -57,21 +57,21 @@ pub struct IntrospectionResponse {
     pub iss: String,
     /// Audience of the credential.
     pub aud: String,
-    /// Instant of issue, in seconds since 1970.
+    /// Time of issue, in seconds since 1970.
     pub iat: i64,
-    /// Instant of expiry, in seconds since 1970; null: never.
+    /// Time of expiry, in seconds since 1970; null: never.
     pub exp: Option<i64>,
     /// Id of the organisation in which the credential acts.
     pub org_id: Option<OrgId>,
-    /// Current role of the person in that organisation.
+    /// Current role of the user in that organisation.
     pub org_role: Option<OrgRole>,
 }
 
 /// Introspect a token
 ///
-/// Returns whether an access token or an API key is active, and whose it is (RFC 7662). The response for an inactive,
-/// unknown or malformed one is `{"active": false}`. Counts as a use of an API key. Needs an API key with the scope
-/// `tokens:introspect`, which only platform administrators can grant.
+/// Returns whether an access token or an API key is active, and for which user it acts (RFC 7662). The response for an
+/// inactive, unknown or malformed one is `{"active": false}`. Counts as a use of an API key. Needs an API key with the
+/// scope `tokens:introspect`, which only platform admins can grant.
 #[utoipa::path(
     operation_id = "introspectToken", tag = "Verification", security(("api_key" = ["tokens:introspect"])),
     request_body(content = IntrospectTokenRequest, content_type = "application/x-www-form-urlencoded"),
@@ -84,7 +84,7 @@ async fn introspect_token(
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
     let request: IntrospectTokenRequest = input.form().await?;
-    // RFC 7662 §2.1 allows to ignore the hint: the prefix of an API key is certain.
+    // RFC 7662 §2.1 allows a server to ignore the hint. The prefix already distinguishes the two kinds.
     let _ = &request.token_type_hint;
     // Not the instant of the request: the credential may have expired while the body was received.
     let now = state.clock.now();

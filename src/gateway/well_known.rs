@@ -19,11 +19,11 @@ pub fn root_router(routes: &mut ServiceConfig) {
     );
 }
 
-/// Get the public keys
+/// Get the public keys of access tokens
 ///
 /// Returns the public keys of access tokens as a JSON Web Key Set (RFC 7517), for services that verify signatures
 /// themselves. A valid signature does not mean that the session still exists; `POST /auth/introspect` and `GET
-/// /auth/forward` check that, too. Needs no credential.
+/// /auth/forward` check that as well. Needs no credential.
 #[utoipa::path(
     operation_id = "getJwks", tag = "Verification",
     responses((status = 200, description = "A JSON Web Key Set", body = serde_json::Value, content_type = "application/jwk-set+json")),

@@ -1,5 +1,5 @@
 //! Strict JSON (RFC 8259): a duplicate name in an object is an error, where `serde_json::Value` silently keeps the last one.
-//! Two parsers that disagree about such a body could be played off against each other.
+//! A proxy that checks one of the two values, while this service uses the other, would let a forbidden request pass.
 
 use std::collections::BTreeMap;
 use std::fmt;

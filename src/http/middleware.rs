@@ -18,35 +18,35 @@ use tokio::time::timeout;
 use super::RouteTable;
 use super::client::{client_of, request_id};
 use super::idempotency::Replayed;
-use super::problem::{Challenge, error_of_status};
+use super::problem::{ProblemRenderer, error_of_status};
 use crate::clock::Clock;
 use crate::error::{Code, Error};
 use crate::observability::{http_metrics, log};
 use crate::values::RequestId;
 
-/// For a whole request up to the head of its response; a body that streams is not limited.
+/// Limits a request up to the head of its response; a streaming response body is not limited.
 const REQUEST_TIMEOUT: Duration = Duration::from_mins(1);
 
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// What [`with_request_context`] needs from the settings.
+/// The settings that [`with_request_context`] needs.
 #[derive(Clone, Debug)]
 pub struct RequestContext {
     pub clock: Clock,
-    /// Proxies whose `X-Forwarded-For` is believed.
+    /// Proxies whose `X-Forwarded-For` is trusted.
     pub trusted_proxies: Vec<IpNet>,
-    pub challenge: Challenge,
+    pub problems: ProblemRenderer,
     /// Whether the public URL is HTTPS, so that responses carry `Strict-Transport-Security`.
     pub https: bool,
     /// The path below which gateways send requests to be checked. A CORS preflight (Fetch §4.8) there belongs to the service
-    /// behind the gateway: if the CORS middleware answered it, the gateway would take the 2xx for "allowed".
+    /// behind the gateway: if the CORS middleware responded to it, the gateway would take the 2xx for "allowed".
     pub forward_path: String,
 }
 
 /// The middleware function, for [`actix_web::middleware::from_fn`].
 ///
 /// # Errors
-/// A panic and a timeout: their responses are errors in actix's sense, because the request they belong to is gone.
+/// After a panic or a timeout the response is an `Err`: see `RequestLost`.
 pub async fn with_request_context(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
@@ -109,7 +109,7 @@ impl RequestContext {
             }
         };
         log_failure(&failure);
-        let mut response = self.challenge.render(&failure, &request_id);
+        let mut response = self.problems.render(&failure, &request_id);
         self.add_default_headers(response.headers_mut(), &request_id);
         record(None, &method, response.status(), started.elapsed());
         Err(InternalError::from_response(RequestLost, response).into())
@@ -121,9 +121,9 @@ impl RequestContext {
         let status = response.status();
         let Some(error) = response.response().error() else {
             let is_error = status.is_client_error() || status.is_server_error();
-            // actix answers some malformed requests with a bare status.
+            // actix responds to some malformed requests with a status and no body.
             return if is_error && !response.headers().contains_key(header::CONTENT_TYPE) {
-                let problem = self.challenge.render(&error_of_status(status), request_id);
+                let problem = self.problems.render(&error_of_status(status), request_id);
                 replace_response(response, problem)
             } else {
                 response
@@ -135,9 +135,9 @@ impl RequestContext {
         let problem = match error.as_error::<Error>() {
             Some(error) => {
                 log_failure(error);
-                self.challenge.render(error, request_id)
+                self.problems.render(error, request_id)
             }
-            None => self.challenge.render(&from_actix(error), request_id),
+            None => self.problems.render(&from_actix(error), request_id),
         };
         replace_response(response, problem)
     }
@@ -165,7 +165,7 @@ impl RequestContext {
     }
 }
 
-/// The problem in place of the response, with the headers that inner middleware added (CORS above all).
+/// Replaces a response by a problem, and keeps the headers that other middleware added (above all CORS).
 fn replace_response(response: ServiceResponse<BoxBody>, mut problem: HttpResponse) -> ServiceResponse<BoxBody> {
     for (name, value) in response.headers() {
         if !problem.headers().contains_key(name) {
@@ -175,8 +175,8 @@ fn replace_response(response: ServiceResponse<BoxBody>, mut problem: HttpRespons
     response.into_response(problem)
 }
 
-/// A response that actix gets as an error: a [`ServiceResponse`] needs its request, which the handler had when it panicked or
-/// was cancelled.
+/// Carries a response to actix as an error. An `Ok` needs a [`ServiceResponse`], and that needs the request, which was dropped
+/// with the handler that panicked or timed out.
 #[derive(Debug)]
 struct RequestLost;
 

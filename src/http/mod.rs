@@ -1,8 +1,8 @@
-//! HTTP, as it is the same for every endpoint: reading requests, writing responses and problems.
+//! The parts of HTTP that are the same for every endpoint: middleware, reading requests, writing responses and problems.
 //!
 //! A handler checks its request in the order of the contract: credential (its first argument), existence and permission
 //! (its own look-ups), then media type, size and content of query and body. [`RequestInput`] therefore reads nothing until
-//! the handler asks for it. [`Idempotent`] has to read the body before, but keeps the errors until then.
+//! the handler calls one of its methods. [`Idempotent`] has to read the body earlier, but keeps its errors until then.
 
 mod client;
 mod etag;
@@ -20,7 +20,7 @@ pub use etag::cacheable;
 pub use idempotency::{IdempotencyOwner, Idempotent, has_idempotency_key, no_replay, sweep as sweep_idempotency_keys};
 pub use middleware::{RequestContext, with_request_context};
 pub use path::{FromPath, Path, method_not_allowed};
-pub use problem::{Challenge, MAX_AUTH_AGE_SECONDS, PROTECTED_RESOURCE, ProblemResponse, router};
+pub use problem::{MAX_AUTH_AGE_SECONDS, PROTECTED_RESOURCE, ProblemRenderer, ProblemResponse, router};
 pub use rate_limit::RateLimit;
 pub use request_input::{MAX_BODY_BYTES, RequestInput};
 pub use response::ApiResponse;

@@ -18,7 +18,7 @@ const PROBLEM_JSON: &str = "application/problem+json";
 /// The path of the protected resource metadata (RFC 9728), followed by the path of the public URL (§3.1). Every challenge names it.
 pub const PROTECTED_RESOURCE: &str = "/.well-known/oauth-protected-resource";
 
-/// An operation that needs re-authentication accepts a password that was proven at most so long ago.
+/// For so many seconds after the password was verified, the session can call operations that need re-authentication.
 pub const MAX_AUTH_AGE_SECONDS: i64 = 600;
 
 /// An error response (RFC 9457).
@@ -83,14 +83,14 @@ impl<'a> From<&'a FieldError> for ProblemFieldResponse<'a> {
     }
 }
 
-/// Renders errors; knows the public URL, which problems and challenges contain.
+/// Renders errors as problems. They contain the public URL, as do their `WWW-Authenticate` headers.
 #[derive(Clone, Debug)]
-pub struct Challenge {
+pub struct ProblemRenderer {
     public_url: String,
     resource_metadata: String,
 }
 
-impl Challenge {
+impl ProblemRenderer {
     pub fn new(public_url: &crate::config::BaseUrl) -> Self {
         Self {
             public_url: public_url.as_str().to_owned(),
@@ -99,7 +99,7 @@ impl Challenge {
     }
 
     /// `WWW-Authenticate` (RFC 6750 §3), with `max_age` for re-authentication (RFC 9470 §3) and `resource_metadata` (RFC 9728 §5.1).
-    fn header(&self, error: &Error) -> Option<String> {
+    fn challenge(&self, error: &Error) -> Option<String> {
         let code = error.code();
         let mut challenge = format!(
             "Bearer realm=\"keyward\", resource_metadata=\"{}\"",
@@ -109,7 +109,7 @@ impl Challenge {
             Code::InvalidToken => "invalid_token",
             Code::ReauthenticationRequired => "insufficient_user_authentication",
             Code::InsufficientScope => "insufficient_scope",
-            // Gateways answer their client with this response, and a 403 of theirs needs a challenge as well.
+            // RFC 6750 has no error code for these. Gateways pass the header on to their clients.
             Code::ForbiddenRole | Code::IpNotAllowed => return Some(challenge),
             _ if code.status() == 401 => return Some(challenge),
             _ => return None,
@@ -143,7 +143,7 @@ impl Challenge {
                 response.insert_header((name, value));
             }
         };
-        set("www-authenticate", self.header(error));
+        set("www-authenticate", self.challenge(error));
         set("retry-after", headers.retry_after.map(|seconds| seconds.to_string()));
         set("allow", headers.allow.clone());
         let (policy, limit) = headers.rate_limit.clone().unzip();

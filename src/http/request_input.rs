@@ -23,10 +23,10 @@ pub const MAX_BODY_BYTES: usize = 64 * 1024;
 /// The media types of a merge patch (RFC 7396 §4).
 const MERGE_PATCH: [&str; 2] = ["application/json", "application/merge-patch+json"];
 
-/// Within which a body must have arrived; actix itself has no such limit.
+/// Maximum time until a body has arrived; actix itself has no such limit.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
-/// The body, or why it could not be read, if [`Idempotent`](super::Idempotent) read it before the handler.
+/// The body, or the error of reading it, if [`Idempotent`](super::Idempotent) read it before the handler.
 pub(super) struct ReadBody(pub Result<Bytes, Error>);
 
 /// Query and body, not read yet. A handler calls exactly one of the methods, after it has checked the permissions: a caller

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::config::Config;
 use crate::error::Error;
 
-/// Most bodies are shorter, so that the buffer is allocated once.
+/// Most bodies are shorter, so the buffer is allocated only once.
 const INITIAL_CAPACITY: usize = 1024;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -21,7 +21,7 @@ pub struct ApiResponse {
     pub(super) headers: Vec<(HeaderName, String)>,
     /// Serialised JSON.
     pub(super) body: Option<Vec<u8>>,
-    /// The field that holds a secret, which is not stored.
+    /// The field that contains a secret, which is not stored.
     secret_field: Option<&'static str>,
 }
 
@@ -36,8 +36,6 @@ impl ApiResponse {
         }
     }
 
-    /// # Errors
-    /// `internal_error` when `body` cannot be serialised, which does not happen with our response types.
     pub fn json(status: StatusCode, body: &impl Serialize) -> Result<Self, Error> {
         let mut written = Vec::with_capacity(INITIAL_CAPACITY);
         serde_json::to_writer(&mut written, body).map_err(Error::internal)?;
@@ -50,26 +48,17 @@ impl ApiResponse {
     }
 
     /// 200.
-    ///
-    /// # Errors
-    /// As [`ApiResponse::json`].
     pub fn ok(body: &impl Serialize) -> Result<Self, Error> {
         Self::json(StatusCode::OK, body)
     }
 
     /// 201; `Location` is `path` below the public URL.
-    ///
-    /// # Errors
-    /// As [`ApiResponse::json`].
     pub fn created(config: &Config, path: &str, body: &impl Serialize) -> Result<Self, Error> {
         let location = format!("{}{path}", config.public_url().as_str());
         Ok(Self::json(StatusCode::CREATED, body)?.header(header::LOCATION, location))
     }
 
     /// 202.
-    ///
-    /// # Errors
-    /// As [`ApiResponse::json`].
     pub fn accepted(body: &impl Serialize) -> Result<Self, Error> {
         Self::json(StatusCode::ACCEPTED, body)
     }
@@ -86,7 +75,7 @@ impl ApiResponse {
         self.header(header::ETAG, crate::values::etag(version))
     }
 
-    /// Names the field that holds a secret: it is null in a replayed response.
+    /// Marks the field that contains a secret: it is null in a replayed response.
     #[must_use]
     pub const fn secret(mut self, field: &'static str) -> Self {
         self.secret_field = Some(field);

@@ -1,4 +1,4 @@
-//! The methods of each path, for requests that match no route: 404, 405 with `Allow`, or the answer to OPTIONS.
+//! The methods of each path, for requests that match no route: 404, 405 with `Allow`, or the response to OPTIONS.
 
 use std::collections::HashSet;
 
@@ -8,7 +8,6 @@ use actix_web::{HttpRequest, HttpResponse, web};
 
 use crate::error::{Code, Error};
 
-/// The methods of each path.
 #[derive(Default)]
 pub struct RouteTable {
     routes: Vec<(ResourceDef, Vec<String>)>,

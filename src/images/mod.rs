@@ -1,6 +1,6 @@
 //! Stored images: the avatars of users and the logos of organisations, as [`ImageResizer`] produced them.
 //!
-//! An image never changes: a new upload is a new image with a new id, so clients may cache its URL for ever.
+//! An image never changes: a new upload is a new image with a new id, so clients can cache its URL without limit.
 
 pub mod resize;
 mod routes;

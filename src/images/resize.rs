@@ -1,6 +1,6 @@
-//! Turns an uploaded picture into the small square WebP that is stored.
+//! Turns an uploaded image into the small square WebP that is stored.
 //!
-//! Decoding needs far more memory than the upload has bytes: dimensions are checked before decoding, and one picture is
+//! Decoding needs far more memory than the upload has bytes: dimensions are checked before decoding, and one image is
 //! decoded at a time.
 
 use std::io::Cursor;
@@ -28,18 +28,18 @@ const MAX_MEMORY: u64 = 2 * 4 * (MAX_SIDE as u64) * (MAX_SIDE as u64);
 /// How long an upload may wait for the ones before it.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Resizes one picture at a time. Cheap to clone.
+/// Resizes one image at a time. Cheap to clone.
 #[derive(Clone)]
 pub struct ImageResizer(Arc<BlockingPool>);
 
 impl Default for ImageResizer {
     fn default() -> Self {
-        Self(Arc::new(BlockingPool::new("pictures", 1, QUEUE_TIMEOUT)))
+        Self(Arc::new(BlockingPool::new("images", 1, QUEUE_TIMEOUT)))
     }
 }
 
 impl ImageResizer {
-    /// Crops a picture to its central square, scales that to 256 pixels, and encodes it as WebP.
+    /// Crops an image to its central square, scales that to 256 pixels, and encodes it as WebP.
     ///
     /// # Errors
     /// `unsupported_media_type` for another kind of file; `validation_error` when it can't be decoded or has too many pixels;
@@ -53,7 +53,7 @@ fn resize(upload: &[u8]) -> Result<Vec<u8>, Error> {
     let undecodable = || {
         Error::field(
             "#",
-            Invalid::new(FieldCode::InvalidFormat, "The picture cannot be decoded."),
+            Invalid::new(FieldCode::InvalidFormat, "The image cannot be decoded."),
         )
     };
     // By its first bytes, whatever Content-Type says.
@@ -68,17 +68,17 @@ fn resize(upload: &[u8]) -> Result<Vec<u8>, Error> {
     let mut decoder = reader.into_decoder().map_err(|_| undecodable())?;
     let (width, height) = decoder.dimensions();
     if width > MAX_SIDE || height > MAX_SIDE {
-        let detail = format!("The picture is wider or higher than {MAX_SIDE} pixels.");
+        let detail = format!("The image is wider or higher than {MAX_SIDE} pixels.");
         let too_large = Invalid::new(FieldCode::OutOfRange, detail).with("max", MAX_SIDE);
         return Err(Error::field("#", too_large));
     }
     // The stored image has no metadata, so the orientation it names is applied to the pixels.
     let orientation = decoder.orientation().map_err(|_| undecodable())?;
-    let mut picture = DynamicImage::from_decoder(decoder).map_err(|_| undecodable())?;
-    picture.apply_orientation(orientation);
-    let side = picture.width().min(picture.height());
-    let (x, y) = ((picture.width() - side) / 2, (picture.height() - side) / 2);
-    let square = picture
+    let mut image = DynamicImage::from_decoder(decoder).map_err(|_| undecodable())?;
+    image.apply_orientation(orientation);
+    let side = image.width().min(image.height());
+    let (x, y) = ((image.width() - side) / 2, (image.height() - side) / 2);
+    let square = image
         .crop_imm(x, y, side, side)
         .resize_exact(SIDE, SIDE, FilterType::Lanczos3);
     let mut webp = Vec::new();
@@ -110,8 +110,8 @@ mod tests {
     fn every_format_becomes_a_small_square() {
         for format in [ImageFormat::Png, ImageFormat::Jpeg, ImageFormat::WebP] {
             let webp = resize(&encoded(300, 200, format)).unwrap();
-            let picture = image::load_from_memory_with_format(&webp, ImageFormat::WebP).unwrap();
-            assert_eq!((picture.width(), picture.height()), (256, 256));
+            let image = image::load_from_memory_with_format(&webp, ImageFormat::WebP).unwrap();
+            assert_eq!((image.width(), image.height()), (256, 256));
         }
     }
 
@@ -119,7 +119,7 @@ mod tests {
     fn an_oversized_or_undecodable_picture_is_rejected() {
         let code = |content: &[u8]| resize(content).unwrap_err().code();
         assert_eq!(code(&encoded(4097, 1, ImageFormat::Png)), Code::ValidationError);
-        assert_eq!(code(b"not a picture"), Code::ValidationError);
+        assert_eq!(code(b"not an image"), Code::ValidationError);
         assert_eq!(code(b"GIF89a\x01\x00\x01\x00"), Code::UnsupportedMediaType);
         let whole = encoded(300, 200, ImageFormat::Png);
         assert_eq!(code(&whole[..whole.len() / 2]), Code::ValidationError);

@@ -15,12 +15,12 @@ pub fn router(routes: &mut ServiceConfig) {
 
 /// Get an avatar or logo
 ///
-/// Returns the image of a user or an organisation; no credential is needed. The image of a URL never changes, so it may be
-/// cached for ever.
+/// Returns the image of a user or an organisation. The content of a URL never changes, so it can be cached without limit.
+/// Needs no credential.
 #[utoipa::path(
     operation_id = "getAvatar", tag = "Profile",
     params(("avatar_id" = ImageId, Path, description = "Id of the image")),
-    responses((status = 200, description = "Image of 256 by 256 pixels", body = Vec<u8>, content_type = "image/webp")),
+    responses((status = 200, description = "An image of 256 × 256 pixels", body = Vec<u8>, content_type = "image/webp")),
 )]
 #[get("/avatars/{avatar_id}")]
 async fn get_avatar(

@@ -1,4 +1,4 @@
-//! Stored notifications and what follows from their state.
+//! Stored notifications, and the state and actions that follow from their columns.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -21,7 +21,7 @@ string_enum! {
     }
 }
 
-/// The person to notify, and where and in which language to mail them.
+/// The user to notify, with the address and language of the e-mail.
 #[derive(Clone, Copy, Debug)]
 pub struct Recipient<'a> {
     pub user_id: UserId,
@@ -29,11 +29,11 @@ pub struct Recipient<'a> {
     pub locale: Locale,
 }
 
-/// A stored notification, joined with what decides its text and its state.
+/// A stored notification, with the columns of other tables that its text and state depend on.
 #[derive(Clone, Debug, Queryable)]
 pub struct Notification {
     pub id: NotificationId,
-    /// The stored word: it may be one that only a newer version of the program knows.
+    /// The type as stored. A newer version of the program may have written one that this version does not have.
     pub kind: String,
     pub data: Value,
     invitation_id: Option<InvitationId>,
@@ -62,7 +62,7 @@ impl Notification {
         i64::from(self.read_at.is_some())
     }
 
-    /// The requests with which the reader can decide at `now`.
+    /// The API requests with which the reader can decide at `now`.
     pub fn actions(&self, now: DateTime<Utc>) -> Vec<NotificationAction> {
         if self.resolved_at(now).is_some() {
             return Vec::new();
@@ -100,13 +100,13 @@ impl Notification {
 /// A request with which the reader can act on a notification.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct NotificationAction {
-    /// Name of the action
+    /// Name of the action.
     #[schema(example = "accept")]
     pub name: &'static str,
-    /// HTTP method of the request
+    /// HTTP method of the request.
     #[schema(example = "POST")]
     pub method: &'static str,
-    /// Path of the request, relative to the public URL
+    /// Path of the request, relative to the public URL.
     #[schema(example = "/invitations/019a0000-0000-7000-8000-000000000000/accept")]
     pub path: String,
 }

@@ -27,7 +27,8 @@ pub fn notify(tx: &mut Tx<'_>, recipient: Recipient<'_>, event: &Event) -> Resul
     Ok(())
 }
 
-/// As [`notify`], for an event that strangers can cause at will: the e-mail is dropped when the address has reached `limit`.
+/// Like [`notify`], for an event that strangers can cause any number of times: the e-mail is dropped when the address has
+/// reached `limit`.
 pub fn notify_limited(tx: &mut Tx<'_>, limit: MailLimit, recipient: Recipient<'_>, event: &Event) -> Result<(), Error> {
     notify_in_app(tx, recipient.user_id, event)?;
     if wants_mail(tx, recipient.user_id, event)? && limit.allows(tx, recipient.email)? {
@@ -111,7 +112,7 @@ pub fn mail_preferences(tx: &mut Tx<'_>, user_id: UserId) -> Result<Vec<MailPref
     Ok(NotificationType::ALL.iter().map(preference).collect())
 }
 
-/// Replaces the user's choices; a type that is left out is mailed.
+/// Replaces the user's choices. A type without a choice is sent by e-mail.
 pub fn replace_mail_preferences(
     tx: &mut Tx<'_>,
     user_id: UserId,
@@ -131,7 +132,7 @@ pub fn replace_mail_preferences(
 pub fn announce(tx: &mut Tx<'_>, announcement: &Announcement) -> Result<usize, Error> {
     let Announcement { title, body, org_id } = announcement.clone();
     let event = Event::Announcement { title, body, org_id };
-    store::allow_time(tx)?;
+    store::raise_statement_timeout(tx)?;
     let recipients = store::announce(tx, &event, org_id)?;
     outbox::enqueue_announcement(tx, &event, org_id)?;
     Ok(recipients)

@@ -1,4 +1,4 @@
-//! `/notifications`: list, mark, delete, and choose what is mailed.
+//! `/notifications`: list, mark, delete, and choose which are also sent by e-mail.
 
 use actix_web::{HttpResponse, delete, get, patch, post, put, web};
 use chrono::{DateTime, Utc};
@@ -18,8 +18,7 @@ use crate::http::{ApiResponse, Idempotent, Path, RequestInput};
 use crate::request_type;
 use crate::state::State;
 use crate::values::ids::NotificationId;
-use crate::values::{Cursors, PageQuery, Precondition};
-use crate::values::{FieldValue, Fields, FromFields, Patch, Timestamp, ValueErrors};
+use crate::values::{Cursors, FieldValue, Fields, FromFields, PageQuery, Patch, Precondition, Timestamp, ValueErrors};
 
 /// The routes of this slice; actix matches in this order, so fixed paths precede paths with an id.
 pub fn router(routes: &mut ServiceConfig) {
@@ -32,29 +31,30 @@ pub fn router(routes: &mut ServiceConfig) {
         .service(delete_notification);
 }
 
-/// A notification, in the language of the reader's profile
+/// A notification, in the language of the user's profile.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Notification)]
 pub struct NotificationResponse {
+    /// Id of the notification.
     pub id: NotificationId,
-    /// Type of the event
+    /// Type of the notification.
     #[serde(rename = "type")]
     #[schema(value_type = NotificationType)]
     pub kind: String,
-    /// One line of plain text
+    /// Title, one line of plain text.
     pub title: String,
-    /// Plain text
+    /// Plain text, which may have several lines.
     pub body: String,
-    /// Data of the event; its fields depend on the type
+    /// Data of the event; its fields depend on the type.
     #[schema(value_type = Object)]
     pub data: Value,
-    /// Requests with which the reader can act on it; empty once it is resolved
+    /// Requests with which the user can decide; empty once the notification is resolved.
     pub actions: Vec<NotificationAction>,
+    /// Whether the notification was read.
     pub state: NotificationState,
-    /// When the decision it asks for was made or expired; null while that is pending, and for a notification that asks for
-    /// none
+    /// Time at which the decision was made or expired; null while it is pending, and for a notification without a decision.
     pub resolved_at: Option<Timestamp>,
-    /// When the event happened
+    /// Time of the event.
     pub created_at: Timestamp,
 }
 
@@ -76,15 +76,15 @@ impl NotificationResponse {
     }
 }
 
-/// A page of notifications
+/// One page of notifications.
 #[derive(Serialize, ToSchema)]
 #[schema(as = NotificationPage)]
 pub struct NotificationPageResponse {
-    /// Notifications, newest first
+    /// Notifications, newest first.
     pub data: Vec<NotificationResponse>,
-    /// Value of `cursor` for the next page; null on the last page
+    /// The `cursor` of the next page; null on the last page.
     pub next_cursor: Option<String>,
-    /// Number of all unread notifications, regardless of the filters
+    /// Number of all unread notifications, regardless of the filters.
     pub unread_count: i64,
 }
 
@@ -92,10 +92,10 @@ pub struct NotificationPageResponse {
 #[derive(IntoParams)]
 #[into_params(parameter_in = Query)]
 struct ListNotificationsQuery {
-    /// Only notifications in this state
+    /// Only notifications in this state.
     #[param(required = false, nullable = false, inline)]
     state: Option<NotificationState>,
-    /// Only notifications of this type
+    /// Only notifications of this type.
     #[param(required = false, nullable = false, inline, rename = "type")]
     kind: Option<NotificationType>,
     #[param(ignore)]
@@ -121,7 +121,7 @@ impl FromFields for ListNotificationsQuery {
 #[utoipa::path(
     operation_id = "listNotifications", tag = "Notifications",
     security(("session" = []), ("api_key" = ["notifications:read"])), params(ListNotificationsQuery, PageQuery),
-    responses((status = 200, description = "Page of notifications", body = NotificationPageResponse)),
+    responses((status = 200, description = "A page of notifications", body = NotificationPageResponse)),
 )]
 #[get("/notifications")]
 async fn list_notifications(
@@ -155,10 +155,10 @@ async fn list_notifications(
 }
 
 request_type! {
-    /// Changes to a notification
+    /// The fields of a notification to change. Absent fields keep their value.
     #[derive(ToSchema)]
     pub struct UpdateNotificationRequest {
-        /// New state
+        /// Whether the notification was read.
         #[schema(value_type = NotificationState, required = false)]
         pub state: Patch<NotificationState>,
     }
@@ -174,7 +174,7 @@ request_type! {
         ("If-Match" = Option<String>, Header, description = "`ETag` of the version to change; another version is 412"),
     ),
     request_body = UpdateNotificationRequest,
-    responses((status = 200, description = "Updated notification", body = NotificationResponse)),
+    responses((status = 200, description = "The updated notification", body = NotificationResponse)),
 )]
 #[patch("/notifications/{notification_id}")]
 async fn update_notification(
@@ -227,11 +227,11 @@ async fn read_all_notifications(
 
 /// Delete a notification
 ///
-/// Deletes one of the caller's notifications. An invitation or request that it is about stays as it is.
+/// Deletes one of the caller's notifications. The invitation or request to join that it is about does not change.
 #[utoipa::path(
     operation_id = "deleteNotification", tag = "Notifications", security(("session" = [])),
     params(("notification_id" = NotificationId, Path, description = "Id of the notification")),
-    responses((status = 204, description = "Notification deleted")),
+    responses((status = 204, description = "The notification is deleted")),
 )]
 #[delete("/notifications/{notification_id}")]
 async fn delete_notification(
@@ -291,20 +291,20 @@ impl FieldValue for MailPreferences {
 }
 
 request_type! {
-    /// E-mail preferences
+    /// The e-mail preferences.
     #[derive(ToSchema)]
     pub struct ReplaceNotificationPreferencesRequest {
-        /// By notification type, whether it is also sent by e-mail; a type left out is
+        /// For each notification type, whether it is also sent by e-mail. A type that is left out is sent by e-mail.
         #[schema(value_type = std::collections::HashMap<String, bool>)]
         pub mail: MailPreferences,
     }
 }
 
-/// E-mail preferences
+/// The e-mail preferences.
 #[derive(Serialize, ToSchema)]
 #[schema(as = NotificationPreferences)]
 pub struct NotificationPreferencesResponse {
-    /// By notification type, whether it is also sent by e-mail
+    /// For each notification type, whether it is also sent by e-mail.
     #[schema(value_type = std::collections::HashMap<String, bool>)]
     pub mail: Map<String, Value>,
 }
@@ -321,12 +321,12 @@ impl NotificationPreferencesResponse {
     }
 }
 
-/// Read the e-mail preferences
+/// Get the e-mail preferences
 ///
-/// Returns for every notification type whether the caller also receives it by e-mail.
+/// Returns for each notification type whether the caller also receives it by e-mail.
 #[utoipa::path(
     operation_id = "getNotificationPreferences", tag = "Notifications", security(("session" = [])),
-    responses((status = 200, description = "Preference for every type", body = NotificationPreferencesResponse)),
+    responses((status = 200, description = "The preference for each type", body = NotificationPreferencesResponse)),
 )]
 #[get("/notifications/preferences")]
 async fn get_notification_preferences(
@@ -349,7 +349,7 @@ async fn get_notification_preferences(
 #[utoipa::path(
     operation_id = "replaceNotificationPreferences", tag = "Notifications", security(("session" = [])),
     request_body = ReplaceNotificationPreferencesRequest,
-    responses((status = 200, description = "Preference for every type", body = NotificationPreferencesResponse)),
+    responses((status = 200, description = "The preference for each type", body = NotificationPreferencesResponse)),
 )]
 #[put("/notifications/preferences")]
 async fn replace_notification_preferences(

@@ -15,7 +15,7 @@ use crate::db::schema::{email_changes, invitations, mail_opt_outs, notifications
 use crate::error::Error;
 use crate::values::ids::{NotificationId, OrgId, UserId};
 
-/// The smallest UUID v7 of an instant: such ids sort by the millisecond they were made in.
+/// The smallest UUID v7 of an instant. Ids are UUIDs v7, which sort by the millisecond of their creation.
 pub fn first_id(at: DateTime<Utc>) -> NotificationId {
     let millisecond = u128::try_from(at.timestamp_millis()).unwrap_or_default();
     Uuid::from_u128(millisecond << 80).into()
@@ -76,7 +76,7 @@ pub fn count_unread(tx: &mut Tx<'_>, user_id: UserId) -> Result<i64, Error> {
     Ok(unread.count().get_result(tx.conn)?)
 }
 
-/// Notifications, joined with what decides their text and their state: the columns of [`Notification`].
+/// The columns of [`Notification`].
 #[diesel::dsl::auto_type(no_type_alias)]
 fn with_context() -> _ {
     notifications::table
@@ -231,8 +231,8 @@ pub fn replace_opt_outs(tx: &mut Tx<'_>, user_id: UserId, unwanted: &[Notificati
     Ok(())
 }
 
-/// Deletes at most `limit` notifications: those made before `all_before`, and those made before `done_before` that were read
-/// or resolved.
+/// Deletes at most `limit` notifications: those created before `all_before`, and those created before `done_before` that
+/// were read or resolved.
 pub fn delete_old(
     tx: &mut Tx<'_>,
     all_before: DateTime<Utc>,
@@ -254,7 +254,7 @@ pub fn delete_old(
 }
 
 /// Raises the statement timeout of this transaction: an announcement writes two rows for each user.
-pub fn allow_time(tx: &mut Tx<'_>) -> Result<(), Error> {
+pub fn raise_statement_timeout(tx: &mut Tx<'_>) -> Result<(), Error> {
     Ok(tx.conn.batch_execute("SET LOCAL statement_timeout = '50s'")?)
 }
 

@@ -23,7 +23,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::config::{Config, LogFormat};
 
-/// What each line contains about its request.
+/// The request that a log line belongs to.
 #[derive(Debug)]
 pub struct RequestFields {
     pub id: Arc<str>,
@@ -121,7 +121,7 @@ where
 struct LogFields(Map<String, Value>);
 
 impl LogFields {
-    /// Keeps the first value of a name.
+    /// If a name occurs twice, the first value counts.
     fn put(&mut self, name: &str, value: impl Into<Value>) {
         if !name.starts_with("log.") {
             self.0.entry(name).or_insert_with(|| value.into());

@@ -8,11 +8,8 @@ const DURATION_BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.
 
 const UPKEEP_INTERVAL: std::time::Duration = std::time::Duration::from_secs(5);
 
-/// Installs the recorder of the process.
-///
-/// # Errors
-/// A recorder is installed already.
-pub fn gather() -> Result<PrometheusHandle, String> {
+/// Installs the recorder of the process; fails if it has one already.
+pub fn install_recorder() -> Result<PrometheusHandle, String> {
     PrometheusBuilder::new()
         .set_buckets_for_metric(
             Matcher::Full("keyward_http_request_duration_seconds".to_owned()),
@@ -23,9 +20,6 @@ pub fn gather() -> Result<PrometheusHandle, String> {
 }
 
 /// Serves `GET /metrics`.
-///
-/// # Errors
-/// The listener cannot be used.
 pub fn serve(listener: std::net::TcpListener, metrics: PrometheusHandle) -> std::io::Result<actix_web::dev::Server> {
     let get_metrics = |metrics: web::Data<PrometheusHandle>| async move {
         metrics.run_upkeep();

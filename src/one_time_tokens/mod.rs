@@ -1,8 +1,8 @@
 //! One-time tokens: the tokens in mailed links.
 //!
 //! A token is derived from its purpose and the id of its row ([`ServerSecret::token`]), so it isn't stored and the e-mail that
-//! contains it can be composed when it is sent. A single UPDATE uses a token up, which decides every race: of fifty
-//! concurrent requests with one token, one succeeds.
+//! contains it can be composed when it is sent. A single UPDATE marks a token as used, so of several concurrent
+//! requests with one token, one succeeds.
 
 mod model;
 mod store;
@@ -19,7 +19,7 @@ pub use model::Target;
 /// How long expired tokens are kept.
 const RETENTION: TimeDelta = TimeDelta::days(30);
 
-/// Creates a token that is valid for `lifetime`. The event of the e-mail carries its id.
+/// Creates a token that is valid for `lifetime`. The event of the e-mail contains its id.
 pub fn issue(
     tx: &mut Tx<'_>,
     secret: &ServerSecret,

@@ -14,7 +14,7 @@ use crate::values::{Page, PageQuery};
 
 /// List the audit log of an organisation
 ///
-/// Returns what was done in the organisation, newest first. Needs the role `admin` or `owner`.
+/// Returns the audit records about the organisation, newest first. Needs the role `admin` or `owner`.
 #[utoipa::path(
     operation_id = "listOrgAuditLog", tag = "Organisations", security(("session" = [])),
     params(("org_id" = OrgId, Path, description = "Id of the organisation"), AuditLogQuery, PageQuery),

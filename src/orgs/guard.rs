@@ -1,4 +1,5 @@
-//! Extractors that refuse a request before its body is read: the caller is no member (404), or lacks the role (403).
+//! The common part of extractors that read the database before the body of the request: they refuse a caller who is not a
+//! member (404) or lacks the role (403).
 
 use std::sync::Arc;
 

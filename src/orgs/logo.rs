@@ -10,8 +10,7 @@ use super::permissions::can;
 use crate::auth::{Caller, Session};
 use crate::error::Error;
 use crate::http::{ApiResponse, RequestInput};
-use crate::images;
-use crate::images::resize;
+use crate::images::{self, resize};
 use crate::state::State;
 use crate::values::ids::OrgId;
 
@@ -24,8 +23,8 @@ pub struct LogoResponse {
 
 /// Set the logo of an organisation
 ///
-/// Crops the image to its centre square, scales it to 256 pixels, removes its metadata and stores it as WebP. Replaces the
-/// previous logo. Needs the role `admin` or `owner`.
+/// Crops the image to its centre square, scales it to 256 × 256 pixels, removes its metadata and stores it as WebP. Replaces
+/// the previous logo. Needs the role `admin` or `owner`.
 #[utoipa::path(
     operation_id = "putOrgLogo", tag = "Organisations", security(("session" = [])),
     request_body(
@@ -58,7 +57,7 @@ pub(super) async fn put_logo(
 
 /// Remove the logo of an organisation
 ///
-/// Deletes the logo; its URL answers 404 from then on. Needs the role `admin` or `owner`.
+/// Deletes the logo; its URL is 404 from then on. Needs the role `admin` or `owner`.
 #[utoipa::path(
     operation_id = "deleteOrgLogo", tag = "Organisations", security(("session" = [])),
     params(("org_id" = OrgId, Path, description = "Id of the organisation")),

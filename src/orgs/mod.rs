@@ -1,4 +1,4 @@
-//! Organisations, their members, and the two ways to become one: an invitation, or a request to join.
+//! Organisations, their members, and the two ways to become a member: an invitation, or a request to join.
 //!
 //! | module | what it does |
 //! |---|---|
@@ -11,11 +11,11 @@
 //! | [`membership`] | the table of memberships, which sessions and API keys read, too |
 //!
 //! A handler requires a permission by an argument, `OrgMember<can::Invite>`, which refuses before the body is read; the
-//! transaction of a change checks it again with the organisation locked. To everyone but its members an organisation
-//! answers the same 404 as one that does not exist, unless its join policy allows requests to join.
+//! transaction of a change checks it again with the organisation locked. A caller who is not a member gets the
+//! same 404 as for an organisation that does not exist, unless its join policy allows requests to join.
 //!
 //! What must never happen: a role from a token or a body decides (the membership row does, at each request); an
-//! organisation has no owner; someone becomes an owner or admin without the consent of an owner.
+//! organisation has no owner; a member becomes an owner or admin without the consent of an owner.
 
 pub mod admission;
 mod audit_log;

@@ -66,7 +66,7 @@ const RESERVED_SLUGS: &[&str] = &[
 ];
 
 string_enum! {
-    /// How a person can become a member.
+    /// How a user can become a member.
     pub enum JoinPolicy {
         /// By an invitation only.
         InviteOnly "invite_only",

@@ -74,7 +74,7 @@ fn insert_with_derived_slug(tx: &mut Tx<'_>, name: &OrgName, new: &NewOrg<'_>) -
         format!("{stem}-{}", suffix.get(..8).unwrap_or_default())
     });
     for candidate in numbered.chain(random) {
-        // A reserved word, or a name of one letter, is no slug without a suffix.
+        // A reserved word or a single letter is a valid slug only with a suffix.
         let Ok(slug) = Slug::try_from(candidate) else { continue };
         if !store::has_slug(tx, slug.as_str())?
             && let Some(org) = store::insert(tx, slug.as_str(), new)?
@@ -120,7 +120,7 @@ fn view(tx: &mut Tx<'_>, role: OrgRole, org: Org) -> Result<OrgView, Error> {
     })
 }
 
-/// What `PATCH /orgs/{org_id}` can change.
+/// The fields that `PATCH /orgs/{org_id}` changes.
 pub struct OrgChanges {
     pub name: Patch<OrgName>,
     pub slug: Patch<Slug>,
@@ -177,8 +177,8 @@ pub fn update<P>(
     view(tx, membership.role, org)
 }
 
-/// Deletes an organisation that the caller has locked, with its memberships, invitations, requests to join, API keys and
-/// logo. The permission, the audit record and the notifications are left to the caller.
+/// Deletes an organisation that the calling function has locked, with its memberships, invitations, requests to join, API
+/// keys and logo. The calling function checks the permission, and writes audit record and notifications.
 pub fn delete_locked(tx: &mut Tx<'_>, org_id: OrgId) -> Result<(), Error> {
     // Before the DELETE, because its `ON DELETE SET NULL` could deadlock with a login: that locks the user and then the
     // organisation (the foreign key of the new session), while the DELETE would lock the organisation and then the user.
@@ -209,7 +209,7 @@ pub fn delete<P>(tx: &mut Tx<'_>, caller: &Caller<P>, org_id: OrgId, preconditio
     Ok(())
 }
 
-/// Stores a logo, or none, and deletes the previous one. Needs the permission `P`, which is another for each of the two.
+/// Stores a logo, or none, and deletes the previous one. `P` is the permission to set or to remove a logo.
 pub fn replace_logo<P: PermissionType, C>(
     tx: &mut Tx<'_>,
     caller: &Caller<C>,

@@ -31,7 +31,7 @@ pub struct OrgMember<P> {
 
 impl<P: PermissionType> OrgMember<P> {
     /// # Errors
-    /// `not_found` for a caller who is no member, and for an API key that is bound to another organisation;
+    /// `not_found` for a caller who is not a member, and for an API key that is bound to another organisation;
     /// `forbidden_role` for a member without the permission.
     pub fn require(tx: &mut Tx<'_>, caller: &Principal, org_id: OrgId) -> Result<Self, Error> {
         if caller.is_bound_elsewhere(org_id) {

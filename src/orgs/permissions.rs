@@ -1,5 +1,5 @@
-//! What each role may do in an organisation: one table, from which the enum, the types in [`can`] and the test of every
-//! role against every route are made.
+//! What each role may do in an organisation. One table declares the permissions; the enum, the types in [`can`] and the
+//! test of every role against every route are generated from it.
 
 use crate::auth::OrgRole;
 use crate::error::{Code, Error};
@@ -97,8 +97,8 @@ permissions! {
     ReadAuditLog: Admin, "GET" "/orgs/{org_id}/audit-log";
 }
 
-/// Whether a member with the role `actor` may give the role `other`, or change or remove a member who has it: only owners
-/// do that with owners and admins.
+/// Whether a member with the role `actor` may give the role `other`, or change or remove a member who has it. Only owners
+/// may do so with the roles owner and admin, and admins with the role member.
 pub fn has_authority_over(actor: OrgRole, other: OrgRole) -> bool {
     actor == OrgRole::Owner || (actor == OrgRole::Admin && other == OrgRole::Member)
 }

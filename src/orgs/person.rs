@@ -1,4 +1,4 @@
-//! A person as other members of an organisation see them.
+//! A user as other members of an organisation see them.
 
 use diesel::prelude::*;
 use serde::Serialize;
@@ -8,7 +8,7 @@ use crate::config::Config;
 use crate::images;
 use crate::values::ids::{ImageId, UserId};
 
-/// What other members see of a person; the e-mail address is not part of it.
+/// The public part of a user, without the e-mail address.
 #[derive(Clone, Debug, Queryable)]
 pub struct Person {
     pub id: UserId,
@@ -24,15 +24,15 @@ impl Person {
     }
 }
 
-/// A person.
+/// A user, as other members of an organisation see them.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 #[schema(as = Person)]
 pub struct PersonResponse {
-    /// Id of the person.
+    /// Id of the user.
     pub id: UserId,
-    /// Unique name of the person; null until they have chosen one.
+    /// Unique name of the user; null until the user has chosen one.
     pub username: Option<String>,
-    /// Display name of the person.
+    /// Display name of the user.
     pub nickname: Option<String>,
     /// URL of the avatar.
     pub avatar_url: Option<String>,

@@ -48,7 +48,7 @@ pub struct OrgResponse {
     pub description: Option<String>,
     /// URL of the logo.
     pub logo_url: Option<String>,
-    /// How a person can become a member.
+    /// How a user can become a member.
     pub join_policy: JoinPolicy,
     /// The caller's role in the organisation.
     pub role: OrgRole,
@@ -102,7 +102,7 @@ request_type! {
         pub slug: Option<Slug>,
         /// Description of the organisation.
         pub description: Option<Description>,
-        /// How a person can become a member; `invite_only` when absent.
+        /// How a user can become a member; `invite_only` when absent.
         #[schema(nullable = false)]
         pub join_policy: Option<JoinPolicy>,
     }
@@ -188,7 +188,7 @@ async fn get_org(
 }
 
 request_type! {
-    /// The settings to change; an absent field stays as it is.
+    /// The fields of an organisation to change. Absent fields keep their value.
     #[derive(ToSchema)]
     pub struct UpdateOrgRequest {
         /// Name of the organisation.
@@ -200,7 +200,7 @@ request_type! {
         /// Description of the organisation; `null` removes it.
         #[schema(value_type = Option<Description>, required = false)]
         pub description: Patch<Option<Description>>,
-        /// How a person can become a member.
+        /// How a user can become a member.
         #[schema(value_type = JoinPolicy, required = false)]
         pub join_policy: Patch<JoinPolicy>,
     }
@@ -239,10 +239,10 @@ async fn update_org(
 }
 
 request_type! {
-    /// The password that confirms the deletion.
+    /// The current password, if the last authentication is older than ten minutes.
     #[derive(ToSchema)]
     pub struct DeleteOrgRequest {
-        /// The caller's current password; may be absent when the session authenticated within the last 10 minutes.
+        /// Current password. Not needed within ten minutes of a login or `POST /auth/reauthenticate`.
         #[schema(nullable = false)]
         pub current_password: Option<Password>,
     }
@@ -251,7 +251,7 @@ request_type! {
 /// Delete an organisation
 ///
 /// Deletes the organisation with its API keys, invitations and requests to join, ends every membership and notifies the
-/// other members. Needs the role `owner`, and the password or a session that authenticated within the last 10 minutes.
+/// other members. Needs the role `owner`, and a recent authentication or the current password.
 #[utoipa::path(
     operation_id = "deleteOrg", tag = "Organisations", security(("session" = [])),
     request_body = Option<DeleteOrgRequest>,
@@ -279,8 +279,8 @@ async fn delete_org(
 
 /// Switch to an organisation
 ///
-/// Makes the organisation the active one of this session and returns an access token for it; the next login starts in it,
-/// too. Access tokens that were issued before keep their organisation until they are refreshed. Any member may do this.
+/// Makes the organisation the active one of this session and returns an access token for it; the next login also starts in
+/// it. Access tokens that were issued before keep their organisation until they are refreshed. Any member may do this.
 #[utoipa::path(
     operation_id = "switchOrg", tag = "Organisations", security(("session" = [])),
     params(("org_id" = OrgId, Path, description = "Id of the organisation")),

@@ -107,7 +107,7 @@ pub fn delete(tx: &mut Tx<'_>, id: OrgId) -> Result<Option<ImageId>, Error> {
         .get_result(tx.conn)?)
 }
 
-/// An organisation that a person is a member of.
+/// An organisation that a user is a member of.
 #[derive(Queryable)]
 pub struct JoinedOrg {
     pub org: Org,
@@ -115,7 +115,7 @@ pub struct JoinedOrg {
     pub joined_at: DateTime<Utc>,
 }
 
-/// The organisations of a person, the one joined last first; only `only` if that is given.
+/// The organisations of a user, the one joined last first; only `only` if that is given.
 pub fn list_joined(
     tx: &mut Tx<'_>,
     user_id: UserId,

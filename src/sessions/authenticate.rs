@@ -12,7 +12,7 @@ use crate::error::Error;
 use crate::secret::TokenHash;
 use crate::state::State;
 
-/// The token's claims and session, if the signature is ours, the token has not expired and the session is live.
+/// The token's claims and session, if a signing key of this deployment signed it, it has not expired and its session is live.
 pub async fn look_up(state: &State, now: DateTime<Utc>, token: &str) -> Result<Option<Arc<CachedToken>>, Error> {
     let hash = TokenHash::of(token.as_bytes());
     let refresh = |claims| {
@@ -20,7 +20,7 @@ pub async fn look_up(state: &State, now: DateTime<Utc>, token: &str) -> Result<O
         async move { read(&state, hash, claims).await }
     };
     let claims = match state.credential_cache.token(&hash, refresh) {
-        Some(TokenLookup::Valid(token)) => return Ok(Some(token).filter(|token| is_live(state, now, token))),
+        Some(TokenLookup::Valid(token)) => return Ok(Some(token).filter(|token| is_live(now, token))),
         Some(TokenLookup::SessionStale(token)) => token.claims.clone(),
         None => match state.tokens.verify(now, token) {
             Some(claims) => claims,
@@ -29,7 +29,7 @@ pub async fn look_up(state: &State, now: DateTime<Utc>, token: &str) -> Result<O
     };
     // Boxed, so that the cache-hit path doesn't carry the large future of a database read.
     let token = Box::pin(read(state, hash, claims)).await?;
-    Ok(token.filter(|token| is_live(state, now, token)))
+    Ok(token.filter(|token| is_live(now, token)))
 }
 
 async fn read(state: &State, hash: TokenHash, claims: Claims) -> Result<Option<Arc<CachedToken>>, Error> {
@@ -42,8 +42,8 @@ async fn read(state: &State, hash: TokenHash, claims: Claims) -> Result<Option<A
     Ok(session.map(|session| state.credential_cache.insert_token(hash, read_version, claims, session)))
 }
 
-fn is_live(state: &State, now: DateTime<Utc>, token: &CachedToken) -> bool {
-    state.tokens.is_current(now, &token.claims) && now < token.session.ends_at
+fn is_live(now: DateTime<Utc>, token: &CachedToken) -> bool {
+    token.claims.is_current(now) && now < token.session.ends_at
 }
 
 /// The session of a token. `None` if it was ended, the user is disabled, or the user is no longer a member of the

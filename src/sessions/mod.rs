@@ -1,15 +1,15 @@
 //! Sessions: logins and the tokens that are issued for them.
 //!
 //! A login starts a session and returns an access token and a refresh token. An access token is valid for minutes and names
-//! its session; every request checks the session's row, so that a session that has ended, a disabled user or a lost
-//! membership is refused at once (`authenticate`). A session ends after 30 days without a refresh, and after 90 days in any
+//! its session; every request checks the session's row, usually in the credential cache. So the tokens of an ended session, a
+//! disabled user or a lost membership are rejected at once (`authenticate`). A session ends after 30 days without a refresh, and after 90 days in any
 //! case.
 //!
-//! **Refresh token rotation** (RFC 9700, section 4.14.2). Every refresh exchanges the refresh token for a successor, so that
-//! the refresh tokens of a session form a chain and only the newest one is valid. **Reuse detection**: a token that is
+//! **Refresh token rotation** (RFC 9700, section 4.14.2). Every refresh exchanges the refresh token for a successor: the
+//! refresh tokens of a session form a chain, and only the newest one is valid. **Reuse detection**: a token that is
 //! presented again after it was exchanged was copied, and it is unknown whether the user or an attacker has the newest one.
 //! So the session ends and the user is notified. The exception is a client that did not receive the response to a refresh
-//! and repeats it at once, or two tabs that refresh at the same time: for ten seconds, and as long as the successor was not
+//! and repeats it at once, or two tabs that refresh at the same time: for 60 seconds, and as long as the successor was not
 //! used, the same successor is returned again. It need not be stored for that, because every refresh token is derived from
 //! the id of its row.
 //!

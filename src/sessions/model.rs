@@ -18,7 +18,7 @@ pub const IDLE_LIFETIME: TimeDelta = TimeDelta::days(30);
 /// How long a session lives at most.
 pub const MAX_LIFETIME: TimeDelta = TimeDelta::days(90);
 /// How long a client may repeat a refresh whose response it did not receive.
-pub const RETRY_WINDOW: TimeDelta = TimeDelta::seconds(10);
+pub const RETRY_WINDOW: TimeDelta = TimeDelta::seconds(60);
 
 /// A row of the table `sessions`.
 #[derive(Clone, Debug, Queryable, Selectable)]
@@ -54,7 +54,7 @@ string_enum! {
         LoggedOut "logged_out",
         /// The user ended the session from another one.
         EndedByUser "ended_by_user",
-        /// A platform administrator ended all sessions of the user.
+        /// A platform admin ended all sessions of the user.
         EndedByAdmin "ended_by_admin",
         /// An exchanged refresh token was presented again.
         TokenReused "token_reused",
@@ -67,7 +67,7 @@ string_enum! {
     }
 }
 
-/// The facts for which tokens are issued, after a login, a refresh, a re-authentication or a switch of the organisation.
+/// The data from which tokens are issued, after a login, a refresh, a re-authentication or a switch of the organisation.
 #[derive(Clone, Debug)]
 pub struct Grant {
     pub session_id: SessionId,

@@ -58,9 +58,11 @@ request_type! {
 
 /// Log in
 ///
-/// Starts a session. After too many failed attempts on an account from one IP address the response is 429 for a while, even
-/// for the correct password. An e-mail address as `login` with the password of a registration that is not verified yet is 403
-/// `email_unverified`, whether or not the address also has an account. A user agent that the user did not use during the last 90 days is reported to them.
+/// Starts a session. After 10 failed attempts on an account from one network (IPv4 address, IPv6 /64) within 15 minutes, 100
+/// from one network on any accounts within 15 minutes, or 1,000 on an account from at least 10 networks within an hour, the
+/// response is 429 for a while, even for the correct password. All paths that check a password count together. An e-mail
+/// address as `login` with the password of a registration that is not verified yet is 403 `email_unverified`, whether or not
+/// the address also has an account. A user agent that the user did not use during the last 90 days is reported to them.
 #[utoipa::path(
     operation_id = "logIn", tag = "Sessions", request_body = LogInRequest,
     responses((status = 200, description = "The tokens of the new session", body = TokensResponse)),
@@ -110,7 +112,7 @@ request_type! {
 /// Refresh a session
 ///
 /// Exchanges the refresh token for a new access token and a new refresh token. Presenting an exchanged refresh token again
-/// ends the session and notifies the user, except that a retry within ten seconds returns the same refresh token again.
+/// ends the session and notifies the user, except that a retry within 60 seconds returns the same refresh token again.
 #[utoipa::path(
     operation_id = "refreshSession", tag = "Sessions", request_body = RefreshSessionRequest,
     responses((status = 200, description = "The new tokens of the session", body = TokensResponse)),

@@ -106,7 +106,7 @@ pub fn mark_exchanged(tx: &mut Tx<'_>, id: RefreshTokenId, successor_id: Refresh
     Ok(())
 }
 
-/// Whether a refresh token was not exchanged yet.
+/// Whether a refresh token is still to be exchanged.
 pub fn is_current(tx: &mut Tx<'_>, id: RefreshTokenId) -> Result<bool, Error> {
     let current = refresh_tokens::table.find(id).filter(refresh_tokens::used_at.is_null());
     Ok(diesel::select(exists(current)).get_result(tx.conn)?)
@@ -189,7 +189,7 @@ pub fn list_of_enabled_users(tx: &mut Tx<'_>, ids: &[SessionId]) -> Result<Vec<S
         .load(tx.conn)?)
 }
 
-/// The earlier logins of a user, as far as `new_sign_in` depends on them.
+/// The earlier logins of a user, to decide whether the event `new_sign_in` is due.
 #[derive(Queryable)]
 pub struct LoginHistory {
     /// Whether the user has logged in before.

@@ -1,4 +1,4 @@
-//! An account, and the types of what a user chooses: username, nickname, time zone.
+//! An account, and the types of its username, nickname and time zone.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -135,7 +135,7 @@ string_enum! {
         Active "active",
         /// The e-mail address is not verified yet.
         Unverified "unverified",
-        /// An administrator or operator disabled the account.
+        /// A platform admin or an operator disabled the account.
         Disabled "disabled",
     }
 }
@@ -168,7 +168,7 @@ pub struct User {
 }
 
 impl User {
-    /// The name in audit records and messages to others: the username, or the e-mail address as long as there is none.
+    /// The name in audit records and messages to others: the username, or the e-mail address of a user without one.
     pub fn name(&self) -> &str {
         self.username.as_deref().unwrap_or(&self.email)
     }

@@ -206,15 +206,15 @@ pub struct ProfileChange {
 }
 
 /// Changes the profile. A taken username violates `users_username_key`.
-pub fn update_profile(tx: &mut Tx<'_>, id: UserId, change: ProfileChange) -> Result<User, diesel::result::Error> {
+pub fn update_profile(tx: &mut Tx<'_>, id: UserId, change: ProfileChange) -> Result<(), diesel::result::Error> {
     diesel::update(users::table.find(id))
         .set((
             change,
             users::version.eq(users::version + 1),
             users::updated_at.eq(tx.now),
         ))
-        .returning(User::as_returning())
-        .get_result(tx.conn)
+        .execute(tx.conn)
+        .map(|_| ())
 }
 
 pub fn set_avatar(tx: &mut Tx<'_>, id: UserId, avatar_id: Option<ImageId>) -> Result<(), Error> {
@@ -292,7 +292,7 @@ pub fn clear_last_org(tx: &mut Tx<'_>, org_id: OrgId) -> Result<(), Error> {
     Ok(())
 }
 
-/// Sets the columns that administrators and operators control.
+/// Sets the columns that platform admins and operators control.
 pub fn set_access(
     tx: &mut Tx<'_>,
     id: UserId,

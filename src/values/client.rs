@@ -11,13 +11,13 @@ use chrono::{DateTime, Utc};
 pub struct RequestId(Arc<str>);
 
 impl RequestId {
-    /// Accepts an id of the client's that matches `^[A-Za-z0-9_-]{8,64}$`.
+    /// Accepts an id from a client if it matches `^[A-Za-z0-9_-]{8,64}$`.
     pub fn parse(given: &str) -> Option<Self> {
         let allowed = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-');
         ((8..=64).contains(&given.len()) && given.bytes().all(allowed)).then(|| Self(given.into()))
     }
 
-    /// A new id: a random number for the process and a counter. Request ids are not secret, so that one call of the system's
+    /// A new id: a random number for the process and a counter. Request ids are not secret, so one call of the system's
     /// random generator per process is enough.
     pub fn generate() -> Self {
         static FIRST: OnceLock<(u64, AtomicU64)> = OnceLock::new();
@@ -40,10 +40,10 @@ impl RequestId {
     }
 }
 
-/// The client of a request, and the instant at which the request is judged.
+/// The client of a request, and the instant at which the request arrived.
 #[derive(Clone, Debug)]
 pub struct Client {
-    /// Read from the clock once, so that all checks of a request agree about what has expired.
+    /// Read from the clock once, so that all checks of a request use the same instant.
     pub now: DateTime<Utc>,
     /// The address of the peer or, if that is a trusted proxy, the right-most untrusted address of `X-Forwarded-For`.
     pub ip: IpAddr,

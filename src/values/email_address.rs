@@ -38,7 +38,7 @@ fn canonical(text: String) -> Result<String, Invalid> {
         .without_domain_literal()
         .with_required_tld();
     Parsed::parse_with_options(&address, options).map_err(|_| invalid())?;
-    // lettre sends the mail: an address that it refuses must not be stored.
+    // lettre sends the e-mails: an address that it refuses must not be stored.
     lettre::Address::from_str(&address).map_err(|_| invalid())?;
     Ok(address)
 }

@@ -7,21 +7,21 @@
 //! # Reading requests: why not deserr
 //!
 //! [deserr](https://docs.rs/deserr/0.6.4) (Meilisearch) also collects errors while it reads a parsed JSON value. From its
-//! documentation and source (0.6.4, 1,750 lines and a derive macro), held against what the contract asks for:
+//! documentation and source (0.6.4, 1,750 lines and a derive macro), compared with what the API promises:
 //!
 //! | needed | deserr 0.6.4 | here |
 //! |---|---|---|
-//! | all errors at once, unknown fields, absent / null / value | yes: `MergeWithError`, `deny_unknown_fields`, a type of one's own | yes |
-//! | JSON Pointer, code, detail and `params` of each error | an error type of one's own, about 60 lines | `ValueErrors` |
+//! | all errors at once, unknown fields, absent / null / value | yes: `MergeWithError`, `deny_unknown_fields`, a custom type | yes |
+//! | JSON Pointer, code, detail and `params` of each error | a custom error type, about 60 lines | `ValueErrors` |
 //! | a field given twice is an error | no: it reads `serde_json::Value`, where the last one wins | `http/json.rs` |
-//! | `5.0` is 5, and 1e30 is out of range instead of of another type | a type of one's own | `BoundedInt` |
+//! | `5.0` is 5, and 1e30 is `out_of_range`, not `invalid_type` | a custom type | `BoundedInt` |
 //! | U+0000 is an error in every string | every string type has to check it | once, in `Fields::take` |
 //! | queries and forms with the same types | values are strings, so numbers need a second implementation | `parse_parameter` |
 //! | errors of the query and of the body in one response | two extractors, two responses | `add_parameter_error` |
 //! | OpenAPI schemas | no | `utoipa` on the same struct |
 //!
-//! It would replace this file (about 300 lines without comments and tests) except for the rows in which it needs "a type of
-//! one's own". Those are longer there: each is generic over the value and the error. Nothing of `http/json.rs` would go.
+//! deserr would replace this file (about 200 lines without comments and tests), except for the rows with a custom type. Custom
+//! types are longer there, because each is generic over the value and the error. `http/json.rs` would still be needed.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 //! Typed ids: UUID v7 (RFC 9562 §5.7), which sort by the time of their creation.
 //!
-//! Each resource has its own id type, so that the compiler refuses an organisation's id where a user's is expected.
+//! Each resource has its own id type, so the compiler rejects the id of an organisation where the id of a user is expected.
 
 use chrono::{DateTime, Utc};
 use diesel::deserialize::{self, FromSql, FromSqlRow};
@@ -99,7 +99,7 @@ ids! {
     UserId,
     /// A registration whose e-mail address is not verified yet.
     RegistrationId,
-    /// A session: from a log-in until log-out, expiry or revocation.
+    /// A session: from a login until logout, expiry or revocation.
     SessionId,
     /// A refresh token; each use replaces it by the next one of its session.
     RefreshTokenId,

@@ -1,4 +1,4 @@
-//! The languages of mails and notifications.
+//! The languages of e-mails and notifications.
 
 use diesel::deserialize::{self, FromSql, FromSqlRow};
 use diesel::expression::AsExpression;
@@ -12,7 +12,7 @@ use utoipa::ToSchema;
 use super::{FieldValue, ValueErrors};
 use crate::error::{FieldCode, Invalid};
 
-/// A language of mails and notifications, as a BCP 47 tag (RFC 5646).
+/// A language of e-mails and notifications, as a BCP 47 tag (RFC 5646).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema, AsExpression, FromSqlRow)]
 #[diesel(sql_type = Text)]
 pub enum Locale {

@@ -1,6 +1,6 @@
-//! Types of values that requests and responses carry: each knows how it is parsed, written and stored.
+//! Types of the values in requests and responses: how each is parsed, written and stored.
 //!
-//! Nothing here knows HTTP, so that the `model.rs` of a slice can use all of it.
+//! This module does not use actix, so the `model.rs` of a slice can use all of it.
 
 mod bounded_int;
 mod client;

@@ -1,5 +1,5 @@
-//! Pages of lists, by keyset: a query reads the rows after the last one of the page before. Every page costs the same, and
-//! rows that are added or deleted meanwhile cause no duplicates or gaps.
+//! Keyset pagination: a query reads the rows after the last row of the previous page. Every page costs the same, and rows
+//! that are added or deleted between two requests cause neither duplicates nor gaps.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -7,9 +7,9 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use utoipa::{IntoParams, ToSchema};
 
+use super::{BoundedInt, Fields, FromFields, Patch};
 use crate::error::{Code, Error};
 use crate::secret::{Purpose, ServerSecret, constant_time_eq};
-use crate::values::{BoundedInt, Fields, FromFields, Patch};
 
 const DEFAULT_LIMIT: i64 = 25;
 const MAX_LIMIT: i64 = 100;
@@ -86,10 +86,7 @@ impl<'a> Cursors<'a> {
         serde_json::from_slice(key).map(Some).map_err(|_| invalid())
     }
 
-    /// Makes a page of at most `limit + 1` rows: the last one only shows that there is another page.
-    ///
-    /// # Errors
-    /// `internal_error` when a key cannot be serialised, which does not happen with the keys of our lists.
+    /// Makes a page of `limit` entries. Queries read `limit + 1` rows: the extra row means that there is another page.
     pub fn page<R, K: Serialize>(&self, mut rows: Vec<R>, limit: i64, key: impl Fn(&R) -> K) -> Result<Page<R>, Error> {
         let limit = usize::try_from(limit).unwrap_or_default();
         let more = rows.len() > limit;

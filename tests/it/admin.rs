@@ -86,7 +86,7 @@ async fn users_are_found_by_any_part_of_address_username_and_nickname() {
         ("nameless", vec!["-"]),
         // A match doesn't span two fields.
         ("examplefirst", vec![]),
-        ("nobody at all", vec![]),
+        ("no such user", vec![]),
     ] {
         let query: String = url::form_urlencoded::byte_serialize(q.as_bytes()).collect();
         let page = get(&app, &grace, &format!("/admin/users?q={query}")).await;
@@ -145,9 +145,9 @@ async fn disabling_a_user_ends_their_sessions_and_blocks_logins_on_every_instanc
         app.patch(&path, &json!({"disabled": disabled}))
             .bearer(&grace.access_token)
     };
-    let shown = disable(true).await.expect(200);
+    let updated = disable(true).await.expect(200);
     assert_eq!(
-        (&shown["disabled"], &shown["status"]),
+        (&updated["disabled"], &updated["status"]),
         (&json!(true), &json!("disabled"))
     );
     for instance in [&app, &other] {
@@ -163,8 +163,8 @@ async fn disabling_a_user_ends_their_sessions_and_blocks_logins_on_every_instanc
         login("wrong").await.refused(401, "invalid_credentials");
     }
     disable(true).await.expect(200);
-    let shown = disable(false).await.expect(200);
-    assert_eq!(shown["status"], "active");
+    let updated = disable(false).await.expect(200);
+    assert_eq!(updated["status"], "active");
     // Enabling the account does not make its ended sessions valid again.
     app.get("/me")
         .bearer(&ada.access_token)
@@ -201,12 +201,12 @@ async fn a_changed_role_applies_to_the_next_request() {
         .await
         .expect(200);
     ask().await.expect(200);
-    let shown = app
+    let updated = app
         .patch(&path, &json!({"role": "user"}))
         .bearer(&grace.access_token)
         .await
         .expect(200);
-    assert_eq!(shown["role"], "user");
+    assert_eq!(updated["role"], "user");
     ask().await.refused(403, "forbidden_role");
     let log = get(&app, &grace, "/admin/audit-log?action=user.role_changed").await;
     assert_eq!(log["data"].as_array().unwrap().len(), 2);
@@ -214,7 +214,7 @@ async fn a_changed_role_applies_to_the_next_request() {
 }
 
 #[actix_web::test]
-async fn administrators_cannot_change_their_own_account() {
+async fn platform_admins_cannot_change_their_own_account() {
     let app = TestApp::start();
     let grace = app.admin("grace").await;
     for body in [
@@ -233,7 +233,7 @@ async fn administrators_cannot_change_their_own_account() {
 }
 
 #[actix_web::test]
-async fn of_two_administrators_who_demote_each_other_at_once_one_succeeds() {
+async fn of_two_platform_admins_who_demote_each_other_at_once_one_succeeds() {
     let app = TestApp::start();
     let second = app.another();
     for round in 0..5 {
@@ -326,7 +326,7 @@ async fn an_invalid_update_is_rejected_and_changes_nothing() {
 }
 
 #[actix_web::test]
-async fn only_administrators_can_call_the_endpoints() {
+async fn only_platform_admins_can_call_the_endpoints() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     let id = UserId::new(app.state.clock.now());

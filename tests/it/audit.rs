@@ -238,7 +238,7 @@ async fn only_owners_and_admins_can_read_the_log_of_an_organisation() {
         .bearer(&carol.access_token)
         .await
         .refused(403, "forbidden_role");
-    // An administrator of the platform is not a member either.
+    // A platform admin is not a member either.
     let foreign = app.get(&path).bearer(&eve.access_token).await;
     foreign.refused(404, "not_found");
     let random = app
@@ -257,7 +257,7 @@ async fn only_owners_and_admins_can_read_the_log_of_an_organisation() {
 }
 
 #[actix_web::test]
-async fn only_administrators_can_read_the_log_of_the_platform() {
+async fn only_platform_admins_can_read_the_log_of_the_platform() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     app.get("/admin/audit-log")

@@ -36,7 +36,7 @@ fn keyward(app: &TestApp, arguments: &[&str], input: &str) -> Result<String, Str
 }
 
 #[actix_web::test]
-async fn the_first_administrator_is_created_on_the_command_line() {
+async fn the_first_platform_admin_is_created_on_the_command_line() {
     let app = TestApp::start();
     let create = [
         "user",

@@ -1,6 +1,6 @@
 """A small MCP server over streamable HTTP that verifies API keys with Keyward (POST /api-keys/verify).
 
-It needs an API key of a platform administrator with the scope keys:verify (KEYWARD_VERIFIER_KEY), and the scope data:read in
+It needs an API key of a platform admin with the scope keys:verify (KEYWARD_VERIFIER_KEY), and the scope data:read in
 Keyward's scope catalog (KEYWARD_SCOPES_FILE).
 """
 

@@ -41,8 +41,8 @@ pub fn check_confirmation(new_email: &EmailAddress, confirm_email: Option<&Email
     }
 }
 
-/// Requests a change; a pending one is cancelled. If another account has the new address, its owner gets a mail without a
-/// link.
+/// Requests a change; a pending one is cancelled. If another account has the new address, its owner gets an e-mail
+/// without a link.
 ///
 /// # Errors
 /// `validation_error` when it is the caller's present address.
@@ -83,7 +83,7 @@ pub fn request(
 }
 
 /// Mails a new confirmation link to the new address; the previous link stops working. An address that another account has
-/// gets a mail without a link.
+/// gets an e-mail without a link.
 fn mail_new_address(
     tx: &mut Tx<'_>,
     secret: &ServerSecret,
@@ -102,7 +102,7 @@ fn mail_new_address(
             new_email: change.new_email.clone(),
         }
     };
-    // Limited, because the new address may belong to a person who did not ask for the mail.
+    // Limited, because the new address may belong to a person who did not request the e-mail.
     if limit.allows(tx, &change.new_email)? {
         outbox::enqueue(tx, &change.new_email, user.locale, &event)?;
     }

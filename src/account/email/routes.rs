@@ -187,7 +187,7 @@ async fn resend_email_change(
 
 /// Cancel the pending change of e-mail address
 ///
-/// The mailed links stop working. Without a pending change the response is 404.
+/// Cancels the pending change; the mailed links stop working. Without a pending change the response is 404.
 #[utoipa::path(
     operation_id = "deletePendingEmailChange", tag = "Email", security(("session" = [])),
     responses((status = 204, description = "The change is cancelled")),

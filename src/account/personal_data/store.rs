@@ -27,8 +27,8 @@ pub fn export(tx: &mut Tx<'_>, user_id: UserId) -> Result<Value, Error> {
     Ok(export.data)
 }
 
-/// The organisations a user is a member of, locked in the order of their ids. The lock keeps changes of their members
-/// waiting.
+/// The organisations a user is a member of, locked in the order of their ids. Until the end of the transaction the lock blocks
+/// changes to their members.
 pub fn lock_joined_orgs(tx: &mut Tx<'_>, user_id: UserId) -> Result<Vec<OrgId>, Error> {
     let joined = memberships::table
         .filter(memberships::user_id.eq(user_id))

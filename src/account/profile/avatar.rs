@@ -8,8 +8,7 @@ use super::operations;
 use crate::auth::{Caller, Session};
 use crate::error::Error;
 use crate::http::{ApiResponse, RequestInput};
-use crate::images;
-use crate::images::resize;
+use crate::images::{self, resize};
 use crate::state::State;
 
 /// The URL of an avatar.

@@ -51,7 +51,7 @@ pub struct MeResponse {
     pub avatar_url: Option<String>,
     /// Role on the platform.
     pub role: PlatformRole,
-    /// Language of mails and notifications.
+    /// Language of e-mails and notifications.
     pub locale: Locale,
     /// Name of the time zone in the IANA database.
     pub time_zone: String,
@@ -130,7 +130,7 @@ request_type! {
         /// Display name; null removes it.
         #[schema(value_type = Option<Nickname>, required = false)]
         pub nickname: Patch<Option<Nickname>>,
-        /// Language of mails and notifications.
+        /// Language of e-mails and notifications.
         #[schema(value_type = Locale, required = false)]
         pub locale: Patch<Locale>,
         /// Name of a time zone in the IANA database.

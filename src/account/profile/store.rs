@@ -1,4 +1,4 @@
-//! The query behind `GET /me`.
+//! The query of `GET /me`.
 
 use diesel::prelude::*;
 

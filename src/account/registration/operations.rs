@@ -25,7 +25,7 @@ pub struct NewRegistration {
     pub locale: Locale,
 }
 
-/// Hashes the password of a registration. All registrations of an address share a salt, which nobody can predict without the
+/// Hashes the password of a registration. All registrations of an address share a salt, which is unpredictable without the
 /// server secret, so that [`is_password_pending`] needs one hash for any number of them.
 ///
 /// # Errors
@@ -57,7 +57,7 @@ pub async fn is_password_pending(
         .await
 }
 
-/// Stores a registration and mails its link. If the address has an account already, its owner gets a mail without a link
+/// Stores a registration and mails its link. If the address has an account already, its owner gets a e-mail without a link
 /// instead; both cases do the same work.
 ///
 /// # Errors

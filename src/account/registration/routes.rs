@@ -44,7 +44,7 @@ request_type! {
         /// Display name.
         #[schema(nullable = false)]
         pub nickname: Option<Nickname>,
-        /// Language of mails and notifications; `en` if absent.
+        /// Language of e-mails and notifications; `en` if absent.
         #[schema(nullable = false)]
         pub locale: Option<Locale>,
     }
@@ -53,10 +53,10 @@ request_type! {
 /// Register an account
 ///
 /// Mails a verification link to the address; the account can log in once the link was used (`POST /auth/verify-email`). If
-/// the address already has an account, the response is the same, and its owner gets a mail without a link instead. An
+/// the address already has an account, the response is the same, and its owner gets a e-mail without a link instead. An
 /// address can be registered again before it is verified; each registration has its own password and link. A link works for
 /// 24 hours from when it was last mailed. At most one verification e-mail is sent to an address in 5 minutes and 10 in a
-/// day, whoever requests them: use a link that is already in the mailbox, with a new password if needed, or request another
+/// day, regardless of the client: use a link that is already in the mailbox, with a new password if needed, or request another
 /// later (`POST /auth/register/resend`). If registration is closed, the response is 404.
 #[utoipa::path(
     operation_id = "registerUser", tag = "Sessions", request_body = RegisterRequest,
@@ -90,7 +90,7 @@ request_type! {
 ///
 /// Mails a new link for a registration of the address: the one that an operator made, or else the newest. The previous link
 /// of this registration stops working. At most one verification e-mail is sent to an address in 5 minutes and 10 in a day,
-/// whoever requests them. The response is the same for an address without a registration.
+/// regardless of the client. The response is the same for an address without a registration.
 #[utoipa::path(
     operation_id = "resendVerification", tag = "Sessions", request_body = ResendVerificationRequest,
     responses((status = 202, description = "The request was accepted", body = AcceptedResponse)),

@@ -17,7 +17,7 @@ use crate::values::ids::OrgId;
 use crate::values::{IdRef, Timestamp};
 
 request_type! {
-    /// The key to create.
+    /// The API key to create.
     #[derive(ToSchema)]
     pub struct CreateApiKeyRequest {
         /// Name of the key.
@@ -28,7 +28,7 @@ request_type! {
         /// Scopes to grant, see `GET /scopes`; absent: none.
         #[schema(value_type = Vec<String>, required = false, max_items = 100)]
         pub scopes: Option<Scopes>,
-        /// Instant of expiry; the key never expires if this and `expires_in_days` are absent.
+        /// Time of expiry; the key never expires if this and `expires_in_days` are absent.
         pub expires_at: Option<Timestamp>,
         /// Days until the key expires, instead of `expires_at`.
         #[schema(value_type = Option<i64>, minimum = 1, maximum = 36500)]
@@ -61,10 +61,10 @@ impl CreateApiKeyRequest {
 
 /// Create an API key
 ///
-/// Creates a key that belongs to the caller and acts for them, personally or in the organisation `org_id`. The
-/// organisation the session acts in plays no part. The response contains the secret, which cannot be retrieved again.
-/// Needs a session and the current password. The scopes must be within what the caller may do there. The caller is
-/// notified by e-mail. A person can have 100 keys.
+/// Creates a key that belongs to the caller and acts for them, personally or in the organisation `org_id`. The active
+/// organisation of the session makes no difference. The response contains the secret, which cannot be retrieved again.
+/// Needs a session and the current password. The caller can grant only scopes that they may use there themselves. The
+/// caller is notified by e-mail. A user can have 100 API keys.
 #[utoipa::path(
     operation_id = "createApiKey", tag = "API keys", security(("session" = [])), request_body = CreateApiKeyRequest,
     responses((status = 201, description = "The key and its secret", body = IssuedApiKeyResponse)),

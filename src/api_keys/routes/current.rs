@@ -14,7 +14,7 @@ use crate::values::ids::ApiKeyId;
 fn current_id(caller: &Caller<AnyApiKey>) -> Result<ApiKeyId, Error> {
     match &caller.credential {
         Credential::ApiKey { id, .. } => Ok(*id),
-        // The guard has refused sessions.
+        // `Caller<AnyApiKey>` refuses sessions.
         Credential::Session { .. } => Err(Error::not_found()),
     }
 }
@@ -41,7 +41,7 @@ pub async fn get_current_api_key(
 /// Revoke the current API key
 ///
 /// Deletes the key with which the request is made; this cannot be undone. The owner is notified by e-mail. Any API key
-/// may do this, no scope is needed: the finder of a leaked key can end it.
+/// may do this, no scope is needed, so that a person who finds a leaked key can revoke it.
 #[utoipa::path(
     operation_id = "deleteCurrentApiKey", tag = "API keys", security(("api_key" = [])),
     responses((status = 204, description = "The key is deleted")),

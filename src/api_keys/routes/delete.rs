@@ -42,7 +42,7 @@ pub async fn delete_api_key(
 }
 
 request_type! {
-    /// The keys to delete.
+    /// The API keys to delete.
     #[derive(ToSchema)]
     pub struct DeleteApiKeysRequest {
         /// Ids of the keys.
@@ -51,7 +51,7 @@ request_type! {
     }
 }
 
-/// The outcome for each of the given ids.
+/// The ids of the request, by result.
 #[derive(Serialize, ToSchema)]
 pub struct DeletedApiKeysResponse {
     /// Ids of the deleted keys.

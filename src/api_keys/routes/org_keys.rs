@@ -13,8 +13,7 @@ use crate::api_keys::{operations, store};
 use crate::auth::{Caller, Session};
 use crate::error::Error;
 use crate::http::{ApiResponse, Path, RequestInput};
-use crate::orgs::membership;
-use crate::orgs::{OrgMember, can};
+use crate::orgs::{OrgMember, can, membership};
 use crate::state::State;
 use crate::values::ids::{ApiKeyId, OrgId, UserId};
 use crate::values::{Cursors, Page, PageQuery};
@@ -22,11 +21,11 @@ use crate::values::{Cursors, Page, PageQuery};
 /// The owner of an API key.
 #[derive(Serialize, ToSchema)]
 pub struct ApiKeyOwnerResponse {
-    /// Id of the person.
+    /// Id of the user.
     pub id: UserId,
-    /// Unique name of the person.
+    /// Unique name of the user.
     pub username: Option<String>,
-    /// Display name of the person.
+    /// Display name of the user.
     pub nickname: Option<String>,
 }
 
@@ -55,7 +54,7 @@ impl OrgApiKeyResponse {
     }
 }
 
-/// A page of the tenant's keys. The permission of the caller is already checked.
+/// A page of the tenant's keys. The permission of the caller has been checked before.
 async fn list_page(
     caller: &Caller<Session>,
     input: RequestInput,
@@ -78,7 +77,7 @@ async fn list_page(
 /// List the API keys of an organisation
 ///
 /// Returns all keys that act in the organisation, with their owners, including suspended ones of former members. Needs
-/// a session of an owner or admin of the organisation.
+/// the role `admin` or `owner`.
 #[utoipa::path(
     operation_id = "listOrgApiKeys", tag = "API keys", security(("session" = [])),
     params(("org_id" = OrgId, Path, description = "Id of the organisation"), PageQuery),
@@ -96,8 +95,8 @@ pub async fn list_org_api_keys(
 
 /// List the API keys of a member
 ///
-/// Returns the member's keys in the organisation: those that stop working when the membership ends. Needs a session of
-/// an owner or admin of the organisation.
+/// Returns the member's keys in the organisation: those that stop working when the membership ends. Needs the role
+/// `admin` or `owner`.
 #[utoipa::path(
     operation_id = "listMemberApiKeys", tag = "API keys", security(("session" = [])),
     params(
@@ -123,8 +122,8 @@ pub async fn list_member_api_keys(
 
 /// Revoke an API key of an organisation
 ///
-/// Deletes a key that acts in the organisation, whoever owns it; this cannot be undone. The owner of the key is
-/// notified by e-mail. Needs a session of an owner or admin of the organisation.
+/// Deletes a key that acts in the organisation, whichever member owns it; this cannot be undone. The owner of the key is
+/// notified by e-mail. Needs the role `admin` or `owner`.
 #[utoipa::path(
     operation_id = "deleteOrgApiKey", tag = "API keys", security(("session" = [])),
     params(

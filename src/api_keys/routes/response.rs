@@ -43,7 +43,7 @@ pub struct ApiKeyResponse {
     pub scopes: Vec<String>,
     /// Granted scopes that the key may use now: those that the owner's role and services allow.
     pub effective_scopes: Vec<String>,
-    /// Note of the owner.
+    /// Note on the key.
     pub remark: Option<String>,
     /// Status of the key.
     pub status: KeyStatus,
@@ -54,17 +54,17 @@ pub struct ApiKeyResponse {
     /// Networks the key may be used from, in CIDR notation; empty: all.
     #[schema(example = json!(["203.0.113.0/24"]))]
     pub allowed_ips: Vec<String>,
-    /// Instant of expiry; null: never.
+    /// Time of expiry; null: never.
     pub expires_at: Option<Timestamp>,
-    /// Instant of the last use that was not denied. Uses on other instances appear after some seconds.
+    /// Time of the last use that was not denied. Uses on other instances appear after some seconds.
     pub last_used_at: Option<Timestamp>,
     /// Client address of the last use that was not denied.
     pub last_used_ip: Option<String>,
-    /// End of the grace period of the secret before the last rotation; null if that secret no longer works.
+    /// Time until which the previous secret of a rotated key works; null if there is none that works.
     pub previous_secret_expires_at: Option<Timestamp>,
-    /// Instant of creation.
+    /// Time of creation.
     pub created_at: Timestamp,
-    /// Instant of the last change; uses don't count.
+    /// Time of the last change; uses don't count.
     pub updated_at: Timestamp,
 }
 
@@ -73,7 +73,7 @@ impl ApiKeyResponse {
         let (status, status_reason) = details.status(now);
         let effective_scopes = details.effective_scopes(&state.scopes);
         let mut key = details.key;
-        // A use that is not yet written to the database.
+        // A use that is not written to the database yet.
         let pending = state.key_usage.last_use(key.id);
         if let Some(last) = pending.filter(|last| Some(last.at) > key.last_used_at) {
             key.last_used_at = Some(last.at);

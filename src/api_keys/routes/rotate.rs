@@ -16,7 +16,7 @@ use crate::values::BoundedInt;
 use crate::values::ids::ApiKeyId;
 
 request_type! {
-    /// Grace period of a rotation.
+    /// The rotation of an API key.
     #[derive(ToSchema)]
     pub struct RotateApiKeyRequest {
         /// Seconds for which the current secret keeps working; 0 ends it at once.
@@ -29,8 +29,8 @@ request_type! {
 
 /// Rotate an API key
 ///
-/// Issues a new secret for the key; id and settings stay. The response contains the secret, which cannot be retrieved
-/// again. The current secret works until the end of the grace period, but never beyond the expiry of the key. A
+/// Issues a new secret for the key, which keeps its id and settings. The response contains the secret, which cannot be
+/// retrieved again. The current secret works until the end of the grace period, but never beyond the expiry of the key. A
 /// previous secret still in its own grace period ends now. Needs a session and the current password. A key that has
 /// expired, or whose membership has ended, cannot be rotated.
 #[utoipa::path(

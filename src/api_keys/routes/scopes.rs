@@ -20,11 +20,11 @@ pub struct ScopeResponse {
     pub service: String,
     /// Description of the scope in one sentence.
     pub description: String,
-    /// Lowest role in the key's organisation that may use the scope; null if personal keys may use it, too.
+    /// Lowest role in the key's organisation that may use the scope; null if personal keys can use it as well.
     pub min_role: Option<OrgRole>,
 }
 
-/// The scope catalog.
+/// The catalog of scopes.
 #[derive(Serialize, ToSchema)]
 pub struct ScopeListResponse {
     /// All scopes, Keyward's own first.
@@ -38,7 +38,7 @@ pub struct ScopeListResponse {
 /// Returns all scopes that can be granted to API keys. Needs no credential.
 #[utoipa::path(
     operation_id = "listScopes", tag = "API keys",
-    responses((status = 200, description = "The scope catalog", body = ScopeListResponse)),
+    responses((status = 200, description = "The catalog of scopes", body = ScopeListResponse)),
 )]
 #[get("/scopes")]
 pub async fn list_scopes(input: RequestInput, state: web::Data<State>) -> Result<ApiResponse, Error> {

@@ -16,7 +16,7 @@ use crate::values::ids::ApiKeyId;
 use crate::values::{BoundedInt, Patch, Precondition};
 
 request_type! {
-    /// The changes to a key. Absent fields keep their value.
+    /// The fields of an API key to change. Absent fields keep their value.
     #[derive(ToSchema)]
     pub struct UpdateApiKeyRequest {
         /// Name of the key.
@@ -28,14 +28,14 @@ request_type! {
         /// False disables the key, true enables it again.
         #[schema(value_type = bool, required = false)]
         pub enabled: Patch<bool>,
-        /// Complete list of the key's scopes. Additional scopes need the password.
+        /// All scopes of the key. Adding a scope needs the current password or a recent authentication.
         #[schema(value_type = Vec<String>, required = false, max_items = 100)]
         pub scopes: Patch<Scopes>,
         /// Networks the key may be used from, in CIDR notation; empty: all.
         #[schema(value_type = Vec<String>, required = false, max_items = 100)]
         pub allowed_ips: Patch<AllowedIps>,
-        /// Current password of the caller; only needed for additional scopes, and if the session has not confirmed it
-        /// in the last ten minutes.
+        /// Current password; only needed to add scopes, and not within ten minutes of a login or
+        /// `POST /auth/reauthenticate`.
         #[schema(nullable = false)]
         pub current_password: Option<Password>,
     }
@@ -44,8 +44,7 @@ request_type! {
 /// Update an API key
 ///
 /// Changes the given fields (JSON merge patch) of a key of the caller, with effect on the next request with the key.
-/// Needs a session. Removing scopes needs nothing else; adding scopes needs the current password, in the request or
-/// confirmed by the session in the last ten minutes.
+/// Needs a session; adding scopes also needs a recent authentication or the current password.
 #[utoipa::path(
     operation_id = "updateApiKey", tag = "API keys", security(("session" = [])),
     params(("api_key_id" = ApiKeyId, Path, description = "Id of the key")), request_body = UpdateApiKeyRequest,
@@ -91,13 +90,13 @@ pub async fn update_api_key(
 type ExtensionDays = BoundedInt<1, 3650>;
 
 request_type! {
-    /// The extension of a key.
+    /// The extension of an API key.
     #[derive(ToSchema)]
     pub struct ExtendApiKeyRequest {
-        /// Days to add to the expiry, or to the current instant if the key has expired.
+        /// Days to add to the expiry, or to the current time if the key has expired.
         #[schema(value_type = i64, minimum = 1, maximum = 3650)]
         pub days: ExtensionDays,
-        /// Current password of the caller; not needed if the session has confirmed it in the last ten minutes.
+        /// Current password. Not needed within ten minutes of a login or `POST /auth/reauthenticate`.
         #[schema(nullable = false)]
         pub current_password: Option<Password>,
     }
@@ -105,9 +104,9 @@ request_type! {
 
 /// Extend an API key
 ///
-/// Moves the expiry of a key of the caller to a later instant, at most to the maximum lifetime from now. An expired key
-/// works again. Needs a session and the current password, in the request or confirmed by the session in the last ten
-/// minutes. A key that never expires cannot be extended.
+/// Moves the expiry of a key of the caller to a later time, at most to the maximum lifetime from now. An expired key works
+/// again. A key that never expires cannot be extended. Needs a session, and a recent authentication or the current
+/// password.
 #[utoipa::path(
     operation_id = "extendApiKey", tag = "API keys", security(("session" = [])),
     params(("api_key_id" = ApiKeyId, Path, description = "Id of the key")), request_body = ExtendApiKeyRequest,

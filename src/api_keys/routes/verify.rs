@@ -46,7 +46,7 @@ impl From<Rejection> for VerificationCode {
 }
 
 request_type! {
-    /// The key to verify.
+    /// The API key to verify.
     #[derive(ToSchema)]
     pub struct VerifyApiKeyRequest {
         /// Key as the client presented it.
@@ -63,9 +63,9 @@ request_type! {
 /// The owner of a verified key.
 #[derive(Serialize, ToSchema)]
 pub struct VerifiedUserResponse {
-    /// Id of the person.
+    /// Id of the user.
     pub id: UserId,
-    /// Unique name of the person.
+    /// Unique name of the user.
     pub username: Option<String>,
 }
 
@@ -98,7 +98,7 @@ pub struct VerificationResponse<'a> {
     pub org: Option<VerifiedOrgResponse>,
     /// Scopes the key may use now.
     pub scopes: Option<&'a [String]>,
-    /// Instant of expiry; null: never.
+    /// Time of expiry; null: never.
     pub expires_at: Option<Timestamp>,
     /// True if this is the previous secret of a rotated key, within its grace period.
     pub rotated: Option<bool>,
@@ -154,9 +154,9 @@ impl<'a> VerificationResponse<'a> {
 
 /// Verify an API key
 ///
-/// Checks a key that was presented to a service, and returns whether to accept it and whose key it is. The status is
-/// 200 whatever the result; `code` holds it. Counts as a use of the key. Needs an API key with the scope `keys:verify`,
-/// which only platform administrators can grant.
+/// Checks a key that was presented to a service, and returns whether to accept it and its owner. The status is 200 for
+/// every result; `code` contains the result. Counts as a use of the key. Needs an API key with the scope `keys:verify`,
+/// which only platform admins can grant.
 #[utoipa::path(
     operation_id = "verifyApiKey", tag = "Verification", security(("api_key" = ["keys:verify"])),
     request_body = VerifyApiKeyRequest,

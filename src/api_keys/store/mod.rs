@@ -1,4 +1,5 @@
-//! The queries on keys and their secrets: here the statements that write, in `list` and `by_secret` those that read.
+//! The queries on keys and their secrets. `list` has the query of lists and single keys, `by_secret` that of
+//! authentication; all other statements are here.
 
 mod by_secret;
 mod list;
@@ -108,7 +109,10 @@ pub fn lock(tx: &mut Tx<'_>, user_id: UserId, id: ApiKeyId) -> Result<Option<Api
 /// The columns to change; `None` leaves a column as it is, `Some(None)` sets it to null.
 #[derive(AsChangeset)]
 #[diesel(table_name = api_keys)]
-#[allow(clippy::option_option, reason = "diesel tells `set null` from `leave` by it")]
+#[allow(
+    clippy::option_option,
+    reason = "diesel distinguishes \"set to null\" from \"keep\" by it"
+)]
 pub struct ApiKeyChangeset {
     pub name: Option<String>,
     pub remark: Option<Option<String>>,

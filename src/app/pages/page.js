@@ -54,7 +54,7 @@ if (token) {
   // Remove the token from the history and the address bar.
   history.replaceState(null, "", location.pathname);
 } else {
-  showStatus("The link is incomplete. Open it from the mail, or copy all of it.");
+  showStatus("The link is incomplete. Open it from the e-mail, or copy all of it.");
 }
 
 async function post(path, body, bearer) {

@@ -87,8 +87,6 @@ pub struct PasswordHasher {
 }
 
 impl PasswordHasher {
-    /// # Errors
-    /// When Argon2 does not accept the configured parameters.
     pub fn new(config: &Config) -> Result<Self, Error> {
         let params =
             Params::new(config.argon2_memory_kib, config.argon2_iterations, 1, None).map_err(Error::internal)?;

@@ -1,11 +1,10 @@
 //! The password policy, after NIST SP 800-63B §3.1.1: a minimum length and a minimum strength. Character classes are only
 //! required if a deployment configures them.
 
+use super::Password;
 use crate::config::{Config, PasswordClass};
 use crate::error::{Error, FieldCode, Invalid};
 use crate::values::code_points;
-
-use super::Password;
 
 #[derive(Clone, Debug)]
 pub struct PasswordPolicy {
@@ -15,7 +14,7 @@ pub struct PasswordPolicy {
     pub max_length: usize,
     /// The zxcvbn score, 0 to 4.
     pub min_strength: u8,
-    /// Classes of which a password must contain a character each.
+    /// A password must contain a character of each of these classes.
     pub required_classes: Vec<PasswordClass>,
 }
 

@@ -1,19 +1,32 @@
 //! The throttle of password attempts, shared by every path that checks a password.
 //!
 //! An attempt is recorded before the password is checked, so that parallel guesses count like sequential ones. A correct
-//! password deletes the attempts on its account from its network address. Nothing locks an account for good, and its owner
-//! can still log in from an address that made no attempts.
+//! password deletes the attempts on its account from its network. A network is one IPv4 address, or the /64 of an IPv6
+//! address, because one host usually has a whole /64. Nothing locks an account for good, and until very many networks guess
+//! at once its owner can still log in from a network that made no attempts.
+//!
+//! # Order of locks
+//!
+//! 1. the row in `users`, where a transaction locks it at all
+//! 2. the advisory lock of the account ([`ThrottleKey::lock_key`])
+//! 3. the advisory lock of the network ([`lock_key_of_network`])
+//! 4. rows of `password_attempts`: several only under the lock of their account; the sweep skips rows that are locked
+//!
+//! Every transaction locks at most one account and one network, always in this order, so that none waits in a circle.
 
 use std::net::IpAddr;
 
 use chrono::{DateTime, TimeDelta, Utc};
+use diesel::dsl::count;
+use diesel::pg::Pg;
 use diesel::prelude::*;
-use ipnet::IpNet;
+use diesel::sql_types::Timestamptz;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::db::Tx;
 use crate::db::schema::password_attempts;
 use crate::error::Error;
-use crate::secret::{Purpose, ServerSecret};
+use crate::secret::{Purpose, ServerSecret, TokenHash};
 use crate::values::ids::UserId;
 
 /// The maximum number of failed attempts within a period.
@@ -22,19 +35,31 @@ struct Limit {
     window: TimeDelta,
 }
 
-/// On one account, from one network address.
-const PER_ADDRESS: Limit = Limit {
+/// On one account, from one network.
+const PER_ACCOUNT_AND_NETWORK: Limit = Limit {
     attempts: 10,
     window: TimeDelta::minutes(15),
 };
-/// On one account, from all addresses.
-const PER_ACCOUNT: Limit = Limit {
+/// From one network, on all accounts.
+const PER_NETWORK: Limit = Limit {
     attempts: 100,
+    window: TimeDelta::minutes(15),
+};
+/// On one account, if the attempts come from at least [`MIN_NETWORKS`].
+const PER_ACCOUNT: Limit = Limit {
+    attempts: 1000,
     window: TimeDelta::hours(1),
 };
+/// With fewer networks the other limits suffice, and a few hosts must not lock out the owner.
+const MIN_NETWORKS: i64 = 10;
+/// No limit counts an older attempt.
+const LONGEST_WINDOW: TimeDelta = PER_ACCOUNT.window;
+
+/// The prefix length of an IPv6 network.
+const IPV6_PREFIX: u8 = 64;
 
 /// The key under which attempts are counted: one per account, whichever login was used, and one per login that has no
-/// verified account, so that both kinds are throttled alike and a registration doesn't change the key of its address.
+/// account, so that both kinds are throttled alike.
 #[derive(Clone, Copy)]
 pub struct ThrottleKey([u8; 32]);
 
@@ -43,16 +68,33 @@ impl ThrottleKey {
         Self(secret.mac(Purpose::Throttle, &[b"user", user_id.uuid().as_bytes()]))
     }
 
-    /// The key of a login, in canonical form, that has no verified account.
+    /// The key of a login, in canonical form, that has no account.
     pub fn of_unknown_login(secret: &ServerSecret, login: &str) -> Self {
         Self(secret.mac(Purpose::Throttle, &[b"login", login.as_bytes()]))
     }
 
-    /// The key of the advisory lock: the first eight bytes.
-    fn lock_key(&self) -> i64 {
-        let [a, b, c, d, e, f, g, h, ..] = self.0;
-        i64::from_be_bytes([a, b, c, d, e, f, g, h])
+    /// The key of the advisory lock of the account.
+    const fn lock_key(&self) -> i64 {
+        first_eight_bytes(&self.0)
     }
+}
+
+const fn first_eight_bytes(bytes: &[u8; 32]) -> i64 {
+    let [a, b, c, d, e, f, g, h, ..] = *bytes;
+    i64::from_be_bytes([a, b, c, d, e, f, g, h])
+}
+
+/// The network of a client address. An IPv4-mapped IPv6 address belongs to the network of its IPv4 address.
+fn network_of(ip: IpAddr) -> IpNet {
+    match ip.to_canonical() {
+        IpAddr::V4(ip) => Ipv4Net::from(ip).into(),
+        IpAddr::V6(ip) => Ipv6Net::new_assert(ip, IPV6_PREFIX).trunc().into(),
+    }
+}
+
+/// The key of the advisory lock of a network.
+fn lock_key_of_network(network: IpNet) -> i64 {
+    first_eight_bytes(TokenHash::of(format!("throttle network {network}").as_bytes()).as_bytes())
 }
 
 /// A recorded attempt.
@@ -69,9 +111,14 @@ diesel::define_sql_function! {
     fn pg_advisory_xact_lock(key: diesel::sql_types::BigInt);
 }
 
+fn lock(tx: &mut Tx<'_>, key: i64) -> Result<(), Error> {
+    diesel::select(pg_advisory_xact_lock(key)).execute(tx.conn)?;
+    Ok(())
+}
+
 impl Throttle {
-    /// Records an attempt; `None` while the throttle is off. The transaction must be committed before the caller learns
-    /// whether the password is correct.
+    /// Records an attempt; `None` while the throttle is off. The transaction must be committed before the password is
+    /// checked, and must not lock anything else: all attempts from one network wait for its commit.
     ///
     /// # Errors
     /// `rate_limited` after too many failed attempts; the password must not be checked then.
@@ -79,15 +126,15 @@ impl Throttle {
         if !self.enabled {
             return Ok(None);
         }
-        // Parallel attempts on one account wait here for each other, so that each counts those before it.
-        diesel::select(pg_advisory_xact_lock(key.lock_key())).execute(tx.conn)?;
-        let ip = IpNet::from(ip);
-        check_limit(tx, key, &PER_ADDRESS, Some(ip))?;
-        check_limit(tx, key, &PER_ACCOUNT, None)?;
+        let network = network_of(ip);
+        // Parallel attempts wait here for each other, so that each counts those before it.
+        lock(tx, key.lock_key())?;
+        lock(tx, lock_key_of_network(network))?;
+        self.check(tx, key, ip)?;
         let id = diesel::insert_into(password_attempts::table)
             .values((
                 password_attempts::throttle_key.eq(key.0.as_slice()),
-                password_attempts::ip.eq(ip),
+                password_attempts::network.eq(network),
                 password_attempts::attempted_at.eq(tx.now),
             ))
             .returning(password_attempts::id)
@@ -103,8 +150,15 @@ impl Throttle {
         if !self.enabled {
             return Ok(());
         }
-        check_limit(tx, key, &PER_ADDRESS, Some(IpNet::from(ip)))?;
-        check_limit(tx, key, &PER_ACCOUNT, None)
+        let network = network_of(ip);
+        let on_account = || attempts().filter(password_attempts::throttle_key.eq(key.0.to_vec()));
+        let from_network = password_attempts::network.eq(network);
+        PER_ACCOUNT_AND_NETWORK.check(tx, on_account().filter(from_network))?;
+        PER_NETWORK.check(tx, attempts().filter(from_network))?;
+        if has_many_networks(tx, key)? {
+            PER_ACCOUNT.check(tx, on_account())?;
+        }
+        Ok(())
     }
 
     /// Deletes one attempt, which neither failed nor succeeded.
@@ -113,49 +167,84 @@ impl Throttle {
         Ok(())
     }
 
-    /// Deletes the attempts on an account from one network address, after a correct password.
+    /// Deletes the attempts on an account from the network of `ip`, after a correct password.
     pub fn delete_attempts_from(&self, tx: &mut Tx<'_>, key: &ThrottleKey, ip: IpAddr) -> Result<(), Error> {
         if !self.enabled {
             return Ok(());
         }
+        lock(tx, key.lock_key())?;
         let attempts = password_attempts::table
             .filter(password_attempts::throttle_key.eq(key.0.as_slice()))
-            .filter(password_attempts::ip.eq(IpNet::from(ip)));
+            .filter(password_attempts::network.eq(network_of(ip)));
         diesel::delete(attempts).execute(tx.conn)?;
         Ok(())
     }
 
     /// Deletes all attempts on an account, after a password reset.
     pub fn delete_attempts(&self, tx: &mut Tx<'_>, key: &ThrottleKey) -> Result<(), Error> {
+        lock(tx, key.lock_key())?;
         let attempts = password_attempts::table.filter(password_attempts::throttle_key.eq(key.0.as_slice()));
         diesel::delete(attempts).execute(tx.conn)?;
         Ok(())
     }
 }
 
-/// # Errors
-/// `rate_limited` when the limit is reached, counting all addresses or only `ip`.
-fn check_limit(tx: &mut Tx<'_>, key: &ThrottleKey, limit: &Limit, ip: Option<IpNet>) -> Result<(), Error> {
-    let Limit { attempts, window } = *limit;
-    let mut recent = password_attempts::table
-        .filter(password_attempts::throttle_key.eq(key.0.as_slice()))
-        .filter(password_attempts::attempted_at.gt(tx.now - window))
+type Attempts<'a> = password_attempts::BoxedQuery<'a, Pg, Timestamptz>;
+
+fn attempts<'a>() -> Attempts<'a> {
+    password_attempts::table
         .select(password_attempts::attempted_at)
-        .order(password_attempts::attempted_at.desc())
-        .offset(attempts - 1)
-        .into_boxed();
-    if let Some(ip) = ip {
-        recent = recent.filter(password_attempts::ip.eq(ip));
-    }
-    let oldest_counted: Option<DateTime<Utc>> = recent.first(tx.conn).optional()?;
-    let Some(oldest) = oldest_counted else { return Ok(()) };
-    let wait = (oldest + window - tx.now).num_seconds() + 1;
-    let [attempts, window, wait] = [attempts, window.num_seconds(), wait].map(|n| u64::try_from(n).unwrap_or(1));
-    Err(Error::rate_limited(attempts, window, wait.max(1)))
+        .into_boxed()
 }
 
-/// Deletes attempts that no limit counts any more.
+impl Limit {
+    /// # Errors
+    /// `rate_limited` when `attempts` reach the limit.
+    fn check(&self, tx: &mut Tx<'_>, attempts: Attempts<'_>) -> Result<(), Error> {
+        let oldest_counted: Option<DateTime<Utc>> = attempts
+            .filter(password_attempts::attempted_at.gt(tx.now - self.window))
+            .order(password_attempts::attempted_at.desc())
+            .offset(self.attempts - 1)
+            .first(tx.conn)
+            .optional()?;
+        let Some(oldest) = oldest_counted else { return Ok(()) };
+        let wait = (oldest + self.window - tx.now).num_seconds() + 1;
+        let [attempts, window, wait] =
+            [self.attempts, self.window.num_seconds(), wait].map(|n| u64::try_from(n).unwrap_or(1));
+        Err(Error::rate_limited(attempts, window, wait.max(1)))
+    }
+}
+
+/// Whether the attempts on an account that [`PER_ACCOUNT`] counts come from at least [`MIN_NETWORKS`].
+fn has_many_networks(tx: &mut Tx<'_>, key: &ThrottleKey) -> Result<bool, Error> {
+    let networks: i64 = password_attempts::table
+        .filter(password_attempts::throttle_key.eq(key.0.as_slice()))
+        .filter(password_attempts::attempted_at.gt(tx.now - PER_ACCOUNT.window))
+        .select(count(password_attempts::network).aggregate_distinct())
+        .first(tx.conn)?;
+    Ok(networks >= MIN_NETWORKS)
+}
+
+/// Deletes attempts that no limit counts any more. Skips rows that a transaction is deleting, so as not to wait for it.
 pub fn delete_old_attempts(tx: &mut Tx<'_>) -> Result<usize, Error> {
-    let old = password_attempts::table.filter(password_attempts::attempted_at.le(tx.now - PER_ACCOUNT.window));
-    Ok(diesel::delete(old).execute(tx.conn)?)
+    const DELETE: &str = "DELETE FROM password_attempts WHERE id IN \
+        (SELECT id FROM password_attempts WHERE attempted_at <= $1 FOR UPDATE SKIP LOCKED)";
+    Ok(diesel::sql_query(DELETE)
+        .bind::<Timestamptz, _>(tx.now - LONGEST_WINDOW)
+        .execute(tx.conn)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_is_an_ipv4_address_or_an_ipv6_64() {
+        let network = |ip: &str| network_of(ip.parse().unwrap()).to_string();
+        assert_eq!(network("203.0.113.7"), "203.0.113.7/32");
+        assert_eq!(network("::ffff:203.0.113.7"), "203.0.113.7/32");
+        assert_eq!(network("2001:db8:0:1::7"), "2001:db8:0:1::/64");
+        assert_eq!(network("2001:db8:0:1:ffff::"), "2001:db8:0:1::/64");
+        assert_eq!(network("2001:db8:0:2::7"), "2001:db8:0:2::/64");
+    }
 }

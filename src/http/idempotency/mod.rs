@@ -203,8 +203,8 @@ struct ReplayLookUp(Shared<oneshot::Receiver<()>>);
 ///
 /// actix polls the extractors of a handler concurrently, and the first to fail decides the response. A replay comes before
 /// the look-up of anything that may have changed since the first request, so an extractor that queries the database waits
-/// here first. It may stand before or after [`Idempotent`] among the arguments: actix creates the futures of all
-/// extractors before it polls one, and drops them all at the replay.
+/// here first. The order of the two arguments does not matter: actix creates the futures of all extractors
+/// before it polls one, and drops them all at the replay.
 pub async fn no_replay(request: &HttpRequest) {
     let look_up = request
         .extensions()

@@ -1,13 +1,13 @@
 //! E-mail: a queue in the database, and the delivery from it.
 //!
-//! **An e-mail's life.** An operation queues an [`Event`](super::event::Event) with [`outbox::enqueue`] in its own transaction. The
+//! **Lifecycle.** An operation queues an [`Event`](super::event::Event) with [`outbox::enqueue`] in its own transaction. The
 //! worker calls [`outbox::deliver_due`], which claims due rows for the length of a lease, composes and sends them outside of
 //! any transaction, and marks them as sent. A failed e-mail is retried after growing pauses, until it is given up. After a
 //! crash between sending and marking, an e-mail is sent again with the same bytes and Message-ID.
 //!
 //! **What must never happen.** A token is stored or logged: a row holds the id of the one-time token, from which the token
-//! is derived when the e-mail is composed. A link starts with anything but the configured URL. Typed text becomes a header,
-//! markup or a template. A request waits for a mail server.
+//! is derived when the e-mail is composed. A link starts with anything but the configured URL. Text that people entered is
+//! interpreted as a header, markup or a template. A request waits for a mail server.
 //!
 //! [`render`] produces subject, plain text and HTML; [`compose`] the MIME message; [`delivery`] sends it to a mail server
 //! ([`smtp`]) or writes it to a file ([`file`]).

@@ -20,7 +20,7 @@ pub use link::Link;
 
 /// Declares [`Event`] and, from the events that appear in the app, [`NotificationType`].
 ///
-/// The word after a variant is the event's name in the database, in the text files and, for a notification, its `type` in the
+/// The string after a variant is the event's name in the database, in the text files and, for a notification, its `type` in the
 /// API. `(security)` means that its e-mail can't be switched off. The fields are the values that templates can use; those of
 /// a notification are also its `data` in the API, except the `internal` ones. No field may hold a secret: a link is stored
 /// as the id of its one-time token.
@@ -128,7 +128,7 @@ events! {
         } internal {
             token_id: OneTimeTokenId,
         };
-        /// A person asks to join an organisation that the recipient administers.
+        /// A user requests to join an organisation that the recipient administers.
         JoinRequest "join_request" {
             org_id: OrgId,
             org_name: String,
@@ -211,7 +211,7 @@ events! {
             /// The name of the person who revoked it; `None` for the owner.
             revoked_by: Option<String>,
         };
-        /// A log-in with a user agent that the account has not used before.
+        /// A login with a user agent that the account has not used before.
         NewSignIn "new_sign_in" (security) {
             session_id: SessionId,
             user_agent: Option<String>,
@@ -249,7 +249,7 @@ pub enum PasswordChangeMethod {
     Operator,
 }
 
-/// The object that a notification asks its reader to decide on.
+/// The object that the reader of a notification can decide on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
     Invitation(InvitationId),
@@ -334,7 +334,7 @@ pub mod tests {
         ID.into()
     }
 
-    /// Every event, with and without its optional fields; `typed` stands wherever people choose the text.
+    /// Every event, with and without its optional fields. `typed` is the value of each field whose text people enter.
     pub fn samples(typed: &str) -> Vec<Event> {
         let typed = || typed.to_owned();
         let (org_id, token_id) = (OrgId::from(ID), token_id());

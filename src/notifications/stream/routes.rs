@@ -40,14 +40,14 @@ const COMMENT: &[u8] = b":\n\n";
 
 /// Stream new notifications
 ///
-/// Server-sent events with `event: notification`, the notification's id as `id:`, and the notification as JSON, as in the
-/// list, as `data:`. With `Last-Event-ID`, the stream begins with the notifications after that one (the newest 200 at most),
-/// otherwise with the next new one. A comment every 15 seconds keeps the connection open. The stream ends with the session,
-/// and when the service stops: reconnect with `Last-Event-ID` then. An account can have ten open streams.
+/// Returns server-sent events with `event: notification`, the notification's id as `id:`, and the notification as JSON, as
+/// in the list, as `data:`. With `Last-Event-ID`, the stream begins with the notifications after that one (the newest 200
+/// at most), otherwise with the next new one. A comment every 15 seconds keeps the connection open. The stream ends with
+/// the session, and when the service stops: reconnect with `Last-Event-ID` then. A user can have ten open streams.
 #[utoipa::path(
     operation_id = "streamNotifications", tag = "Notifications", security(("session" = [])),
     params(("Last-Event-ID" = Option<NotificationId>, Header, description = "`id` of the last event received")),
-    responses((status = 200, description = "Stream of events", body = String, content_type = "text/event-stream")),
+    responses((status = 200, description = "A stream of events", body = String, content_type = "text/event-stream")),
 )]
 #[get("/notifications/stream")]
 async fn stream_notifications(
@@ -88,7 +88,7 @@ struct Feed {
     state: State,
     user_id: UserId,
     subscription: Subscription,
-    /// The notifications of the last [`OVERLAP`] that need not be sent.
+    /// The notifications of the last [`OVERLAP`] that were sent, or existed before the stream began.
     sent: BTreeSet<NotificationId>,
     /// When the newest of them was created.
     newest: DateTime<Utc>,
@@ -100,7 +100,7 @@ struct Feed {
 }
 
 impl Feed {
-    /// Sends the notifications after `last`, and marks those that exist already as sent.
+    /// Sends the notifications after `last`, and marks existing notifications as sent.
     async fn begin(&mut self, last: Option<NotificationId>) -> Result<(), Error> {
         let (user_id, since) = (self.user_id, self.overlap_start());
         let (missed, existing) = self
@@ -146,7 +146,7 @@ impl Feed {
         Ok(())
     }
 
-    /// Handles `first` and all further signals that wait, and fetches the notifications they announce.
+    /// Handles `first` and all further signals in the queue, and fetches the notifications that they are about.
     async fn handle(&mut self, first: Option<Signal>) {
         let (mut ids, mut refetch) = (Vec::new(), self.fetch_failed);
         let mut next = first;

@@ -13,18 +13,18 @@ use crate::error::{Code, Error};
 use crate::state::State;
 use crate::values::ids::{Id as _, NotificationId, SessionId, UserId};
 
-/// Insertions are announced here as `<user id>:<notification id>`; `*` stands for many at once.
+/// A trigger sends `<user id>:<notification id>` for each insertion, and `*` for a statement that inserts many rows.
 const CHANNELS: &[&str] = &["keyward_notifications"];
 /// Streams of one user on one instance.
 const MAX_USER_STREAMS: usize = 10;
 /// Streams of all users on one instance.
 const MAX_STREAMS: usize = 10_000;
-/// Signals that wait for a stream. When there are more, the stream looks for new notifications itself.
+/// Length of a stream's queue of signals. When it is full, the stream fetches all new notifications.
 const MAX_SIGNALS: usize = 64;
 /// How often one query checks the sessions of all streams.
 const SESSION_CHECK_INTERVAL: Duration = Duration::from_millis(400);
 
-/// Returns those of the sessions that are live. `app` passes the query of `sessions`, which this module must not import.
+/// Returns the live ones of the given sessions. `app` passes the query of `sessions`, which this module must not import.
 pub type FindLiveSessions = fn(&mut Tx<'_>, &[SessionId]) -> Result<Vec<SessionId>, Error>;
 
 /// The open streams. Cheap to clone.
@@ -61,7 +61,7 @@ pub(super) enum Signal {
     New(NotificationId),
     /// There may be new notifications.
     Refetch,
-    /// Write something: only that shows whether the client is still connected.
+    /// Write a comment: a failed write is the only sign of a lost client.
     Probe,
 }
 
@@ -187,7 +187,7 @@ impl Shared {
                 shared.on_event(&event);
             }
         })?);
-        // On the thread that outlives the workers: a worker that stops takes its tasks with it.
+        // On the thread of the system, because a worker that stops drops its tasks.
         let session_check = check_sessions(Arc::downgrade(self));
         match actix_web::rt::System::try_current() {
             Some(system) => drop(system.arbiter().spawn(session_check)),
@@ -227,15 +227,15 @@ impl Shared {
     }
 
     /// Ends every stream whose session is among `checked` but not `live`. A stream opened since the check is in neither.
-    fn end_dead(&self, checked: &[SessionId], live: Vec<SessionId>) {
+    fn end_streams_of_ended(&self, checked: &[SessionId], live: Vec<SessionId>) {
         let live: HashSet<SessionId> = live.into_iter().collect();
-        let dead: HashSet<&SessionId> = checked.iter().filter(|id| !live.contains(id)).collect();
-        if dead.is_empty() {
+        let ended: HashSet<&SessionId> = checked.iter().filter(|id| !live.contains(id)).collect();
+        if ended.is_empty() {
             return;
         }
         let mut subscribers = self.subscribers();
         subscribers.by_user.retain(|_, own| {
-            own.retain(|subscriber| !dead.contains(&subscriber.session_id));
+            own.retain(|subscriber| !ended.contains(&subscriber.session_id));
             !own.is_empty()
         });
         subscribers.count();
@@ -268,7 +268,7 @@ async fn check_sessions(shared: Weak<Shared>) {
         let checked = sessions.clone();
         let live = shared.state.db.read(now, move |tx| find_live_sessions(tx, &checked));
         match live.await {
-            Ok(live) => shared.end_dead(&sessions, live),
+            Ok(live) => shared.end_streams_of_ended(&sessions, live),
             // Without a database there are no new notifications either, so an ended session receives none.
             Err(error) => tracing::debug!(%error, "cannot check the sessions of streams"),
         }

@@ -1,4 +1,4 @@
-//! Makes typed text safe to insert into a notification or an e-mail.
+//! Makes text that people entered safe to insert into a notification or an e-mail.
 //!
 //! Most text was checked when it was received. Some was not, such as a user agent: control characters are removed, so that
 //! it can't forge a line or a header, and so are the characters that change the direction of the text around it.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use minijinja::{AutoEscape, Environment, Error, ErrorKind, HtmlEscape, State, Value};
 
-/// Adds the filters, with the words of a language.
+/// Adds the filters, with the formats and role names of a language.
 pub fn add(
     environment: &mut Environment<'static>,
     instant_format: String,
@@ -53,7 +53,7 @@ fn is_html(state: &State<'_, '_>) -> bool {
     matches!(state.auto_escape(), AutoEscape::Html)
 }
 
-/// A name, set off from the sentence: bold in HTML, in quotation marks in plain text.
+/// A name: bold in HTML, in quotation marks in plain text.
 fn name_of(state: &State<'_, '_>, name: &str, (before, after): &(String, String)) -> Value {
     if is_html(state) {
         Value::from_safe_string(format!("<strong dir=\"auto\">{}</strong>", HtmlEscape(name)))
@@ -72,7 +72,7 @@ fn lines(state: &State<'_, '_>, text: &str) -> Value {
     }
 }
 
-/// What another person wrote, set off from the words of the service.
+/// Text that another person wrote: indented in HTML, with `> ` before each line in plain text.
 fn quote(state: &State<'_, '_>, text: &str) -> Value {
     if is_html(state) {
         let lines = lines(state, text);

@@ -1,7 +1,7 @@
 //! The texts of notifications and e-mails in every language.
 //!
-//! A language is one TOML file with the texts of every event; each string is a minijinja template. What people typed only
-//! ever enters a template as a value: it is never read as a template, and [`clean`] removes what would change the text
+//! A language is one TOML file with the texts of every event; each string is a minijinja template. Text that people entered
+//! is only inserted as a value and never parsed as a template, and [`clean`] removes characters that would change the text
 //! around it.
 
 pub mod clean;
@@ -120,7 +120,7 @@ impl TextCatalog {
     /// # Errors
     /// An event has no text, or a template doesn't compile.
     pub fn new() -> Result<Self, TextError> {
-        // A row that an earlier version wrote may lack a field; it is shown without it.
+        // A row that an earlier version wrote may lack a field; it is rendered without the field.
         Self::with(UndefinedBehavior::Lenient)
     }
 

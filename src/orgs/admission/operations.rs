@@ -6,8 +6,7 @@ use crate::db::Tx;
 use crate::error::{Code, Error};
 use crate::orgs::invitations::{self, Invitation};
 use crate::orgs::join_requests::{self, JoinRequest, Outcome};
-use crate::orgs::membership;
-use crate::orgs::{self, OrgMember, can, has_authority_over};
+use crate::orgs::{self, OrgMember, can, has_authority_over, membership};
 use crate::secret::Token;
 use crate::users::{self, User};
 use crate::values::ids::{InvitationId, JoinRequestId, OrgId, UserId};
@@ -19,16 +18,16 @@ pub fn accept_by_id<P>(tx: &mut Tx<'_>, caller: &Caller<P>, id: InvitationId) ->
     accept(tx, caller, &invitation, None)
 }
 
-/// Accepts an invitation with its mailed token. Having the token proves access to the invited mailbox, so the address of the
-/// caller's account may be another.
+/// Accepts an invitation with its mailed token. Only the invited mailbox received the token, so the caller's account may have
+/// another address.
 pub fn accept_by_token<P>(tx: &mut Tx<'_>, caller: &Caller<P>, token: &Token) -> Result<Invitation, Error> {
     let invitation = invitations::peek_mailed(tx, token)?;
     orgs::lock(tx, invitation.org_id()).map_err(|_| Error::new(Code::LinkExpiredOrUsed))?;
     accept(tx, caller, &invitation, Some(token))
 }
 
-/// With the organisation locked: the caller becomes a member if the invitation is pending and its inviter could still
-/// create it.
+/// Makes the caller a member if the invitation is pending and its inviter could still create it. The organisation must be
+/// locked.
 fn accept<P>(
     tx: &mut Tx<'_>,
     caller: &Caller<P>,
@@ -85,8 +84,8 @@ pub fn approve_join_request<P>(
     join_requests::reload(tx, org_id, id)
 }
 
-/// With the organisation locked: inserts the membership, and settles a pending invitation and a pending request of the
-/// person, which would otherwise stay open for someone who is already a member.
+/// Inserts the membership, accepts a pending invitation and approves a pending request of the same person, because a member
+/// needs neither. The organisation must be locked.
 ///
 /// # Errors
 /// `already_member`; `invalid_state` when a disabled account would become an owner.

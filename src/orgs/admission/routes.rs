@@ -54,9 +54,9 @@ async fn accept_invitation(
 
 /// Accept an invitation with its mailed token
 ///
-/// Makes the caller a member of the organisation with the role of the invitation. The token proves access to the invited
-/// mailbox, so the address of the caller's account may be another. A pending request of the caller to join the organisation
-/// becomes `approved`.
+/// Makes the caller a member of the organisation with the role of the invitation. Only the invited mailbox
+/// received the token, so the caller's account may have another e-mail address. A pending request of the caller to join the
+/// organisation becomes `approved`.
 #[utoipa::path(
     operation_id = "acceptMailedInvitation", tag = "Invitations", security(("session" = [])),
     request_body = MailedTokenRequest,
@@ -84,7 +84,7 @@ request_type! {
     /// The role of the new member.
     #[derive(ToSchema)]
     pub struct ApproveJoinRequestRequest {
-        /// Role that the person gets; `member` when absent.
+        /// Role that the user gets; `member` when absent.
         #[schema(nullable = false)]
         pub role: Option<OrgRole>,
     }
@@ -92,7 +92,7 @@ request_type! {
 
 /// Approve a request to join
 ///
-/// Makes the person a member and notifies them. A pending invitation of the same person becomes `accepted`. Needs the role
+/// Makes the user a member and notifies them. A pending invitation of the same user becomes `accepted`. Needs the role
 /// `admin` or `owner`; only an owner can approve with the role `admin` or `owner`.
 #[utoipa::path(
     operation_id = "approveJoinRequest", tag = "Join requests", security(("session" = [])),

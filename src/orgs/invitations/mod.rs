@@ -2,9 +2,9 @@
 //!
 //! An invitation is pending for seven days, until it is accepted (in [`admission`](super::admission)), declined or revoked.
 //! Each of these is one UPDATE of a pending row, so of several at the same time one succeeds. An invitation is for an
-//! address, not for an account: accepting it by id needs an account with that verified address, while the mailed token
-//! proves access to the mailbox and lets any account accept. It is revoked when its inviter leaves or may no longer give
-//! its role.
+//! address, not for an account: accepting it by id needs an account with that verified address, while any account can
+//! accept it with the token that only the invited mailbox received. It is revoked when its inviter leaves or may no longer
+//! give its role.
 //!
 //! What must never happen: a person joins by the invitation of another; a role is given that the inviter could not give;
 //! the inviter learns whether an address has an account.

@@ -1,4 +1,4 @@
-//! An invitation, its states, and what responses show of it.
+//! An invitation, its states, and its form in responses.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -22,7 +22,7 @@ string_enum! {
         Accepted "accepted",
         /// The invited person declined.
         Declined "declined",
-        /// An admin revoked it, or its inviter left or lost the role to invite.
+        /// An admin revoked it, or its inviter left or may no longer give its role.
         Revoked "revoked",
         /// It was not decided within seven days.
         Expired "expired",
@@ -72,7 +72,7 @@ impl Invitation {
     }
 }
 
-/// Whose invitations a query sees.
+/// The invitations that a query can return.
 #[derive(Clone, Copy, Debug)]
 pub enum Scope<'a> {
     /// Those of an organisation.
@@ -82,7 +82,7 @@ pub enum Scope<'a> {
 }
 
 request_type! {
-    /// Which invitations to list.
+    /// Filters of the list.
     #[derive(IntoParams)]
     #[into_params(parameter_in = Query)]
     pub struct InvitationFilter {

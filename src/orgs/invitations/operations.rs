@@ -1,4 +1,4 @@
-//! The use cases of invitations: invite, list, resend, revoke, decline; and what `admission` and `members` need of them.
+//! The use cases of invitations: invite, list, resend, revoke, decline; and functions for `admission` and `members`.
 
 use serde_json::json;
 
@@ -69,7 +69,7 @@ pub fn find_for_admin<P: PermissionType>(
     reload(tx, org_id, id)
 }
 
-/// An invitation that the caller may send again: they could also have created it.
+/// An invitation that the caller may send again, because they may give its role.
 pub fn find_to_resend(
     tx: &mut Tx<'_>,
     caller: &Principal,
@@ -137,7 +137,7 @@ pub struct Offer {
     pub role: OrgRole,
 }
 
-/// The account with this verified address, locked: its deletion at the same time would leave a notification without a user.
+/// The account with this verified address, locked, because a concurrent deletion would leave a notification without a user.
 fn lock_verified_user(tx: &mut Tx<'_>, email: &EmailAddress) -> Result<Option<User>, Error> {
     let user = users::find_by_login(tx, email.as_str())?;
     let Some(user) = user.filter(|user| user.email_verified_at.is_some()) else {
@@ -155,7 +155,7 @@ fn inviter_name(invitation: &Invitation) -> Option<String> {
     inviter.display_name().map(ToOwned::to_owned)
 }
 
-/// Creates a new link, which invalidates the previous links, and returns the event that carries it.
+/// Issues a new link, invalidates the previous links, and returns the event with the id of the new token.
 fn renew_link(tx: &mut Tx<'_>, state: &State, invitation: &Invitation) -> Result<Event, Error> {
     let (purpose, target) = (Link::Invitation.purpose(), Target::Invitation(invitation.id));
     one_time_tokens::invalidate(tx, purpose, target)?;
@@ -171,8 +171,8 @@ fn renew_link(tx: &mut Tx<'_>, state: &State, invitation: &Invitation) -> Result
     })
 }
 
-/// Queues the e-mail. None goes to an account that has switched these off, nor beyond the limit of e-mails to one address;
-/// the account still sees the invitation.
+/// Queues the e-mail, unless the invited user opted out of it or the address has reached the limit of e-mails. The invitation
+/// is listed in any case.
 fn send_email(tx: &mut Tx<'_>, state: &State, invitation: &Invitation, event: &Event) -> Result<(), Error> {
     let wants_email = match users::find_by_login(tx, &invitation.email)? {
         Some(user) => notifications::wants_mail(tx, user.id, event)?,
@@ -248,8 +248,7 @@ pub fn peek_mailed(tx: &mut Tx<'_>, token: &Token) -> Result<Invitation, Error> 
     store::find_mailed(tx, id)?.ok_or_else(invalid_link)
 }
 
-/// Marks a pending invitation as accepted; false when it is no longer pending. Uses up the mailed token, if that was the
-/// way it was accepted.
+/// Marks a pending invitation as accepted; false when it is no longer pending. Uses up the mailed token if there is one.
 ///
 /// # Errors
 /// `link_expired_or_used` when the token was replaced since [`peek_mailed`].

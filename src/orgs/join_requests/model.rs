@@ -1,4 +1,4 @@
-//! A request to join, its states, and what responses show of it.
+//! A request to join, its states, and its form in responses.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
@@ -14,13 +14,13 @@ use crate::values::{Timestamp, clean_text, string_enum};
 string_enum! {
     /// The state of a request to join.
     pub enum JoinRequestState {
-        /// No one has decided about it.
+        /// It is not decided yet.
         Pending "pending",
-        /// The person became a member.
+        /// The user became a member.
         Approved "approved",
         /// An admin rejected it.
         Rejected "rejected",
-        /// The person withdrew it.
+        /// The user withdrew it.
         Withdrawn "withdrawn",
     }
 }
@@ -31,7 +31,7 @@ crate::text_type! {
 }
 
 crate::text_type! {
-    /// The reason for a rejection, which the person reads.
+    /// The reason for a rejection, which the user is notified of.
     pub struct RejectionReason(1..=500) by clean_text, example "Please use your work address."
 }
 
@@ -64,17 +64,17 @@ impl JoinRequest {
     }
 }
 
-/// Whose requests a query sees.
+/// The requests that a query can return.
 #[derive(Clone, Copy, Debug)]
 pub enum Scope {
     /// Those to an organisation.
     Org(OrgId),
-    /// Those of a person.
+    /// Those of a user.
     User(UserId),
 }
 
 request_type! {
-    /// Which requests to list.
+    /// Filters of the list.
     #[derive(IntoParams)]
     #[into_params(parameter_in = Query)]
     pub struct JoinRequestFilter {
@@ -90,11 +90,11 @@ request_type! {
 pub struct JoinRequestResponse {
     /// Id of the request.
     pub id: JoinRequestId,
-    /// Person who wants to join.
+    /// User who wants to join.
     pub user: PersonResponse,
-    /// Organisation that the person wants to join.
+    /// Organisation that the user wants to join.
     pub org: OrgBrief,
-    /// Message of the person to the owners and admins.
+    /// Message of the user to the owners and admins.
     pub message: Option<String>,
     /// State of the request.
     pub state: JoinRequestState,

@@ -1,5 +1,5 @@
-//! The use cases of requests to join: find an organisation, request, list, withdraw, reject; and what `admission` needs of
-//! them.
+//! The use cases of requests to join: find an organisation, request, list, withdraw, reject; and functions for
+//! `admission`.
 
 use serde_json::json;
 
@@ -10,8 +10,7 @@ use crate::auth::{Caller, Principal};
 use crate::db::Tx;
 use crate::error::{Code, Error};
 use crate::notifications::{self, Event, Subject};
-use crate::orgs::membership;
-use crate::orgs::{self, JoinPolicy, Org, OrgMember, PermissionType, Slug, can};
+use crate::orgs::{self, JoinPolicy, Org, OrgMember, PermissionType, Slug, can, membership};
 use crate::secret::ServerSecret;
 use crate::state::State;
 use crate::users::{self, User};
@@ -36,7 +35,7 @@ pub fn list(
     cursors.page(rows, page.limit, |row| (row.created_at, row.id))
 }
 
-/// The organisation with this slug, if it takes requests to join.
+/// The organisation with this slug, if it accepts requests to join.
 ///
 /// # Errors
 /// `not_found`.
@@ -47,8 +46,8 @@ pub fn find_open_by_slug(tx: &mut Tx<'_>, slug: String) -> Result<Org, Error> {
         .ok_or_else(Error::not_found)
 }
 
-/// An organisation that takes requests to join. Its members find it whatever its join policy: they are answered
-/// `already_member` later.
+/// An organisation that accepts requests to join. For its members it is found under any join policy; [`create`] then returns
+/// `already_member`.
 ///
 /// # Errors
 /// `not_found`.
@@ -68,7 +67,7 @@ pub fn create<P>(
     org_id: OrgId,
     message: Option<&RequestMessage>,
 ) -> Result<JoinRequest, Error> {
-    // The lock keeps an acceptance at the same time from making the caller a member after the check.
+    // The lock prevents that a concurrent acceptance makes the caller a member after the check.
     orgs::lock(tx, org_id)?;
     let org = find_open(tx, caller, org_id)?;
     if membership::find(tx, org_id, caller.user_id)?.is_some() {
@@ -85,8 +84,8 @@ pub fn create<P>(
         message: message.map(ToOwned::to_owned),
         join_request_id: id,
     };
-    for contact in &membership::list_administrators(tx, org_id)? {
-        // A person can withdraw a request and make another: the limit keeps that from filling mailboxes.
+    for contact in &membership::list_admins(tx, org_id)? {
+        // A user can withdraw a request and make another any number of times; the limit bounds the e-mails.
         notifications::notify_limited(tx, state.mail_limit, contact.into(), &event)?;
     }
     let entry = audit_entry(caller, Action::JoinRequestCreated, &request, &caller.name);
@@ -118,7 +117,7 @@ pub fn reload(tx: &mut Tx<'_>, org_id: OrgId, id: JoinRequestId) -> Result<JoinR
     store::find(tx, org_id, id)?.ok_or_else(Error::not_found)
 }
 
-/// A request that the caller made, or that is to an organisation of which they are an owner or admin.
+/// A request that the caller made, or any request to an organisation of which they are an owner or admin.
 pub fn find_visible(
     tx: &mut Tx<'_>,
     caller: &Principal,
@@ -206,7 +205,7 @@ pub fn approve_pending(
     }
 }
 
-/// What the person is notified of.
+/// The decision that the user is notified of.
 #[derive(Clone, Copy)]
 pub enum Outcome<'a> {
     Approved,
@@ -214,7 +213,7 @@ pub enum Outcome<'a> {
     Rejected(Option<&'a str>),
 }
 
-/// Notifies the person of the decision about their request.
+/// Notifies the user of the decision about their request.
 pub fn notify_decision(tx: &mut Tx<'_>, user: &User, request: &JoinRequest, outcome: Outcome<'_>) -> Result<(), Error> {
     let (approved, reason) = match outcome {
         Outcome::Approved => (true, None),

@@ -14,7 +14,7 @@ use crate::users::User;
 use crate::values::ids::MembershipId;
 use crate::values::locale::Locale;
 
-/// A membership with its person.
+/// A membership with its user.
 #[derive(Clone, Debug, Queryable)]
 pub struct Member {
     pub membership_id: MembershipId,
@@ -58,7 +58,7 @@ pub fn check_appointment(owners: &[&User], new_owner: &User) -> Result<(), Error
 }
 
 request_type! {
-    /// Which members to list.
+    /// Filters of the list.
     #[derive(IntoParams)]
     #[into_params(parameter_in = Query)]
     pub struct MemberFilter {

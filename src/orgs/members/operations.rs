@@ -31,18 +31,19 @@ pub fn list(
     cursors.page(rows, page.limit, |member| (member.joined_at, member.person.id))
 }
 
-/// Which member of which organisation.
+/// The key of a member.
 #[derive(Clone, Copy)]
 pub struct MemberKey {
     pub org_id: OrgId,
     pub user_id: UserId,
 }
 
-/// A member on whom the caller may use `permission`, with the caller's own membership. Removing oneself is leaving, which
-/// needs no role.
+/// A member on whom the caller may use `permission`, with the caller's own membership. Removing oneself means leaving, which
+/// any member may do.
 ///
 /// # Errors
-/// `not_found` for a caller or a person who is no member; only then `forbidden_role`, since every member may see the others.
+/// `not_found` if the caller or the target is not a member. `forbidden_role` comes after it, because every member may list the
+/// others.
 pub fn find_target(
     tx: &mut Tx<'_>,
     caller: &Principal,
@@ -83,11 +84,11 @@ pub struct MemberUpdate {
     pub disabled_services: Patch<Vec<ServiceName>>,
 }
 
-/// Checks that each service is in the catalogue, or already disabled for the member: a service that has left the catalogue
-/// must not make the list invalid.
-fn check_services(catalogue: &ScopeCatalog, member: &Member, services: Vec<ServiceName>) -> Result<Vec<String>, Error> {
+/// Checks that each service is in the catalog or already disabled for the member, so that removing a service from the catalog
+/// does not make existing lists invalid.
+fn check_services(catalog: &ScopeCatalog, member: &Member, services: Vec<ServiceName>) -> Result<Vec<String>, Error> {
     let is_known = |name: &str| {
-        catalogue.all().iter().any(|scope| scope.service == name)
+        catalog.all().iter().any(|scope| scope.service == name)
             || member.disabled_services.iter().any(|disabled| disabled == name)
     };
     let errors: Vec<FieldError> = services
@@ -114,7 +115,7 @@ fn check_services(catalogue: &ScopeCatalog, member: &Member, services: Vec<Servi
 /// `last_owner`; `invalid_state` when a disabled account would become an owner.
 pub fn update<P>(
     tx: &mut Tx<'_>,
-    catalogue: &ScopeCatalog,
+    catalog: &ScopeCatalog,
     caller: &Caller<P>,
     target: MemberKey,
     update: MemberUpdate,
@@ -128,7 +129,7 @@ pub fn update<P>(
     let disabled_services = update
         .disabled_services
         .set()
-        .map(|services| check_services(catalogue, &member, services))
+        .map(|services| check_services(catalog, &member, services))
         .transpose()?
         .filter(|new| *new != member.disabled_services);
     update.precondition.check(member.version)?;
@@ -195,8 +196,8 @@ fn after_role_change(
     })
 }
 
-/// Ends a membership: the caller's own (they leave), or another's, who is then notified. The API keys that are bound to it
-/// are suspended for good.
+/// Ends the caller's own membership, or that of another member, who is notified. The API keys that are bound to it are
+/// suspended for good.
 pub fn remove<P>(
     tx: &mut Tx<'_>,
     caller: &Caller<P>,
@@ -275,13 +276,12 @@ pub fn appoint_owner(tx: &mut Tx<'_>, caller: &Caller<Admin>, new_owner: MemberK
     let user = user.ok_or_else(Error::not_found)?;
     let owners: Vec<&User> = locked.iter().filter(|user| owner_ids.contains(&user.id)).collect();
     check_appointment(&owners, user)?;
-    match membership::find(tx, org_id, user_id)? {
-        Some(membership) => membership::update(tx, membership.id, change_to(OrgRole::Owner))?,
-        None => {
-            membership::insert(tx, org_id, user_id, OrgRole::Owner)?;
-            invitations::accept_pending(tx, org_id, user)?;
-            join_requests::approve_pending(tx, org_id, user_id, Some(caller.user_id))?;
-        }
+    if let Some(membership) = membership::find(tx, org_id, user_id)? {
+        membership::update(tx, membership.id, change_to(OrgRole::Owner))?;
+    } else {
+        membership::insert(tx, org_id, user_id, OrgRole::Owner)?;
+        invitations::accept_pending(tx, org_id, user)?;
+        join_requests::approve_pending(tx, org_id, user_id, Some(caller.user_id))?;
     }
     let event = Event::MemberRoleChanged {
         org_id,

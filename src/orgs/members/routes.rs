@@ -61,11 +61,11 @@ impl<P: PermissionType> FromRequest for TargetMember<P> {
 #[derive(Serialize, ToSchema)]
 #[schema(as = Member)]
 pub struct MemberResponse {
-    /// Id of the person.
+    /// Id of the user.
     pub user_id: UserId,
-    /// Unique name of the person; null until they have chosen one.
+    /// Unique name of the user; null until the user has chosen one.
     pub username: Option<String>,
-    /// Display name of the person.
+    /// Display name of the user.
     pub nickname: Option<String>,
     /// URL of the avatar.
     pub avatar_url: Option<String>,
@@ -73,7 +73,7 @@ pub struct MemberResponse {
     pub role: OrgRole,
     /// Services of the platform that the member may not use in the organisation.
     pub disabled_services: Vec<String>,
-    /// Time at which the person became a member.
+    /// Time at which the user became a member.
     pub joined_at: Timestamp,
 }
 
@@ -99,7 +99,7 @@ impl MemberResponse {
 
 /// List members
 ///
-/// Returns the members of an organisation, the one that joined last first. Any member may call it.
+/// Returns the members of an organisation, the one that joined last first. Any member may do this.
 #[utoipa::path(
     operation_id = "listMembers", tag = "Members", security(("session" = []), ("api_key" = ["members:read"])),
     params(("org_id" = OrgId, Path, description = "Id of the organisation"), MemberFilter, PageQuery),
@@ -125,12 +125,12 @@ async fn list_members(
 
 /// Get a member
 ///
-/// Returns a member of an organisation. Any member may call it.
+/// Returns a member of an organisation. Any member may do this.
 #[utoipa::path(
     operation_id = "getMember", tag = "Members", security(("session" = []), ("api_key" = ["members:read"])),
     params(
         ("org_id" = OrgId, Path, description = "Id of the organisation"),
-        ("user_id" = UserId, Path, description = "Id of the member's account"),
+        ("user_id" = UserId, Path, description = "Id of the member"),
     ),
     responses((status = 200, description = "The member", body = MemberResponse)),
 )]
@@ -146,7 +146,7 @@ async fn get_member(
 }
 
 request_type! {
-    /// The settings to change; an absent field stays as it is.
+    /// The fields of a member to change. Absent fields keep their value.
     #[derive(ToSchema)]
     pub struct UpdateMemberRequest {
         /// New role of the member.
@@ -161,14 +161,14 @@ request_type! {
 /// Update a member
 ///
 /// Changes the role or the disabled services of a member (JSON merge patch), with immediate effect on sessions and API
-/// keys. A new role is notified to the member and revokes the invitations they sent that exceed it. Needs the role `admin`
+/// keys. The member is notified of a new role, and the invitations they sent that exceed it are revoked. Needs the role `admin`
 /// or `owner`; only an owner can give the role `admin` or `owner`, or change a member who has one of them. The last owner
 /// whose account is not disabled cannot be demoted, and a disabled account can't become an owner.
 #[utoipa::path(
     operation_id = "updateMember", tag = "Members", security(("session" = [])), request_body = UpdateMemberRequest,
     params(
         ("org_id" = OrgId, Path, description = "Id of the organisation"),
-        ("user_id" = UserId, Path, description = "Id of the member's account"),
+        ("user_id" = UserId, Path, description = "Id of the member"),
     ),
     responses((status = 200, description = "The changed member", body = MemberResponse)),
 )]
@@ -186,17 +186,17 @@ async fn update_member(
         role: request.role,
         disabled_services: request.disabled_services,
     };
-    let catalogue = state.scopes.clone();
+    let catalog = state.scopes.clone();
     let member = state
         .db
         .transaction(caller.now(), move |tx| {
-            operations::update(tx, &catalogue, &caller, target.key, update)
+            operations::update(tx, &catalog, &caller, target.key, update)
         })
         .await?;
     MemberResponse::ok(member, &state)
 }
 
-/// Remove a member or leave
+/// Remove a member or leave an organisation
 ///
 /// Ends a membership: another member's, or the caller's own to leave. The member's API keys in the organisation stop working
 /// for good, and the invitations they sent are revoked; a removed member is notified. Removing others needs the role `admin`
@@ -206,7 +206,7 @@ async fn update_member(
     operation_id = "deleteMember", tag = "Members", security(("session" = [])),
     params(
         ("org_id" = OrgId, Path, description = "Id of the organisation"),
-        ("user_id" = UserId, Path, description = "Id of the member's account"),
+        ("user_id" = UserId, Path, description = "Id of the member"),
     ),
     responses((status = 204, description = "The membership has ended")),
 )]
@@ -229,18 +229,18 @@ async fn remove_member(
 }
 
 request_type! {
-    /// The new owner, and the password that confirms the transfer.
+    /// The new owner, and the current password.
     #[derive(ToSchema)]
     pub struct TransferOrgRequest {
         /// Id of the member who becomes the owner.
         #[schema(value_type = UserId)]
         pub user_id: IdRef<UserId>,
-        /// The caller's current password.
+        /// Current password of the caller.
         pub current_password: Password,
     }
 }
 
-/// Transfer ownership
+/// Transfer the ownership of an organisation
 ///
 /// Makes another member the owner and the caller an admin. The new owner, whose account must not be disabled, is notified.
 /// Needs the role `owner` and the password.

@@ -1,4 +1,4 @@
-//! A membership, and what responses show of it.
+//! A membership, and its form in responses.
 
 use diesel::prelude::*;
 use serde::Serialize;
@@ -11,7 +11,7 @@ use crate::users::User;
 use crate::values::ids::{MembershipId, OrgId, UserId};
 use crate::values::locale::Locale;
 
-/// A person's membership in an organisation, with the organisation's name and slug.
+/// A user's membership in an organisation, with the organisation's name and slug.
 #[derive(Clone, Debug, Queryable)]
 pub struct Membership {
     pub id: MembershipId,
@@ -19,7 +19,7 @@ pub struct Membership {
     pub org_name: String,
     pub org_slug: String,
     pub role: OrgRole,
-    /// Services of the platform that the person may not use in the organisation.
+    /// Services of the platform that the user may not use in the organisation.
     pub disabled_services: Vec<String>,
 }
 

@@ -75,7 +75,7 @@ fn contacts() -> _ {
 }
 
 /// The owners and admins of an organisation.
-pub fn list_administrators(tx: &mut Tx<'_>, org_id: OrgId) -> Result<Vec<Contact>, Error> {
+pub fn list_admins(tx: &mut Tx<'_>, org_id: OrgId) -> Result<Vec<Contact>, Error> {
     Ok(contacts()
         .filter(memberships::org_id.eq(org_id))
         .filter(memberships::role.ne(OrgRole::Member))

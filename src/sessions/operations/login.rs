@@ -84,8 +84,10 @@ pub async fn log_in(state: &State, client: Client, login: Login) -> Result<Grant
     let started = state
         .db
         .transaction(client.now, move |tx| {
+            let grant = start_session(tx, &secret, &client_of_session, &checked)?;
+            // After the lock on the user, in the order that `auth/password/throttle.rs` demands.
             throttle.delete_attempts_from(tx, &key, client_of_session.ip)?;
-            start_session(tx, &secret, &client_of_session, &checked)
+            Ok(grant)
         })
         .await;
     if started.is_err() {

@@ -1,4 +1,4 @@
-//! What users do with their own account.
+//! Operations of users on their own account.
 
 mod avatar;
 mod email;

@@ -153,7 +153,7 @@ async fn a_caller_without_permission_gets_an_error_instead_of_a_verdict() {
             ("#/scopes", "invalid_type"),
             ("#/ip", "invalid_format"),
         ]);
-    // The scope is not effective once the owner is no longer an administrator.
+    // The scope is not effective once the owner is no longer a platform admin.
     verify(&app, &gateway, body.clone()).await.expect(200);
     app.sql("UPDATE users SET role = 'user'");
     eventually(async || {

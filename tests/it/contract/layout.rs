@@ -30,7 +30,7 @@ fn documented_order() -> Vec<Vec<ModulePath>> {
 }
 
 /// The entry of the table that a module belongs to: the longest path that it begins with, and its row.
-fn place<'a>(order: &'a [Vec<ModulePath>], module: &ModulePath) -> Option<(usize, &'a ModulePath)> {
+fn entry_of<'a>(order: &'a [Vec<ModulePath>], module: &ModulePath) -> Option<(usize, &'a ModulePath)> {
     let rows = order.iter().enumerate();
     rows.flat_map(|(row, entries)| entries.iter().map(move |entry| (row, entry)))
         .filter(|(_, entry)| module.starts_with(entry))
@@ -81,9 +81,9 @@ fn modules_import_only_modules_below_them() {
     let order = documented_order();
     let mut upward = BTreeSet::new();
     for module in tree.modules.keys().filter(|module| !module.is_empty()) {
-        let (own_row, own_entry) = place(&order, module).unwrap();
+        let (own_row, own_entry) = entry_of(&order, module).unwrap();
         for target in tree.dependencies(module) {
-            let Some((row, entry)) = place(&order, &target) else {
+            let Some((row, entry)) = entry_of(&order, &target) else {
                 continue;
             };
             if entry != own_entry && row <= own_row {
@@ -95,11 +95,11 @@ fn modules_import_only_modules_below_them() {
 }
 
 #[test]
-fn files_in_a_folder_do_not_import_each_other_in_circles() {
+fn files_in_a_folder_do_not_import_each_other_in_cycles() {
     let tree = SourceTree::read();
-    let mut circles = BTreeSet::new();
+    let mut cycles = BTreeSet::new();
     for folder in tree.modules.keys().filter(|module| !module.is_empty()) {
-        // A subfolder is one node: a circle through two subfolders is a circle as well.
+        // A subfolder is one node: a cycle through two subfolders is a cycle as well.
         let node = |module: &ModulePath| {
             let end = module.len().min(folder.len() + 1);
             module.starts_with(folder).then(|| module[..end].to_vec())
@@ -119,12 +119,12 @@ fn files_in_a_folder_do_not_import_each_other_in_circles() {
         for (from, targets) in &edges {
             for to in targets {
                 if reaches(&edges, to, from) {
-                    circles.insert(format!("{} -> {}", name(from), name(to)));
+                    cycles.insert(format!("{} -> {}", name(from), name(to)));
                 }
             }
         }
     }
-    assert_none(&circles, "imports in circles");
+    assert_none(&cycles, "imports in cycles");
 }
 
 fn reaches(edges: &BTreeMap<ModulePath, BTreeSet<ModulePath>>, from: &ModulePath, to: &ModulePath) -> bool {

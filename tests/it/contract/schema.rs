@@ -228,8 +228,8 @@ async fn check_constraints_list_the_values_of_the_enums_that_are_stored() {
     assert_eq!(code, database);
 }
 
-/// A line for each thing in the schema `public`, with its definition and its comment.
-fn catalogue(connection: &mut PgConnection) -> BTreeSet<String> {
+/// A line for each object in the schema `public`, with its definition and its comment.
+fn schema_objects(connection: &mut PgConnection) -> BTreeSet<String> {
     lines(
         connection,
         "SELECT format('relation %s %s', oid::regclass, relkind) AS line FROM pg_class
@@ -259,17 +259,17 @@ async fn each_migration_can_be_reverted_and_applied_again() {
     let mut pending = connection.pending_migrations(migrations.clone()).unwrap().len();
     let mut earlier = Vec::new();
     while pending > 0 {
-        earlier.push(catalogue(&mut connection));
+        earlier.push(schema_objects(&mut connection));
         connection.run_next_migration(migrations.clone()).unwrap();
         pending -= 1;
     }
-    let complete = catalogue(&mut connection);
+    let complete = schema_objects(&mut connection);
     for expected in earlier.iter().rev() {
         let reverted = connection.revert_last_migration(migrations.clone()).unwrap();
-        let found = catalogue(&mut connection);
+        let found = schema_objects(&mut connection);
         let differences: Vec<_> = found.symmetric_difference(expected).collect();
         assert!(differences.is_empty(), "{reverted}: {differences:#?}");
     }
     connection.run_pending_migrations(migrations).unwrap();
-    assert_eq!(catalogue(&mut connection), complete);
+    assert_eq!(schema_objects(&mut connection), complete);
 }

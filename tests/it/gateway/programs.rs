@@ -56,7 +56,7 @@ impl Gateway {
     }
 }
 
-/// Whether the gateway asks Keyward. It is not enough that it listens: Traefik does so before it has read its routes.
+/// Whether the gateway sends its checks to Keyward. Listening is not enough: Traefik listens before it has read its routes.
 fn is_ready(address: SocketAddr) -> bool {
     let Ok(mut stream) = TcpStream::connect(address) else {
         return false;

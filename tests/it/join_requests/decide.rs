@@ -11,7 +11,7 @@ async fn open_org(app: &TestApp, owner: &Person, name: &str) -> String {
 }
 
 #[actix_web::test]
-async fn only_organisations_that_take_requests_can_be_found() {
+async fn only_organisations_that_accept_requests_can_be_found() {
     let app = TestApp::start();
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
     let open = open_org(&app, &ada, "Open").await;
@@ -30,7 +30,7 @@ async fn only_organisations_that_take_requests_can_be_found() {
         .bearer(&bob.access_token)
         .await
         .invalid(&[("slug", "required")]);
-    // A request to join answers the same 404, before its body is read.
+    // A request to join gets the same 404, before its body is read.
     let ask = |org: &str| {
         app.post(&format!("/orgs/{org}/join-requests"), &json!({"message": 1}))
             .bearer(&bob.access_token)

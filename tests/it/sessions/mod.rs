@@ -3,6 +3,7 @@
 mod end;
 mod login;
 mod refresh;
+mod throttle;
 
 use serde_json::{Value, json};
 

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{Call, Person, TestApp, png};
 
-/// An administrator who owns an organisation, and the other things that paths name.
+/// A platform admin who owns an organisation, and the other things that paths name.
 pub struct Fixture {
     pub admin: Person,
     /// Requested to join the organisation of `admin`.

@@ -38,7 +38,7 @@ impl TestApp {
         people.try_into().ok().unwrap()
     }
 
-    /// Creates a platform administrator and logs in.
+    /// Creates a platform admin and logs in.
     pub async fn admin(&self, username: &str) -> Person {
         self.person_with_role(username, PlatformRole::Admin).await
     }

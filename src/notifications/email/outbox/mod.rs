@@ -30,7 +30,7 @@ pub use store::{count_event_since, count_since, enqueue, sweep};
 const BATCH: i64 = 20;
 /// The number of connections over which a run sends.
 const WORKERS: usize = 4;
-/// A run starts sending no other e-mail after this time.
+/// After this time, a run starts to send no further e-mail.
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long claimed rows belong to one run.
 const LEASE: TimeDelta = TimeDelta::seconds(90);
@@ -96,7 +96,7 @@ enum Outcome {
 /// The result of one claimed batch.
 struct Delivered {
     sent: usize,
-    /// No other batch can be sent: the server is unreachable, or the time is over.
+    /// No further batch can be sent: the server is unreachable, or [`START_TIMEOUT`] has passed.
     stop: bool,
 }
 

@@ -1,4 +1,4 @@
-//! `/invitations`: list mine, decline. `admission` has the two ways to accept.
+//! `/invitations`: list mine, decline. `admission` has the two endpoints that accept.
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest, HttpResponse, get, post, web};

@@ -1,4 +1,4 @@
-//! `org`: the requests of an organisation's admins. `invited`: those of the invited person.
+//! `org`: the endpoints for an organisation's admins. `invited`: those for the invited person.
 
 mod invited;
 mod org;

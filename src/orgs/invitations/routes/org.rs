@@ -66,7 +66,7 @@ impl FromRequest for InvitationToResend {
 }
 
 request_type! {
-    /// The address to invite, and its role.
+    /// The e-mail address to invite, and its role.
     #[derive(ToSchema)]
     pub struct CreateInvitationRequest {
         /// E-mail address to invite.
@@ -79,7 +79,7 @@ request_type! {
 /// Invite a person
 ///
 /// Sends an e-mail with a link that is valid for seven days, and notifies the account that has this address, if there is
-/// one; the response does not show whether there is. Only one invitation can be pending for an address. Needs the role
+/// one; the response is the same in both cases. Only one invitation can be pending for an address. Needs the role
 /// `admin` or `owner`; only an owner can invite with the role `admin` or `owner`.
 #[utoipa::path(
     operation_id = "createInvitation", tag = "Invitations", security(("session" = [])),

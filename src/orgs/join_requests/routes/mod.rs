@@ -1,4 +1,4 @@
-//! `org`: the requests of an organisation's admins. `requester`: those of the person who wants to join.
+//! `org`: the endpoints for an organisation's admins. `requester`: those for the user who wants to join.
 
 mod org;
 mod requester;

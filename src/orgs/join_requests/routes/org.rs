@@ -73,14 +73,14 @@ request_type! {
     /// The reason for a rejection.
     #[derive(ToSchema)]
     pub struct RejectJoinRequestRequest {
-        /// Reason that the person is notified of.
+        /// Reason, which the user is notified of.
         pub reason: Option<RejectionReason>,
     }
 }
 
 /// Reject a request to join
 ///
-/// Rejects a pending request and notifies the person, with the reason if one is given. They can make another request.
+/// Rejects a pending request and notifies the user, with the reason if one is given. They can make another request.
 /// Needs the role `admin` or `owner`.
 #[utoipa::path(
     operation_id = "rejectJoinRequest", tag = "Join requests", security(("session" = [])),

@@ -1,4 +1,4 @@
-//! `/orgs/lookup`, `/join-requests`, and a person's own request: create, read, withdraw.
+//! `/orgs/lookup`, `/join-requests`, and a user's own request: create, read, withdraw.
 
 use actix_web::dev::Payload;
 use actix_web::{FromRequest, HttpRequest, HttpResponse, delete, get, post, web};
@@ -28,7 +28,7 @@ pub fn router(routes: &mut ServiceConfig) {
         .service(withdraw_join_request);
 }
 
-/// The organisation that the path names, which takes requests to join.
+/// The organisation that the path names, which accepts requests to join.
 struct OpenOrg {
     org: Org,
 }
@@ -80,7 +80,7 @@ impl FromRequest for OwnJoinRequest {
 }
 
 request_type! {
-    /// Which organisation to look up.
+    /// The organisation to look up.
     #[derive(IntoParams)]
     #[into_params(parameter_in = Query)]
     struct LookUpQuery {
@@ -89,7 +89,7 @@ request_type! {
     }
 }
 
-/// An organisation that takes requests to join.
+/// An organisation that accepts requests to join.
 #[derive(Serialize, ToSchema)]
 #[schema(as = OrgLookup)]
 pub struct OrgLookupResponse {
@@ -101,13 +101,13 @@ pub struct OrgLookupResponse {
     pub slug: String,
     /// URL of the logo.
     pub logo_url: Option<String>,
-    /// How a person can become a member; always `request`.
+    /// How a user can become a member; always `request`.
     pub join_policy: JoinPolicy,
 }
 
 /// Look up an organisation to join
 ///
-/// Returns the organisation with this slug if it takes requests to join; every other slug is 404.
+/// Returns the organisation with this slug if it accepts requests to join; every other slug is 404.
 #[utoipa::path(
     operation_id = "lookUpOrg", tag = "Join requests", security(("session" = [])), params(LookUpQuery),
     responses((status = 200, description = "The organisation", body = OrgLookupResponse)),
@@ -144,7 +144,7 @@ request_type! {
 /// Request to join an organisation
 ///
 /// Creates a pending request and notifies every owner and admin of the organisation. Only an organisation with the join
-/// policy `request` takes requests; every other one is 404. A person can have one pending request to an organisation.
+/// policy `request` accepts requests; every other one is 404. A user can have one pending request to an organisation.
 #[utoipa::path(
     operation_id = "createJoinRequest", tag = "Join requests", security(("session" = [])),
     request_body = Option<CreateJoinRequestRequest>,
@@ -198,7 +198,7 @@ async fn list_own_join_requests(
 
 /// Get a request to join
 ///
-/// Returns a request to the person who made it, and to the owners and admins of the organisation.
+/// Returns a request to the user who made it, and to the owners and admins of the organisation.
 #[utoipa::path(
     operation_id = "getJoinRequest", tag = "Join requests", security(("session" = [])),
     params(
