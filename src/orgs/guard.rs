@@ -15,6 +15,7 @@ use crate::error::{Code, Error};
 use crate::http::{FromPath, Path, no_replay};
 use crate::state::State;
 use crate::values::Client;
+use crate::values::ids::{Id as _, OrgId};
 
 /// Parses the ids of the path, waits until no stored response is replayed (see [`no_replay`]), then runs `find` on a
 /// database connection: the body of `FromRequest::from_request` of an extractor that needs the database.
@@ -32,8 +33,16 @@ where
 {
     let path = Path::<Ids>::from_request(request, payload);
     let request = request.clone();
+    // Also the ids that only the handler's `Path` parses: a fast look-up must not refuse with 403 before that one's 404.
+    let mut segments = request.match_info().iter().map(|(_, segment)| segment);
+    let are_ids = segments.all(|segment| OrgId::parse(segment).is_some());
     let look_up = async move {
         let Path(ids) = path.await?;
+        if !are_ids {
+            // As `Path` does, so that both close the connection alike.
+            tokio::task::yield_now().await;
+            return Err(Error::not_found());
+        }
         no_replay(&request).await;
         let (principal, now) = authenticated(&request)?;
         let state: &web::Data<State> = request

@@ -57,7 +57,7 @@ pub async fn is_password_pending(
         .await
 }
 
-/// Stores a registration and mails its link. If the address has an account already, its owner gets a e-mail without a link
+/// Stores a registration and mails its link. If the address has an account already, its owner gets an e-mail without a link
 /// instead; both cases do the same work.
 ///
 /// # Errors

@@ -53,7 +53,7 @@ request_type! {
 /// Register an account
 ///
 /// Mails a verification link to the address; the account can log in once the link was used (`POST /auth/verify-email`). If
-/// the address already has an account, the response is the same, and its owner gets a e-mail without a link instead. An
+/// the address already has an account, the response is the same, and its owner gets an e-mail without a link instead. An
 /// address can be registered again before it is verified; each registration has its own password and link. A link works for
 /// 24 hours from when it was last mailed. At most one verification e-mail is sent to an address in 5 minutes and 10 in a
 /// day, regardless of the client: use a link that is already in the mailbox, with a new password if needed, or request another
