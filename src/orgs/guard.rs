@@ -33,7 +33,7 @@ where
 {
     let path = Path::<Ids>::from_request(request, payload);
     let request = request.clone();
-    // Also the ids that only the handler's `Path` parses: a fast look-up must not refuse with 403 before that one's 404.
+    // Also the ids that only the handler's `Path` parses: a fast look-up must not refuse with 403 before the 404 of `Path`.
     let mut segments = request.match_info().iter().map(|(_, segment)| segment);
     let are_ids = segments.all(|segment| OrgId::parse(segment).is_some());
     let look_up = async move {

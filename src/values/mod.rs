@@ -25,5 +25,5 @@ pub use page::{Cursors, Page, PageQuery};
 pub use patch::Patch;
 pub use precondition::{Precondition, etag};
 pub use string_enum::string_enum;
-pub use text::{check_length, clean_line, clean_text, code_points};
+pub use text::{check_length, clean_line, clean_text, code_points, like_pattern};
 pub use timestamp::Timestamp;

@@ -53,6 +53,19 @@ pub fn clean_text(text: String) -> Result<String, Invalid> {
     }
 }
 
+/// The LIKE pattern of texts that contain `text` literally.
+pub fn like_pattern(text: &str) -> String {
+    let mut pattern = String::from("%");
+    for c in text.chars() {
+        if matches!(c, '\\' | '%' | '_') {
+            pattern.push('\\');
+        }
+        pattern.push(c);
+    }
+    pattern.push('%');
+    pattern
+}
+
 /// Checks a length, in Unicode code points.
 ///
 /// # Errors

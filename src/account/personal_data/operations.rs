@@ -9,6 +9,7 @@ use crate::db::Tx;
 use crate::error::{Code, Error};
 use crate::images;
 use crate::orgs;
+use crate::orgs::membership;
 use crate::users::{self, User};
 use crate::values::ids::UserId;
 
@@ -27,7 +28,7 @@ pub fn delete_account(tx: &mut Tx<'_>, caller: &Caller<Session>) -> Result<(), E
     let mut owners_by_org = Vec::new();
     for org_id in store::lock_joined_orgs(tx, caller.user_id)? {
         if store::has_other_members(tx, org_id, caller.user_id)? {
-            let owners = store::list_owner_ids(tx, org_id)?;
+            let owners = membership::list_owner_ids(tx, org_id)?;
             if owners.contains(&caller.user_id) {
                 owners_by_org.push(owners);
             }

@@ -6,7 +6,6 @@ use diesel::prelude::*;
 use diesel::sql_types::{Json, Timestamptz, Uuid};
 use serde_json::Value;
 
-use crate::auth::OrgRole;
 use crate::db::Tx;
 use crate::db::schema::{memberships, orgs};
 use crate::error::Error;
@@ -46,12 +45,4 @@ pub fn has_other_members(tx: &mut Tx<'_>, org_id: OrgId, user_id: UserId) -> Res
         .filter(memberships::org_id.eq(org_id))
         .filter(memberships::user_id.ne(user_id));
     Ok(diesel::select(exists(others)).get_result(tx.conn)?)
-}
-
-pub fn list_owner_ids(tx: &mut Tx<'_>, org_id: OrgId) -> Result<Vec<UserId>, Error> {
-    Ok(memberships::table
-        .filter(memberships::org_id.eq(org_id))
-        .filter(memberships::role.eq(OrgRole::Owner))
-        .select(memberships::user_id)
-        .load(tx.conn)?)
 }

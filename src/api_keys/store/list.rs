@@ -14,6 +14,7 @@ use crate::db::Tx;
 use crate::db::schema::{api_key_secrets, api_keys, memberships, orgs, users};
 use crate::error::Error;
 use crate::values::ids::{ApiKeyId, Id as _, MembershipId, OrgId};
+use crate::values::like_pattern;
 
 diesel::define_sql_function! {
     fn lower(text: Text) -> Text;
@@ -94,7 +95,7 @@ fn select_without_orgs(tx: &mut Tx<'_>, filter: &Filter) -> Result<Vec<KeyDetail
         query = query.filter(api_keys::org_id.eq(org_id));
     }
     if let Some(search) = filter.search.as_deref().filter(|search| !search.is_empty()) {
-        let name_matches = api_keys::name.ilike(format!("%{}%", escape_like(search)));
+        let name_matches = api_keys::name.ilike(like_pattern(search));
         query = match ApiKeyId::parse(search) {
             Some(id) => query.filter(name_matches.or(api_keys::id.eq(id))),
             None => query.filter(name_matches),
@@ -190,16 +191,4 @@ fn select_without_orgs(tx: &mut Tx<'_>, filter: &Filter) -> Result<Vec<KeyDetail
         });
     }
     Ok(keys)
-}
-
-/// A LIKE pattern that matches the text literally.
-fn escape_like(text: &str) -> String {
-    let mut pattern = String::with_capacity(text.len());
-    for c in text.chars() {
-        if matches!(c, '\\' | '%' | '_') {
-            pattern.push('\\');
-        }
-        pattern.push(c);
-    }
-    pattern
 }

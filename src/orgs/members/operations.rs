@@ -269,7 +269,7 @@ pub fn transfer<P>(tx: &mut Tx<'_>, caller: &Caller<P>, target: MemberKey) -> Re
 pub fn appoint_owner(tx: &mut Tx<'_>, caller: &Caller<Admin>, new_owner: MemberKey) -> Result<Member, Error> {
     let MemberKey { org_id, user_id } = new_owner;
     orgs::lock(tx, org_id)?;
-    let owner_ids = store::list_owner_ids(tx, org_id)?;
+    let owner_ids = membership::list_owner_ids(tx, org_id)?;
     // One lock for all accounts: none of them is disabled or enabled before the commit.
     let locked = users::lock_all(tx, &[&owner_ids[..], &[user_id]].concat())?;
     let user = locked.iter().find(|user| user.id == user_id);

@@ -9,6 +9,7 @@ use crate::db::Tx;
 use crate::db::schema::{memberships, users};
 use crate::error::Error;
 use crate::values::ids::{OrgId, UserId};
+use crate::values::like_pattern;
 
 #[diesel::dsl::auto_type(no_type_alias)]
 fn members() -> _ {
@@ -46,7 +47,7 @@ pub fn list(
         .limit(limit)
         .into_boxed();
     if let Some(q) = filter.q.as_deref().filter(|q| !q.is_empty()) {
-        let pattern = pattern_containing(q);
+        let pattern = like_pattern(q);
         query = query.filter(
             users::username
                 .ilike(pattern.clone())
@@ -64,27 +65,6 @@ pub fn list(
         );
     }
     Ok(query.load(tx.conn)?)
-}
-
-/// A LIKE pattern for every text that contains `text`, with the wildcards in `text` escaped.
-fn pattern_containing(text: &str) -> String {
-    let mut pattern = String::from("%");
-    for c in text.chars() {
-        if matches!(c, '\\' | '%' | '_') {
-            pattern.push('\\');
-        }
-        pattern.push(c);
-    }
-    pattern.push('%');
-    pattern
-}
-
-pub fn list_owner_ids(tx: &mut Tx<'_>, org_id: OrgId) -> Result<Vec<UserId>, Error> {
-    Ok(memberships::table
-        .filter(memberships::org_id.eq(org_id))
-        .filter(memberships::role.eq(OrgRole::Owner))
-        .select(memberships::user_id)
-        .load(tx.conn)?)
 }
 
 /// The owners of an organisation whose accounts are not disabled, locked until the transaction ends: none of them is disabled

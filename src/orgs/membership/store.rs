@@ -90,3 +90,11 @@ pub fn list_others(tx: &mut Tx<'_>, org_id: OrgId, except: UserId) -> Result<Vec
         .filter(memberships::user_id.ne(except))
         .load(tx.conn)?)
 }
+
+pub fn list_owner_ids(tx: &mut Tx<'_>, org_id: OrgId) -> Result<Vec<UserId>, Error> {
+    Ok(memberships::table
+        .filter(memberships::org_id.eq(org_id))
+        .filter(memberships::role.eq(OrgRole::Owner))
+        .select(memberships::user_id)
+        .load(tx.conn)?)
+}
