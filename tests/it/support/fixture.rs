@@ -5,39 +5,126 @@ use std::collections::BTreeMap;
 use keyward::auth::OrgRole;
 use serde_json::{Value, json};
 
-use super::{Call, Person, TestApp, png};
+use super::{Call, Operation, PASSWORD, Person, TestApp, png};
 
-/// A platform admin who owns an organisation, and the other things that paths name.
+/// A platform admin who owns an organisation, and the other things that operations need.
+///
+/// Every operation of the OpenAPI document succeeds once with [`Fixture::valid_call`].
 pub struct Fixture {
     pub admin: Person,
     /// Requested to join the organisation of `admin`.
     requester: Person,
+    /// Belongs to no organisation.
+    outsider: Person,
     /// With every scope of the service.
     pub key_secret: String,
     /// By the names of the path parameters.
     ids: BTreeMap<&'static str, String>,
     /// An invitation for `admin`; `ids` has one by `admin`.
     own_invitation: String,
+    /// A key that acts in the organisation of `admin`; the one in `ids` is personal.
+    org_key: String,
+    /// Of the organisation in `ids`.
+    org_slug: String,
+    /// An organisation whose only owner is disabled. Its other member is the user in `ids`.
+    ownerless_org: String,
+    /// By the page that the mail links to.
+    mailed_tokens: BTreeMap<&'static str, String>,
+}
+
+/// Who performs an operation.
+#[derive(Clone, Copy, Debug)]
+enum Actor {
+    Nobody,
+    Admin,
+    Requester,
+    Outsider,
+    ApiKey,
 }
 
 impl Fixture {
     pub async fn create(app: &TestApp) -> Self {
-        let [bob, requester] = app.people(["bob", "requester"]).await;
-        let admin = app.admin("ada").await;
-        let body = json!({"name": "Acme", "join_policy": "request"});
+        Self::create_with_suffix(app, "").await
+    }
+
+    /// For several fixtures in one app: the suffix makes the names unique.
+    pub async fn create_with_suffix(app: &TestApp, suffix: &str) -> Self {
+        let name = |name: &str| format!("{name}{suffix}");
+        let [bob, requester, outsider, former_owner] = app
+            .people([
+                &name("bob"),
+                &name("requester"),
+                &name("outsider"),
+                &name("former-owner"),
+            ])
+            .await;
+        let admin = app.admin(&name("ada")).await;
+        let org_slug = name("acme");
+        let body = json!({"name": "Acme", "slug": org_slug, "join_policy": "request"});
         let org_id = text(&app.org_with(&admin, &body).await["id"]);
         app.join(&org_id, &bob, OrgRole::Member).await;
-        let invitation_id = app.invite(&org_id, &admin, "carol@example.com", "member").await;
+        let invitee = name("carol") + "@example.com";
+        let invitation_id = app.invite(&org_id, &admin, &invitee, "member").await;
         let join_request_id = app.request_to_join(&org_id, &requester).await;
         let other_org = app.org(&bob, "Other").await;
         let own_invitation = app.invite(&other_org, &bob, &admin.email, "member").await;
-        let scopes = json!(["keys:verify", "tokens:introspect", "keys:read", "me:read"]);
+        let ownerless_org = app.org(&former_owner, "Ownerless").await;
+        app.join(&ownerless_org, &bob, OrgRole::Member).await;
+        app.patch(&format!("/admin/users/{}", former_owner.id), &json!({"disabled": true}))
+            .bearer(&admin.access_token)
+            .await
+            .expect(200);
+        let scopes = json!([
+            "keys:verify",
+            "tokens:introspect",
+            "keys:read",
+            "me:read",
+            "me:write",
+            "orgs:read",
+            "members:read",
+            "notifications:read"
+        ]);
         let key = app.key(&admin, json!({"scopes": scopes, "expires_in_days": 30})).await;
-        let avatar = app.request("PUT", "/me/avatar").bearer(&admin.access_token);
-        let avatar = avatar.body("image/png", png(8, 8)).await.expect(200);
-        let avatar_id = text(&avatar["avatar_url"]).rsplit('/').next().unwrap().to_owned();
+        let org_key = app.key(&admin, json!({"org_id": org_id})).await;
+        for path in ["/me/avatar", &format!("/orgs/{org_id}/logo")] {
+            let put = app.request("PUT", path).bearer(&admin.access_token);
+            put.body("image/png", png(8, 8)).await.expect(200);
+        }
+        let me = app.get("/me").bearer(&admin.access_token).await.expect(200);
+        let avatar_id = text(&me["avatar_url"]).rsplit('/').next().unwrap().to_owned();
         let notifications = app.get("/notifications").bearer(&admin.access_token).await.expect(200);
-        let session = app.log_in("ada", super::PASSWORD).await;
+        let session = app.log_in(&admin.username, PASSWORD).await;
+        let new_email = name("new") + "@example.com";
+        let registered = name("new-user") + "@example.com";
+        app.post("/email", &json!({"new_email": new_email}))
+            .bearer(&admin.access_token)
+            .await
+            .expect(202);
+        app.post("/auth/register", &json!({"email": registered, "password": PASSWORD}))
+            .await
+            .expect(202);
+        app.post("/password/forgot", &json!({"email": bob.email}))
+            .await
+            .expect(202);
+        let mails = app.mails().await;
+        let token = |address: &str, page: &'static str| {
+            let links = mails
+                .iter()
+                .filter(|mail| mail.to == address)
+                .filter_map(|mail| mail.link());
+            let found = links.filter(|(linked, _)| linked == page).last();
+            (
+                page,
+                found.unwrap_or_else(|| panic!("no mail with {page} to {address}")).1,
+            )
+        };
+        let mailed_tokens = BTreeMap::from([
+            token(&new_email, "confirm-email"),
+            token(&admin.email, "revert-email"),
+            token(&admin.email, "invitation"),
+            token(&bob.email, "reset-password"),
+            token(&registered, "verify-email"),
+        ]);
         let ids = BTreeMap::from([
             ("org_id", org_id),
             ("user_id", bob.id.to_string()),
@@ -53,35 +140,134 @@ impl Fixture {
         Self {
             admin,
             requester,
+            outsider,
             key_secret: key.secret,
             ids,
             own_invitation,
+            org_key: org_key.id,
+            org_slug,
+            ownerless_org,
+            mailed_tokens,
         }
     }
 
-    /// A path of the OpenAPI document with ids that exist.
-    pub fn path(&self, pattern: &str) -> String {
+    /// The path of an operation with ids that exist.
+    pub fn path(&self, operation: &Operation) -> String {
+        let pattern = operation.pattern.as_str();
         let segments = pattern.split('/').skip(1).map(|segment| {
             let parameter = segment.strip_prefix('{').and_then(|segment| segment.strip_suffix('}'));
             match parameter {
                 None => segment,
                 Some("invitation_id") if pattern.starts_with("/invitations/") => &self.own_invitation,
+                Some("api_key_id") if pattern.starts_with("/orgs/") => &self.org_key,
+                Some("org_id") if pattern.starts_with("/admin/") => &self.ownerless_org,
                 Some(parameter) => &self.ids[parameter],
             }
         });
         segments.fold(String::new(), |path, segment| path + "/" + segment)
     }
 
-    /// A request of a caller who may perform the operation; `suffix` is appended to the path.
-    pub fn call(&self, app: &TestApp, method: &str, pattern: &str, operation: &Value, suffix: &str) -> Call {
-        let call = app.request(method, &format!("{}{suffix}", self.path(pattern)));
-        let schemes = operation["security"].as_array();
-        let takes_session = schemes.is_none_or(|schemes| schemes.iter().any(|scheme| scheme.get("session").is_some()));
-        match operation["operationId"].as_str().unwrap() {
-            "deleteJoinRequest" => call.bearer(&self.requester.access_token),
-            _ if takes_session => call.bearer(&self.admin.access_token),
-            _ => call.bearer(&self.key_secret),
+    /// Who may perform an operation.
+    fn actor(operation: &Operation) -> Actor {
+        match operation.id.as_str() {
+            "deleteJoinRequest" => Actor::Requester,
+            "createJoinRequest" | "deleteMe" => Actor::Outsider,
+            _ if operation.takes("session") => Actor::Admin,
+            _ if operation.takes("api_key") => Actor::ApiKey,
+            _ => Actor::Nobody,
         }
+    }
+
+    /// The person who performs an operation; with an API key, its owner.
+    fn person(&self, operation: &Operation) -> &Person {
+        match Self::actor(operation) {
+            Actor::Requester => &self.requester,
+            Actor::Outsider => &self.outsider,
+            Actor::Nobody | Actor::Admin | Actor::ApiKey => &self.admin,
+        }
+    }
+
+    /// The credential of the caller who may perform an operation; none for a public one.
+    pub fn credential(&self, operation: &Operation) -> Option<&str> {
+        match Self::actor(operation) {
+            Actor::Nobody => None,
+            Actor::ApiKey => Some(&self.key_secret),
+            Actor::Admin | Actor::Requester | Actor::Outsider => Some(&self.person(operation).access_token),
+        }
+    }
+
+    /// A request without a body of a caller who may perform the operation; `suffix` is appended to the path.
+    pub fn call(&self, app: &TestApp, operation: &Operation, suffix: &str) -> Call {
+        let call = app.request(&operation.method, &format!("{}{suffix}", self.path(operation)));
+        match self.credential(operation) {
+            Some(credential) => call.bearer(credential),
+            None => call,
+        }
+    }
+
+    /// A request that succeeds and, unless the operation only reads, changes something.
+    pub fn valid_call(&self, app: &TestApp, operation: &Operation) -> Call {
+        let call = self.call(app, operation, &self.query(operation));
+        if operation.accepts("image/png") {
+            return call.body("image/png", png(1, 1));
+        }
+        if operation.accepts("application/x-www-form-urlencoded") {
+            let form = format!("token={}", self.key_secret);
+            return call.body("application/x-www-form-urlencoded", form);
+        }
+        match self.valid_body(operation) {
+            Some(body) => call.json(&body),
+            None => call,
+        }
+    }
+
+    fn query(&self, operation: &Operation) -> String {
+        match operation.id.as_str() {
+            "lookUpOrg" => format!("?slug={}", self.org_slug),
+            _ => String::new(),
+        }
+    }
+
+    /// The JSON body of [`Fixture::valid_call`]; none where the operation takes none or needs none.
+    pub fn valid_body(&self, operation: &Operation) -> Option<Value> {
+        const NEW_PASSWORD: &str = "quiet-lantern-orbit-mosaic";
+        let token = |page| self.mailed_tokens[page].clone();
+        let body = match operation.id.as_str() {
+            "acceptMailedInvitation" => json!({"token": token("invitation")}),
+            "appointOrgOwner" => json!({"user_id": self.ids["user_id"]}),
+            "approveJoinRequest" => json!({"role": "member"}),
+            "changePassword" => json!({"current_password": PASSWORD, "new_password": NEW_PASSWORD}),
+            "checkPassword" => json!({"password": NEW_PASSWORD}),
+            "confirmEmailChange" => json!({"token": token("confirm-email")}),
+            "createAnnouncement" => json!({"title": "Maintenance", "body": "On Sunday."}),
+            "createApiKey" => json!({"name": "new key", "current_password": PASSWORD}),
+            "createInvitation" => json!({"email": "dora@example.com", "role": "member"}),
+            "createJoinRequest" => json!({"message": "Please."}),
+            "createOrg" => json!({"name": "Third"}),
+            "deleteApiKeys" => json!({"ids": [self.ids["api_key_id"]]}),
+            "deleteMe" | "deleteOrg" | "reauthenticate" => json!({"current_password": PASSWORD}),
+            "extendApiKey" => json!({"days": 1}),
+            "forgetPassword" | "resendVerification" => json!({"email": "erin@example.com"}),
+            "logIn" => json!({"login": self.admin.username, "password": PASSWORD}),
+            "refreshSession" => json!({"refresh_token": self.admin.refresh_token}),
+            "registerUser" => json!({"email": "frank@example.com", "password": PASSWORD}),
+            "rejectJoinRequest" => json!({"reason": "No."}),
+            "replaceNotificationPreferences" => json!({"mail": {"announcement": false}}),
+            "requestEmailChange" => json!({"new_email": "ada2@example.com"}),
+            "resetPassword" => json!({"token": token("reset-password"), "new_password": NEW_PASSWORD}),
+            "revertEmailChange" => json!({"token": token("revert-email")}),
+            "rotateApiKey" => json!({"current_password": PASSWORD, "grace_seconds": 0}),
+            "transferOrg" => json!({"user_id": self.ids["user_id"], "current_password": PASSWORD}),
+            "updateApiKey" => json!({"remark": "changed"}),
+            "updateMe" => json!({"nickname": "Changed"}),
+            "updateMember" | "updateUser" => json!({"role": "admin"}),
+            "updateNotification" => json!({"state": "read"}),
+            "updateOrg" => json!({"description": "Changed."}),
+            "verifyApiKey" => json!({"key": self.key_secret}),
+            "verifyEmail" => json!({"token": token("verify-email"), "password": PASSWORD}),
+            _ => return None,
+        };
+        Some(body)
     }
 }
 
