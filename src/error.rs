@@ -297,6 +297,17 @@ impl Error {
         Self::new(Code::NotFound)
     }
 
+    /// The error `code` instead of `not_found`. Other errors stay as they are: trouble with the database must not look like
+    /// a wrong password or a used link.
+    #[must_use]
+    pub fn if_not_found(self, code: Code) -> Self {
+        if self.code == Code::NotFound {
+            Self::new(code)
+        } else {
+            self
+        }
+    }
+
     /// 500; `source` is logged and not sent.
     pub fn internal(source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> Self {
         Self {

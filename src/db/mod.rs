@@ -196,7 +196,9 @@ pub fn transaction<T>(
         }
         Err(error) => {
             // The caller needs the first error. The pool drops a connection whose rollback fails.
-            let _ = Manager::rollback_transaction(conn);
+            if let Err(rollback) = Manager::rollback_transaction(conn) {
+                tracing::debug!(error = %rollback, "cannot roll back");
+            }
             Err(error)
         }
     }

@@ -173,7 +173,7 @@ fn consume_link(tx: &mut Tx<'_>, purpose: Purpose, token: &Token) -> Result<(Ema
         return Err(invalid_link());
     };
     let user_id = store::find(tx, id)?.ok_or_else(invalid_link)?.user_id;
-    let user = users::lock(tx, user_id).map_err(|_| invalid_link())?;
+    let user = users::lock(tx, user_id).map_err(|error| error.if_not_found(Code::LinkExpiredOrUsed))?;
     // Read again, because only the lock on the account keeps the change from being changed.
     let change = store::find(tx, id)?.ok_or_else(invalid_link)?;
     Ok((change, user))

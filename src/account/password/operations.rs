@@ -152,7 +152,7 @@ fn store_reset(tx: &mut Tx<'_>, client: &Client, token: &Token, new_hash: &str) 
     let Target::User(id) = one_time_tokens::consume(tx, Purpose::ResetPassword, token)? else {
         return Err(invalid_link());
     };
-    let user = users::lock(tx, id).map_err(|_| invalid_link())?;
+    let user = users::lock(tx, id).map_err(|error| error.if_not_found(Code::LinkExpiredOrUsed))?;
     if !users::set_password(tx, user.id, user.password_hash.as_deref(), new_hash)? {
         return Err(invalid_link());
     }

@@ -22,7 +22,7 @@ pub fn accept_by_id<P>(tx: &mut Tx<'_>, caller: &Caller<P>, id: InvitationId) ->
 /// another address.
 pub fn accept_by_token<P>(tx: &mut Tx<'_>, caller: &Caller<P>, token: &Token) -> Result<Invitation, Error> {
     let invitation = invitations::peek_mailed(tx, token)?;
-    orgs::lock(tx, invitation.org_id()).map_err(|_| Error::new(Code::LinkExpiredOrUsed))?;
+    orgs::lock(tx, invitation.org_id()).map_err(|error| error.if_not_found(Code::LinkExpiredOrUsed))?;
     accept(tx, caller, &invitation, Some(token))
 }
 

@@ -156,7 +156,7 @@ fn start_session(
     checked: &CheckedLogin,
 ) -> Result<Grant, Error> {
     // The password may have changed and the user may have been disabled since the hash was read.
-    let user = users::lock(tx, checked.user.id).map_err(|_| Error::new(Code::InvalidCredentials))?;
+    let user = users::lock(tx, checked.user.id).map_err(|error| error.if_not_found(Code::InvalidCredentials))?;
     if user.password_hash != checked.user.password_hash {
         return Err(Error::new(Code::InvalidCredentials));
     }

@@ -32,7 +32,7 @@ pub fn refresh(
 ) -> Result<Refreshed, Error> {
     let invalid = || Error::new(Code::InvalidToken);
     let (session, token) = store::lock_by_refresh_token(tx, &token.hash())?.ok_or_else(invalid)?;
-    let user = users::find(tx, session.user_id).map_err(|_| invalid())?;
+    let user = users::find(tx, session.user_id).map_err(|error| error.if_not_found(Code::InvalidToken))?;
     if !session.is_live(tx.now) || user.disabled_at.is_some() {
         return Err(invalid());
     }

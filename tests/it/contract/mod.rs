@@ -1,4 +1,5 @@
 mod configuration;
+mod database_errors;
 mod document;
 mod failures;
 mod idempotency;
