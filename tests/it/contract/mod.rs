@@ -8,3 +8,4 @@ mod pages;
 mod protocol;
 mod schema;
 mod snapshots;
+mod trouble;

@@ -94,37 +94,7 @@ impl Fixture {
         let avatar_id = text(&me["avatar_url"]).rsplit('/').next().unwrap().to_owned();
         let notifications = app.get("/notifications").bearer(&admin.access_token).await.expect(200);
         let session = app.log_in(&admin.username, PASSWORD).await;
-        let new_email = name("new") + "@example.com";
-        let registered = name("new-user") + "@example.com";
-        app.post("/email", &json!({"new_email": new_email}))
-            .bearer(&admin.access_token)
-            .await
-            .expect(202);
-        app.post("/auth/register", &json!({"email": registered, "password": PASSWORD}))
-            .await
-            .expect(202);
-        app.post("/password/forgot", &json!({"email": bob.email}))
-            .await
-            .expect(202);
-        let mails = app.mails().await;
-        let token = |address: &str, page: &'static str| {
-            let links = mails
-                .iter()
-                .filter(|mail| mail.to == address)
-                .filter_map(|mail| mail.link());
-            let found = links.filter(|(linked, _)| linked == page).last();
-            (
-                page,
-                found.unwrap_or_else(|| panic!("no mail with {page} to {address}")).1,
-            )
-        };
-        let mailed_tokens = BTreeMap::from([
-            token(&new_email, "confirm-email"),
-            token(&admin.email, "revert-email"),
-            token(&admin.email, "invitation"),
-            token(&bob.email, "reset-password"),
-            token(&registered, "verify-email"),
-        ]);
+        let mailed_tokens = mailed_tokens(app, &admin, &bob, suffix).await;
         let ids = BTreeMap::from([
             ("org_id", org_id),
             ("user_id", bob.id.to_string()),
@@ -269,6 +239,38 @@ impl Fixture {
         };
         Some(body)
     }
+}
+
+/// Causes a mail with each kind of link, and returns the tokens by the page that they are for. `admin` has been invited.
+async fn mailed_tokens(app: &TestApp, admin: &Person, other: &Person, suffix: &str) -> BTreeMap<&'static str, String> {
+    let new_email = format!("new{suffix}@example.com");
+    let registered = format!("new-user{suffix}@example.com");
+    app.post("/email", &json!({"new_email": new_email}))
+        .bearer(&admin.access_token)
+        .await
+        .expect(202);
+    app.post("/auth/register", &json!({"email": registered, "password": PASSWORD}))
+        .await
+        .expect(202);
+    app.post("/password/forgot", &json!({"email": other.email}))
+        .await
+        .expect(202);
+    let mails = app.mails().await;
+    let token = |address: &str, page: &'static str| {
+        let mut sent = mails.iter().filter(|mail| mail.to == address).rev();
+        let found = sent.find_map(|mail| mail.link().filter(|(linked, _)| linked == page));
+        (
+            page,
+            found.unwrap_or_else(|| panic!("no mail with {page} to {address}")).1,
+        )
+    };
+    BTreeMap::from([
+        token(&new_email, "confirm-email"),
+        token(&admin.email, "revert-email"),
+        token(&admin.email, "invitation"),
+        token(&other.email, "reset-password"),
+        token(&registered, "verify-email"),
+    ])
 }
 
 fn text(value: &Value) -> String {
