@@ -276,6 +276,10 @@ pub struct Config {
     /// Threads that serve requests; 0: one per core
     #[arg(long, global = true, value_name = "N", default_value_t = 0, value_parser = value_parser!(u16).range(0..=1024))]
     pub workers: u16,
+    /// Maximum number of connections to the API; fewer if the limit of open files (ulimit -n) does not allow as many. From
+    /// three quarters on, idle connections are closed; a network that is no trusted proxy may hold one quarter
+    #[arg(long, global = true, value_name = "N", default_value_t = 4096, value_parser = value_parser!(u32).range(16..=1_000_000))]
+    pub max_connections: u32,
     /// How many seconds after SIGTERM /readyz reports 503 while requests are still accepted
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 5, value_parser = value_parser!(u32).range(0..=3600))]
     pub drain_seconds: u32,

@@ -8,6 +8,7 @@ mod capabilities;
 mod docs;
 mod health;
 mod keystore;
+mod listener;
 mod openapi;
 mod pages;
 mod routes;

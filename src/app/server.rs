@@ -9,7 +9,7 @@ use actix_cors::Cors;
 use actix_web::dev::ServerHandle;
 use actix_web::http::header;
 use actix_web::middleware::{Condition, from_fn};
-use actix_web::{App, HttpServer, web};
+use actix_web::{App, web};
 use secrecy::SecretString;
 use utoipa::openapi::PathItem;
 use utoipa_actix_web::service_config::ServiceConfig;
@@ -18,6 +18,7 @@ use utoipa_actix_web::{AppExt as _, scope};
 use super::authenticate::authenticate;
 use super::docs::{self, Document};
 use super::keystore::Keystore;
+use super::listener::{self, Admitter};
 use super::{openapi, pages, routes};
 use crate::auth::{PasswordHasher, PasswordPolicy, ScopeCatalog, Throttle};
 use crate::clock::Clock;
@@ -35,13 +36,6 @@ use crate::notifications::email::MailLimit;
 use crate::notifications::{NotificationStreams, TextCatalog};
 use crate::sessions;
 use crate::state::State;
-
-/// Maximum time until the headers of a request have arrived.
-const HEADERS_TIMEOUT: Duration = Duration::from_secs(5);
-/// An idle connection is closed after this time.
-const KEEP_ALIVE: Duration = Duration::from_secs(75);
-/// Maximum time for requests in progress when the service stops.
-const SHUTDOWN_TIMEOUT_SECONDS: u64 = 30;
 
 /// Does not connect to the database yet.
 pub fn build_state(
@@ -102,7 +96,8 @@ pub fn start(listener: TcpListener, state: State) -> std::io::Result<RunningServ
         0 => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
         workers => workers.into(),
     };
-    let server = HttpServer::new(move || {
+    let admitter = Admitter::new(&config, request_context.problems.clone(), workers);
+    let app = move || {
         let app = App::new()
             .app_data(state.clone())
             .app_data(request_context.clone())
@@ -124,14 +119,8 @@ pub fn start(listener: TcpListener, state: State) -> std::io::Result<RunningServ
             base_path => app.service(scope(base_path).configure(api)),
         };
         app.into_app().default_service(web::to(fallback))
-    })
-    .workers(workers)
-    .client_request_timeout(HEADERS_TIMEOUT)
-    .keep_alive(KEEP_ALIVE)
-    .shutdown_timeout(SHUTDOWN_TIMEOUT_SECONDS)
-    .disable_signals()
-    .listen(listener)?
-    .run();
+    };
+    let server = listener::serve(listener, workers, admitter, app)?;
     Ok(RunningServer {
         handle: server.handle(),
         server,

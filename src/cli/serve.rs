@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::context::CommandContext;
@@ -39,8 +40,19 @@ fn bind(variable: &str, address: SocketAddr) -> Result<TcpListener, Failure> {
         .map_err(|error| format!("{variable}: cannot listen on {address}: {error}; choose another address or port"))
 }
 
+/// Raises the limit of open files to what the system allows. The usual limit of 1,024 is meant for programs that pass file
+/// descriptors to `select(2)`.
+fn raise_file_limit() {
+    let raised = getrlimit(Resource::RLIMIT_NOFILE)
+        .and_then(|(_, maximum)| setrlimit(Resource::RLIMIT_NOFILE, maximum, maximum));
+    if let Err(error) = raised {
+        tracing::warn!(%error, "cannot raise the limit of open files");
+    }
+}
+
 /// Serves until SIGTERM or SIGINT.
 pub fn run(context: &CommandContext, listeners: Listeners) -> Result<(), Failure> {
+    raise_file_limit();
     let metrics = metrics::install_recorder()?;
     let keystore = context.keystore()?;
     let state = context.state(keystore)?;

@@ -17,6 +17,7 @@ use tokio::time::timeout;
 
 use super::RouteTable;
 use super::client::{client_of, request_id};
+use super::connections::RequestInProgress;
 use super::idempotency::Replayed;
 use super::problem::{ProblemRenderer, error_of_status};
 use crate::clock::Clock;
@@ -82,6 +83,7 @@ impl RequestContext {
         next: Next<impl MessageBody + 'static>,
         request_id: RequestId,
     ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+        let in_progress = RequestInProgress::begin(&request);
         let method = request.method().clone();
         // HEAD is routed as GET; actix leaves the body out when it writes the response.
         if method == Method::HEAD {
@@ -98,7 +100,7 @@ impl RequestContext {
                     response = response.map_body(|_, _| BoxBody::new(body::None::new()));
                 }
                 record(Some(response.request()), &method, response.status(), started.elapsed());
-                return Ok(response);
+                return Ok(response.map_body(|_, body| in_progress.end_with(body)));
             }
             Ok(Ok(Err(error))) => from_actix(&error),
             // The panic hook has logged message and source line already.

@@ -20,6 +20,7 @@ mod gateway;
 mod invitations;
 mod join_requests;
 mod listen;
+mod load;
 mod members;
 mod notifications;
 mod orgs;

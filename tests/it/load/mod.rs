@@ -1,0 +1,5 @@
+//! Clients that use up connections, memory or threads.
+
+mod client;
+mod connections;
+mod slow;
