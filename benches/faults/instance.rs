@@ -71,9 +71,35 @@ impl Instance {
         url(self.port, path)
     }
 
-    pub fn create_user(&self) {
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// A figure of the process's memory in bytes: `VmRSS` now, or `VmHWM` at most since [`Instance::reset_peak_memory`].
+    pub fn memory(&self, name: &str) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.id())).unwrap();
+        let line = status.lines().find(|line| line.starts_with(name)).unwrap();
+        let kib: u64 = line.split_whitespace().nth(1).unwrap().parse().unwrap();
+        kib << 10
+    }
+
+    pub fn reset_peak_memory(&self) {
+        std::fs::write(format!("/proc/{}/clear_refs", self.process.id()), "5").unwrap();
+    }
+
+    pub fn create_user(&self, username: &str, role: &str) {
+        let email = format!("{username}@example.com");
         let mut process = keyward(&self.data_dir)
-            .args(["user", "create", "--email", "ada@example.com", "--username", USERNAME])
+            .args([
+                "user",
+                "create",
+                "--email",
+                &email,
+                "--username",
+                username,
+                "--role",
+                role,
+            ])
             .args(["--verified", "--password-stdin"])
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
