@@ -2,6 +2,7 @@
 //!
 //! This is `HttpServer` of actix-web with another stream: `HttpServer` itself cannot wrap its connections.
 
+use std::fmt::Write as _;
 use std::net::{IpAddr, TcpListener};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -102,10 +103,10 @@ impl Admitter {
         let response = self.problems.render(&refusal.to_error(), &RequestId::generate());
         let mut head = format!("HTTP/1.1 {}\r\nconnection: close\r\n", response.status());
         for (name, value) in response.headers() {
-            head.push_str(&format!("{name}: {}\r\n", value.to_str().unwrap_or_default()));
+            let _ = write!(head, "{name}: {}\r\n", value.to_str().unwrap_or_default());
         }
         let body = response.into_body().try_into_bytes().unwrap_or_default();
-        head.push_str(&format!("content-length: {}\r\n\r\n", body.len()));
+        let _ = write!(head, "content-length: {}\r\n\r\n", body.len());
         let bytes = [head.as_bytes(), &body].concat();
         let exchange = async {
             stream.write_all(&bytes).await?;

@@ -24,16 +24,25 @@ pub async fn check_password<P>(
     password: Password,
     pointer: &str,
 ) -> Result<String, Error> {
+    let _place = state.hasher.reserve(caller.client.ip)?;
     let key = ThrottleKey::of_user(&state.secret, caller.user_id);
     let (throttle, user_id, now, ip) = (state.throttle, caller.user_id, caller.now(), caller.client.ip);
-    let hash = state
+    let (attempt_id, hash) = state
         .db
         .transaction(now, move |tx| {
-            throttle.record_attempt(tx, &key, ip)?;
-            super::find(tx, user_id).map(|user| user.password_hash)
+            let attempt_id = throttle.record_attempt(tx, &key, ip)?;
+            super::find(tx, user_id).map(|user| (attempt_id, user.password_hash))
         })
         .await?;
-    let is_correct = state.hasher.verify(password, hash.clone()).await?;
+    let is_correct = state.hasher.verify(password, hash.clone()).await;
+    // A password that could not be checked is no failed attempt.
+    if let (Err(_), Some(id)) = (&is_correct, attempt_id) {
+        state
+            .db
+            .transaction(now, move |tx| throttle.retract_attempt(tx, id))
+            .await?;
+    }
+    let is_correct = is_correct?;
     if let Some(hash) = hash.filter(|_| is_correct) {
         state
             .db

@@ -60,6 +60,7 @@ pub async fn change(state: &State, caller: Caller<Session>, current: Password, n
         return Err(Error::validation(errors));
     }
     let checked_hash = users::check_password(state, &caller, current, "#/current_password").await?;
+    let _place = state.hasher.reserve(caller.client.ip)?;
     let new_hash = state.hasher.hash(new.password).await?;
     state
         .db
@@ -130,6 +131,7 @@ pub async fn reset(state: &State, client: Client, token: Token, new: NewPassword
     if user.is_none() {
         return Err(invalid_link());
     }
+    let _place = state.hasher.reserve(client.ip)?;
     let new_hash = state.hasher.hash(new.password).await?;
     let (secret, throttle) = (state.secret.clone(), state.throttle);
     state

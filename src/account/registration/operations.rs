@@ -72,6 +72,7 @@ pub async fn register(state: &State, client: Client, new: NewRegistration) -> Re
     let personal_words = [Some(email.as_str()), nickname.as_ref().map(Nickname::as_str)];
     let personal_words: Vec<&str> = personal_words.into_iter().flatten().collect();
     state.policy.require(&password, &personal_words, "#/password")?;
+    let _place = state.hasher.reserve(client.ip)?;
     let password_hash = hash_password(state, email.as_str(), password).await?;
     let (secret, limit) = (state.secret.clone(), state.mail_limit);
     state
@@ -179,6 +180,7 @@ pub async fn verify_email(state: &State, client: Client, token: Token, choice: P
     if let Some(key) = guess {
         state.db.read(now, move |tx| throttle.check(tx, &key, ip)).await?;
     }
+    let _place = state.hasher.reserve(ip)?;
     let password_hash = check_choice(state, pending, choice).await?;
     let is_correct = state
         .db

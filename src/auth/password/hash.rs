@@ -1,7 +1,8 @@
 //! Passwords, and their hashing with Argon2id (RFC 9106) on threads of its own.
 
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use argon2::password_hash::phc::PasswordHash;
 use argon2::{Algorithm, Argon2, Block, Params, Version};
@@ -11,13 +12,18 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde_json::Value;
 use unicode_normalization::UnicodeNormalization as _;
 
+use super::queue::{Place, Queue};
 use crate::blocking_pool::BlockingPool;
 use crate::config::Config;
 use crate::error::{Error, FieldCode, Invalid};
 use crate::values::{FieldValue, ValueErrors};
 
-/// How long a hash may wait for a free thread.
-const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a hash may wait for a free thread. The queue admits no request that is expected to wait longer.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// About how long a hash takes on a core with the default parameters.
+const DEFAULT_HASH_TIME: Duration = Duration::from_millis(25);
+const DEFAULT_BLOCKS: u32 = 19_456 * 2;
 
 /// The length of a salt (RFC 9106 §3.1 recommends 16 bytes).
 pub const SALT_BYTES: usize = 16;
@@ -80,6 +86,7 @@ type Memory = Vec<Block>;
 pub struct PasswordHasher {
     argon2: Argon2<'static>,
     pool: Arc<BlockingPool>,
+    queue: Arc<Queue>,
     /// Memory that no hash uses at present, at most one per thread.
     free_memory: Arc<Mutex<Vec<Memory>>>,
     /// Verified against when an account does not exist or has no password, so that the response takes as long.
@@ -91,25 +98,42 @@ impl PasswordHasher {
         let params =
             Params::new(config.argon2_memory_kib, config.argon2_iterations, 1, None).map_err(Error::internal)?;
         let argon2 = Argon2::new(Algorithm::Argon2id, Version::V0x13, params);
+        let blocks = config.argon2_memory_kib.saturating_mul(config.argon2_iterations);
+        let hash_time = DEFAULT_HASH_TIME.mul_f64(f64::from(blocks) / f64::from(DEFAULT_BLOCKS));
         let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
         // Random bytes in place of a hash: no known password matches them.
         let dummy_hash = phc_string(&argon2, random()?, random()?);
         Ok(Self {
             argon2,
             pool: Arc::new(BlockingPool::new("passwords", cores, QUEUE_TIMEOUT)),
+            queue: Arc::new(Queue::new(cores, hash_time, config.rate_limits_enabled())),
             free_memory: Arc::default(),
             dummy_hash: dummy_hash.into(),
         })
+    }
+
+    /// Admits a request of a client that needs hashes. The place has to be kept until the last of them.
+    ///
+    /// # Errors
+    /// `unavailable` when the hashes would have to wait too long, `rate_limited` when the network of `ip` has too many requests.
+    pub fn reserve(&self, ip: IpAddr) -> Result<Place, Error> {
+        self.queue.reserve(ip)
     }
 
     async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Argon2<'static>, &mut Memory) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let (argon2, free_memory) = (self.argon2.clone(), Arc::clone(&self.free_memory));
+        let (argon2, free_memory, queue) = (
+            self.argon2.clone(),
+            Arc::clone(&self.free_memory),
+            Arc::clone(&self.queue),
+        );
         let work = move || {
             let mut memory = lock(&free_memory).pop().unwrap_or_default();
+            let started = Instant::now();
             let result = work(&argon2, &mut memory);
+            queue.record_hash(started.elapsed());
             lock(&free_memory).push(memory);
             result
         };

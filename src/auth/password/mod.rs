@@ -2,6 +2,7 @@
 
 mod hash;
 mod policy;
+mod queue;
 mod throttle;
 
 pub use hash::{Password, PasswordHasher, SALT_BYTES};

@@ -1,6 +1,6 @@
 //! Logging in with a password.
 
-use chrono::TimeDelta;
+use chrono::{DateTime, TimeDelta, Utc};
 
 use super::{grant, resolve_org};
 use crate::account::registration;
@@ -52,27 +52,24 @@ pub async fn log_in(state: &State, client: Client, login: Login) -> Result<Grant
         org_id,
     } = login;
     let login = canonical(login);
+    let _place = state.hasher.reserve(client.ip)?;
     let Attempt {
         verified_user,
         key,
         id: attempt_id,
     } = record_attempt(state, &client, login.clone()).await?;
     let hash = verified_user.as_ref().and_then(|user| user.password_hash.clone());
-    let is_correct = state.hasher.verify(password.clone(), hash).await?;
+    let is_correct = state.hasher.verify(password.clone(), hash).await;
+    let is_correct = retract_on_error(state, client.now, attempt_id, is_correct).await?;
     let Some(user) = verified_user.filter(|_| is_correct) else {
         // Every refusal takes two hashes, whether or not the login has an account or registrations.
-        if !registration::is_password_pending(state, client.now, login, password).await? {
+        let is_pending = registration::is_password_pending(state, client.now, login, password).await;
+        if !retract_on_error(state, client.now, attempt_id, is_pending).await? {
             return Err(refuse(state, client).await?);
         }
         // The attempt doesn't count, and those before it still do: anyone can register the address, and could otherwise find
         // out whether it has an account, or delete their failed attempts with the password of that registration.
-        if let Some(id) = attempt_id {
-            let (now, throttle) = (client.now, state.throttle);
-            state
-                .db
-                .transaction(now, move |tx| throttle.retract_attempt(tx, id))
-                .await?;
-        }
+        retract(state, client.now, attempt_id).await?;
         return Err(Error::new(Code::EmailUnverified));
     };
     let rehashed = match &user.password_hash {
@@ -103,6 +100,28 @@ struct Attempt {
     key: ThrottleKey,
     /// `None` while the throttle is off.
     id: Option<AttemptId>,
+}
+
+async fn retract(state: &State, now: DateTime<Utc>, attempt_id: Option<AttemptId>) -> Result<(), Error> {
+    let Some(id) = attempt_id else { return Ok(()) };
+    let throttle = state.throttle;
+    state
+        .db
+        .transaction(now, move |tx| throttle.retract_attempt(tx, id))
+        .await
+}
+
+/// A password that could not be checked is no failed attempt.
+async fn retract_on_error<T>(
+    state: &State,
+    now: DateTime<Utc>,
+    attempt_id: Option<AttemptId>,
+    result: Result<T, Error>,
+) -> Result<T, Error> {
+    if result.is_err() {
+        retract(state, now, attempt_id).await?;
+    }
+    result
 }
 
 /// Finds the account and records the attempt, before the password is checked.

@@ -105,6 +105,7 @@ fn an_invalid_value_is_reported_in_one_line_that_names_the_setting() {
         ("KEYWARD_CORS_ORIGINS", "*"),
         ("KEYWARD_KEY_PREFIX", "k_w"),
         ("KEYWARD_ACCESS_TOKEN_SECONDS", "1"),
+        ("KEYWARD_MAX_CONNECTIONS", "15"),
         ("KEYWARD_NONSENSE", "1"),
         ("KEYWARD_SMTP_URL", "http://user:hunter2@mail"),
         ("KEYWARD_MAIL_FROM", "nobody"),
