@@ -44,7 +44,7 @@ const MAX_REFUSED: usize = 64;
 const ADMISSION_RETRIES: usize = 16;
 /// Files that are not connections to the API or the database: data files, mail, the listener for metrics and what the
 /// threads of the runtime use.
-const OTHER_FILES: u64 = 64;
+const OTHER_FILES: u64 = 96;
 const FILES_PER_WORKER: u64 = 8;
 const MIN_CONNECTIONS: usize = 16;
 

@@ -43,6 +43,8 @@ pub fn serve(listener: std::net::TcpListener, metrics: PrometheusHandle) -> std:
             .route("/metrics", web::get().to(get_metrics))
     })
     .workers(1)
+    // They are part of the files that `app/listener.rs` reserves.
+    .max_connections(32)
     .disable_signals()
     .listen(listener)?;
     Ok(server.run())

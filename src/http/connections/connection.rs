@@ -8,7 +8,7 @@ use futures_util::task::AtomicWaker;
 
 /// What may be read beyond the request that is being handled. A little is read, because reading is how a disconnected
 /// client is noticed, whose request is then cancelled.
-const READ_AHEAD: usize = 2 * 1024;
+const READ_AHEAD: usize = 256;
 /// What may be read of a body whose length is not known in advance: more than any operation accepts.
 const MAX_CHUNKED_BODY: usize = 4 * 1024 * 1024;
 

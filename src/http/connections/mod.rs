@@ -32,8 +32,8 @@ const HEAD_TIMEOUT: Duration = Duration::from_secs(6);
 const READ_TIMEOUT: Duration = Duration::from_secs(10);
 /// The same while more than half of [`MAX_BLOCKED`] connections wait for their clients to read.
 const READ_TIMEOUT_UNDER_PRESSURE: Duration = Duration::from_secs(2);
-/// How many connections may wait for their clients to read: each holds up to 100 kB. A further one is closed.
-const MAX_BLOCKED: usize = 512;
+/// How many connections may wait for their clients to read: each holds up to 130 kB. A further one is closed.
+const MAX_BLOCKED: usize = 256;
 /// Connections without a request are closed after this time under pressure.
 const KEEP_ALIVE_UNDER_PRESSURE: Duration = Duration::from_secs(5);
 /// How often deadlines are checked.
@@ -240,3 +240,6 @@ impl Drop for Admission {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
