@@ -1,6 +1,8 @@
 //! `/openapi.json`, and Swagger UI at `/docs/`. Its files are embedded in the program, so it works without internet access.
 
-use std::sync::Arc;
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::web::Bytes;
@@ -8,10 +10,49 @@ use actix_web::{HttpRequest, HttpResponse, get, web};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::error::Error;
-use crate::http::{RequestInput, cacheable};
+use crate::http::{RequestInput, TaggedContent, cacheable};
 
-/// The serialised OpenAPI document.
-pub struct Document(pub Bytes);
+/// The serialised OpenAPI document, and the files of Swagger UI that were requested. They are hashed and stored once, not for
+/// each request: the largest has 1.4 MB.
+pub struct Document {
+    openapi: TaggedContent,
+    files: Mutex<BTreeMap<String, File>>,
+}
+
+#[derive(Clone)]
+struct File {
+    content: TaggedContent,
+    media_type: String,
+}
+
+impl Document {
+    pub fn new(openapi: String) -> Self {
+        Self {
+            openapi: Bytes::from(openapi).into(),
+            files: Mutex::default(),
+        }
+    }
+
+    fn file(&self, name: &str) -> Result<File, Error> {
+        let mut files = self.files.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(file) = files.get(name) {
+            return Ok(file.clone());
+        }
+        let file = utoipa_swagger_ui::serve(name, Arc::new(utoipa_swagger_ui::Config::from("openapi.json")))
+            .map_err(|error| Error::internal(error.to_string()))?
+            .ok_or_else(Error::not_found)?;
+        let content = match file.bytes {
+            Cow::Borrowed(bytes) => Bytes::from_static(bytes),
+            Cow::Owned(bytes) => bytes.into(),
+        };
+        let file = File {
+            content: content.into(),
+            media_type: file.content_type,
+        };
+        files.insert(name.to_owned(), file.clone());
+        Ok(file)
+    }
+}
 
 /// Configures Swagger UI. After a login with "Try it out" it uses the new access token.
 const INITIALIZER: &str = include_str!("swagger-initializer.js");
@@ -47,7 +88,12 @@ async fn get_openapi(
     document: web::Data<Document>,
 ) -> Result<HttpResponse, Error> {
     input.none().await?;
-    Ok(cacheable(&request, document.0.clone(), "application/json", "no-cache"))
+    Ok(cacheable(
+        &request,
+        document.openapi.clone(),
+        "application/json",
+        "no-cache",
+    ))
 }
 
 /// `/docs` without the slash.
@@ -57,22 +103,23 @@ async fn redirect_to_docs() -> HttpResponse {
         .finish()
 }
 
-async fn get_docs(request: HttpRequest, file: web::Path<String>) -> Result<HttpResponse, Error> {
+async fn get_docs(
+    request: HttpRequest,
+    file: web::Path<String>,
+    document: web::Data<Document>,
+) -> Result<HttpResponse, Error> {
     if file.as_str() == "swagger-initializer.js" {
         let script = cacheable(
             &request,
-            INITIALIZER.into(),
+            Bytes::from_static(INITIALIZER.as_bytes()),
             "text/javascript; charset=utf-8",
             "no-cache",
         );
         return Ok(with_content_security_policy(script, &POLICY));
     }
-    let file = utoipa_swagger_ui::serve(&file, Arc::new(utoipa_swagger_ui::Config::from("openapi.json")))
-        .map_err(|error| Error::internal(error.to_string()))?
-        .ok_or_else(Error::not_found)?;
-    let content = Bytes::copy_from_slice(&file.bytes);
+    let File { content, media_type } = document.file(&file)?;
     Ok(with_content_security_policy(
-        cacheable(&request, content, &file.content_type, "no-cache"),
+        cacheable(&request, content, &media_type, "no-cache"),
         &POLICY,
     ))
 }

@@ -80,7 +80,7 @@ pub fn start(listener: TcpListener, state: State) -> std::io::Result<RunningServ
     let config = Arc::clone(&state.config);
     let document = openapi::document(&config);
     let table = web::Data::new(route_table(&document, &config));
-    let document = web::Data::new(Document(document.to_json().unwrap_or_default().into()));
+    let document = web::Data::new(Document::new(document.to_json().unwrap_or_default()));
     let request_context = web::Data::new(RequestContext {
         clock: state.clock.clone(),
         trusted_proxies: config.trusted_proxies.clone(),

@@ -34,7 +34,7 @@ async fn get_jwks(request: HttpRequest, input: RequestInput, state: web::Data<St
     let keys = serde_json::to_vec(&state.tokens.jwks()).map_err(Error::internal)?;
     Ok(cacheable(
         &request,
-        keys.into(),
+        web::Bytes::from(keys),
         "application/jwk-set+json",
         "public, max-age=300",
     ))

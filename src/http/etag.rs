@@ -40,9 +40,29 @@ impl FromRequest for Precondition {
     }
 }
 
-/// A response that may be cached: its entity tag is a hash of the content. 304 if the client has it already.
-pub fn cacheable(request: &HttpRequest, content: Bytes, media_type: &str, cache_control: &'static str) -> HttpResponse {
-    let tag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(TokenHash::of(&content).as_bytes()));
+/// Content with its entity tag, a hash of the content.
+#[derive(Clone, Debug)]
+pub struct TaggedContent {
+    content: Bytes,
+    tag: String,
+}
+
+impl From<Bytes> for TaggedContent {
+    fn from(content: Bytes) -> Self {
+        let tag = format!("\"{}\"", URL_SAFE_NO_PAD.encode(TokenHash::of(&content).as_bytes()));
+        Self { content, tag }
+    }
+}
+
+/// A response that may be cached. 304 if the client has it already. Large content that does not change is tagged once: the
+/// hash of a megabyte takes milliseconds.
+pub fn cacheable(
+    request: &HttpRequest,
+    content: impl Into<TaggedContent>,
+    media_type: &str,
+    cache_control: &'static str,
+) -> HttpResponse {
+    let TaggedContent { content, tag } = content.into();
     let is_cached = etag_matches(request.headers(), &tag);
     let mut response = if is_cached {
         HttpResponse::NotModified()

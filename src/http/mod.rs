@@ -18,7 +18,7 @@ mod response;
 mod route_table;
 
 pub use connections::{Connection, Connections, LimitedStream, Refusal, SWEEP_INTERVAL};
-pub use etag::cacheable;
+pub use etag::{TaggedContent, cacheable};
 pub use idempotency::{IdempotencyOwner, Idempotent, has_idempotency_key, no_replay, sweep as sweep_idempotency_keys};
 pub use middleware::{RequestContext, with_request_context};
 pub use path::{FromPath, Path, method_not_allowed};

@@ -37,7 +37,7 @@ async fn get_avatar(
     input.none().await?;
     Ok(cacheable(
         &request,
-        content.into(),
+        web::Bytes::from(content),
         "image/webp",
         "public, max-age=31536000, immutable",
     ))

@@ -19,11 +19,15 @@ fn later(seconds: u64) -> Instant {
 fn a_client_that_does_not_read_is_closed_after_ten_seconds_and_among_many_after_two() {
     let connections = Connections::new(1000, false, Vec::new());
     let few = admit(&connections, 100);
-    few.iter().for_each(|admission| admission.block().unwrap());
+    for admission in &few {
+        admission.block().unwrap();
+    }
     connections.sweep(later(9));
     assert_eq!(closing(&few), 0);
     let more = admit(&connections, 100);
-    more.iter().for_each(|admission| admission.block().unwrap());
+    for admission in &more {
+        admission.block().unwrap();
+    }
     connections.sweep(later(3));
     assert_eq!((closing(&few), closing(&more)), (100, 100));
     drop(few);
@@ -40,7 +44,9 @@ fn only_so_many_clients_may_leave_responses_unread() {
     let connections = Connections::new(1000, false, Vec::new());
     let mut admissions = admit(&connections, MAX_BLOCKED + 1);
     let last = admissions.pop().unwrap();
-    admissions.iter().for_each(|admission| admission.block().unwrap());
+    for admission in &admissions {
+        admission.block().unwrap();
+    }
     assert!(last.block().is_err());
     drop((last, admissions));
     assert!(admit(&connections, 1)[0].block().is_ok());
