@@ -48,9 +48,12 @@
 //! 2. CORS, then `app/authenticate.rs` `authenticate`: looks the credential up (usually in the cache) and stores a principal.
 //! 3. The handler's arguments: `Caller<…>` checks kind and permission of the principal, `Path<…>` parses ids, `OrgMember<…>` checks
 //!    membership and role, `Idempotent` replays a stored response. Each can end the request with an error.
-//! 4. The handler reads the body into domain types, and calls one operation in one transaction.
-//! 5. The operation locks and changes rows, and inserts audit records, notifications and e-mails. The commit wakes the mailer
-//!    (`app/worker.rs` `spawn`), and PostgreSQL notifies all instances which entries of their caches are stale.
+//! 4. The handler reads the body into domain types, and calls one operation in one transaction (`auth/change.rs`
+//!    `transaction`). The body may come long after the head, so the transaction begins by locking the caller's account and
+//!    checking the credential again (`app/recheck.rs` `recheck`).
+//! 5. The operation locks and changes rows, in the order that [`db`] documents, and inserts audit records, notifications and
+//!    e-mails. The commit wakes the mailer (`app/worker.rs` `spawn`), and PostgreSQL notifies all instances which entries of
+//!    their caches are stale.
 //!
 //! `POST /api-keys`: `api_keys/routes/create.rs` `create_api_key` reads the fields and checks scopes and password →
 //! `api_keys/operations.rs` `create` counts the keys, generates the secret, inserts audit record and notification →
@@ -61,7 +64,8 @@
 //! address and scopes in this order, and counts the use, which `api_keys/usage.rs` `flush` writes to the database later.
 //!
 //! `POST /invitations/{invitation_id}/accept`: `orgs/admission/routes.rs` `accept_invitation` → `orgs/admission/operations.rs`
-//! `accept_by_id` locks the organisation, checks that the inviter could still invite, marks the invitation as accepted →
+//! `lock_inviter` locks the organisation and names the inviter's account, which is locked together with the caller's →
+//! `accept_by_id` checks that the inviter could still invite, marks the invitation as accepted →
 //! `orgs/membership/store.rs` `insert`.
 //!
 //! # Glossary

@@ -47,6 +47,13 @@ impl TokenHash {
     }
 }
 
+/// Without the value: a log line needs no hashes.
+impl std::fmt::Debug for TokenHash {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("TokenHash")
+    }
+}
+
 /// The use of a derived value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {

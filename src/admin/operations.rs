@@ -45,7 +45,7 @@ pub struct UserPatch {
 /// Changes the role of a user, disables the account, which ends all its sessions, or enables it again.
 ///
 /// # Errors
-/// `not_found`; `forbidden_role` when the caller is no longer a platform admin; `precondition_failed`.
+/// `not_found`; `precondition_failed`.
 pub fn update(
     tx: &mut Tx<'_>,
     caller: &Caller<Admin>,
@@ -53,16 +53,7 @@ pub fn update(
     precondition: &Precondition,
     patch: UserPatch,
 ) -> Result<User, Error> {
-    // The caller is locked too: of two platform admins who demote each other at once, the second is no longer one.
-    let locked = users::lock_all(tx, &[caller.user_id, id])?;
-    let is_admin = |user: &User| user.role == PlatformRole::Admin && user.disabled_at.is_none();
-    if !locked.iter().any(|user| user.id == caller.user_id && is_admin(user)) {
-        return Err(Error::new(Code::ForbiddenRole));
-    }
-    let user = locked
-        .into_iter()
-        .find(|user| user.id == id)
-        .ok_or_else(Error::not_found)?;
+    let user = users::lock(tx, id)?;
     precondition.check(model::version(&user))?;
     let new_role = patch.role.filter(|role| *role != user.role);
     let new_disabled = patch

@@ -138,10 +138,10 @@ async fn update_user(
         role: request.role.set(),
         disabled: request.disabled.set(),
     };
-    let user = state
-        .db
-        .transaction(caller.now(), move |tx| {
-            operations::update(tx, &caller, id, &precondition, patch)
+    let user = caller
+        .locking(move |_| Ok(vec![id]))
+        .transaction(&state, move |tx, caller| {
+            operations::update(tx, caller, id, &precondition, patch)
         })
         .await?;
     respond(user)
@@ -166,9 +166,10 @@ async fn revoke_user_sessions(
 ) -> Result<HttpResponse, Error> {
     state.db.read(caller.now(), move |tx| users::find(tx, id)).await?;
     input.none().await?;
-    idempotent
-        .transaction(&state.db, caller.now(), move |tx| {
-            operations::revoke_sessions(tx, &caller, id)?;
+    caller
+        .locking(move |_| Ok(vec![id]))
+        .idempotent_transaction(&state, idempotent, move |tx, caller| {
+            operations::revoke_sessions(tx, caller, id)?;
             Ok(ApiResponse::no_content())
         })
         .await
@@ -244,10 +245,10 @@ async fn create_announcement(
         body: request.body.into_string(),
         org_id: request.org_id.map(IdRef::id).transpose()?,
     };
-    idempotent
-        .transaction(&state.db, caller.now(), move |tx| {
-            let recipients = operations::announce(tx, &caller, &announcement)?;
-            let Announcement { title, body, org_id } = announcement;
+    caller
+        .idempotent_transaction(&state, idempotent, move |tx, caller| {
+            let recipients = operations::announce(tx, caller, &announcement)?;
+            let Announcement { title, body, org_id } = announcement.clone();
             let response = AnnouncementResponse {
                 title,
                 body,

@@ -40,4 +40,4 @@ pub use operations::disable_granted_since;
 pub use reminders::remind;
 pub use routes::{router, verification_router};
 pub use usage::{flush as flush_usage, sweep as sweep_usage};
-pub use verify::{CountUse, PresentedKey, Rejection, Verdict, count_request, verify};
+pub use verify::{CountUse, PresentedKey, Rejection, Verdict, count_request, verify, verify_again};

@@ -262,6 +262,7 @@ impl Grant {
 }
 
 /// A key to be created.
+#[derive(Clone)]
 pub struct NewApiKey {
     pub name: KeyName,
     pub grant: Grant,

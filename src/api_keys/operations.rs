@@ -76,8 +76,8 @@ pub fn check_grant<P>(
 /// `not_found` if the caller is not a member of the organisation; `validation_error` if they may not grant this;
 /// `limit_reached`.
 pub fn create(tx: &mut Tx<'_>, state: &State, caller: &Caller<Session>, new: NewApiKey) -> Result<IssuedKey, Error> {
-    // Serialises creations of one person: two at once could both be the hundredth key.
-    let user = users::lock(tx, caller.user_id)?;
+    // The transaction has locked the caller's account, so that two creations at once can't both be the hundredth key.
+    let user = users::find(tx, caller.user_id)?;
     let NewApiKey {
         name,
         grant,
@@ -152,6 +152,12 @@ pub fn find_in(tx: &mut Tx<'_>, tenant: TenantScope, id: ApiKeyId) -> Result<Key
         .ok_or_else(Error::not_found)
 }
 
+/// For [`Caller::locking`]: the owner of a key, if the tenant has it.
+pub fn list_owner(tx: &mut Tx<'_>, tenant: TenantScope, id: ApiKeyId) -> Result<Vec<UserId>, Error> {
+    let keys = store::select(tx, &Filter::by_id(tenant, id))?;
+    Ok(keys.into_iter().map(|details| details.key.user_id).collect())
+}
+
 /// A page of keys, with one more than a page holds if there are more.
 ///
 /// # Errors
@@ -167,6 +173,7 @@ pub fn list(tx: &mut Tx<'_>, user_id: UserId, filter: &Filter) -> Result<Vec<Key
 }
 
 /// A patch of a key, and how it was authorised.
+#[derive(Clone)]
 pub struct ApiKeyUpdate {
     pub name: Patch<KeyName>,
     pub remark: Patch<Option<Remark>>,

@@ -8,8 +8,10 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::{format, store};
+use crate::auth::{Principal, ScopeCatalog};
 use crate::config::Feature;
 use crate::credential_cache::{Cached, KeyStatus, ResolvedKey};
+use crate::db::Tx;
 use crate::error::Error;
 use crate::secret::TokenHash;
 use crate::state::State;
@@ -82,6 +84,26 @@ pub async fn verify(
     })
 }
 
+/// Decides anew, in the transaction of a change, about a key that was accepted when the request began. The use is not counted
+/// again. `None` in the error: no key has this secret any more.
+///
+/// # Errors
+/// Only if the database fails.
+pub fn verify_again(
+    tx: &mut Tx<'_>,
+    catalog: &ScopeCatalog,
+    secret_hash: &TokenHash,
+    ip: IpAddr,
+) -> Result<Result<Arc<Principal>, Option<Rejection>>, Error> {
+    let Some(key) = store::find_by_secret(tx, catalog, secret_hash)?.filter(|key| key.is_secret_live(tx.now)) else {
+        return Ok(Err(None));
+    };
+    Ok(match check(&key, tx.now, Some(ip), &[]) {
+        Some(rejection) => Err(Some(rejection)),
+        None => Ok(key.principal),
+    })
+}
+
 /// Counts a request with a valid key, after its response: see [`CountUse::WithResponse`].
 pub fn count_request(state: &State, id: ApiKeyId, now: DateTime<Utc>, ip: IpAddr, denied: bool) {
     state.key_usage.record(id, now, Some(ip), denied);
@@ -128,7 +150,7 @@ mod tests {
     use chrono::TimeDelta;
 
     use super::*;
-    use crate::auth::{Credential, PlatformRole, Principal};
+    use crate::auth::{Credential, PlatformRole};
     use crate::credential_cache::KeyState;
     use crate::values::ids::UserId;
 
@@ -143,6 +165,7 @@ mod tests {
             disabled_services: Vec::new(),
             credential: Credential::ApiKey {
                 id,
+                secret_hash: TokenHash::of(b"a secret"),
                 name: "a key".to_owned(),
                 scopes: vec!["me:read".to_owned()],
             },

@@ -14,7 +14,7 @@ use chrono::{DateTime, Utc};
 
 use super::routes::is_at_root;
 use crate::api_keys::{self, CountUse, PresentedKey, Rejection, Verdict};
-use crate::auth::{Credential, Identity};
+use crate::auth::{Credential, Identity, Principal};
 use crate::error::{Code, Error};
 use crate::http::{IdempotencyOwner, has_idempotency_key};
 use crate::sessions;
@@ -100,9 +100,22 @@ async fn identify(state: &State, now: DateTime<Utc>, ip: IpAddr, credential: &st
         return identify_key(state, now, ip, credential).await;
     }
     match sessions::look_up(state, now, credential).await {
-        Ok(Some(token)) => Identity::Authenticated(Arc::clone(&token.session.principal)),
-        Ok(None) => refused(Code::InvalidToken),
+        Ok(token) => identity_of_session(token.map(|token| Arc::clone(&token.session.principal))),
         Err(error) => unavailable(&error),
+    }
+}
+
+/// The identity of a request in a session; `None`: the session is not live.
+pub(super) fn identity_of_session(session: Option<Arc<Principal>>) -> Identity {
+    session.map_or_else(|| refused(Code::InvalidToken), Identity::Authenticated)
+}
+
+/// The identity of a request with an API key, or why the key was rejected; `None`: it is unknown.
+pub(super) fn identity_of_key(key: Result<Arc<Principal>, Option<Rejection>>) -> Identity {
+    match key {
+        Ok(principal) => Identity::Authenticated(principal),
+        Err(Some(Rejection::IpNotAllowed)) => refused(Code::IpNotAllowed),
+        Err(_) => refused(Code::InvalidToken),
     }
 }
 
@@ -114,9 +127,9 @@ async fn identify_key(state: &State, now: DateTime<Utc>, ip: IpAddr, secret: &st
         required_scopes: &[],
     };
     match api_keys::verify(state, now, presented, CountUse::WithResponse).await {
-        Ok(Verdict::Valid(key)) => Identity::Authenticated(Arc::clone(&key.principal)),
-        Ok(Verdict::Rejected(_, Rejection::IpNotAllowed)) => refused(Code::IpNotAllowed),
-        Ok(_) => refused(Code::InvalidToken),
+        Ok(Verdict::Valid(key)) => identity_of_key(Ok(Arc::clone(&key.principal))),
+        Ok(Verdict::Rejected(_, rejection)) => identity_of_key(Err(Some(rejection))),
+        Ok(Verdict::Malformed | Verdict::Unknown) => identity_of_key(Err(None)),
         Err(error) => unavailable(&error),
     }
 }

@@ -11,6 +11,7 @@ mod keystore;
 mod listener;
 mod openapi;
 mod pages;
+mod recheck;
 mod routes;
 mod server;
 pub mod worker;

@@ -12,7 +12,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use super::permission::{Admin, Kind, Permission, Session};
 use super::principal::{Credential, Identity, Principal};
 use super::roles::PlatformRole;
-use crate::error::{Code, Error};
+use crate::error::{Code, Error, FieldCode, Invalid};
 use crate::http::{MAX_AUTH_AGE_SECONDS, method_not_allowed};
 use crate::values::Client;
 use crate::values::ids::SessionId;
@@ -26,7 +26,22 @@ use crate::values::ids::SessionId;
 pub struct Caller<P> {
     principal: Arc<Principal>,
     pub client: Client,
+    confirmed_password: Option<ConfirmedPassword>,
     permission: PhantomData<P>,
+}
+
+/// A password of the caller that was correct for the stored hash.
+#[derive(Clone)]
+struct ConfirmedPassword {
+    hash: Arc<str>,
+    /// Its place in the body.
+    pointer: &'static str,
+}
+
+impl std::fmt::Debug for ConfirmedPassword {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ConfirmedPassword").finish_non_exhaustive()
+    }
 }
 
 impl<P> Deref for Caller<P> {
@@ -42,6 +57,45 @@ impl<P> Caller<P> {
     pub const fn now(&self) -> DateTime<Utc> {
         self.client.now
     }
+
+    /// Records that the password at `pointer` in the body was correct for this hash. The transaction of the change compares
+    /// the hash with the stored one, since the password may be changed in between.
+    pub fn confirm_password(&mut self, hash: &str, pointer: &'static str) {
+        self.confirmed_password = Some(ConfirmedPassword {
+            hash: hash.into(),
+            pointer,
+        });
+    }
+
+    /// # Errors
+    /// `validation_error` with `incorrect`, if the password that the caller confirmed is not the one with this hash.
+    pub(super) fn require_confirmed_password(&self, stored_hash: Option<&str>) -> Result<(), Error> {
+        match &self.confirmed_password {
+            Some(confirmed) if stored_hash != Some(&confirmed.hash) => Err(incorrect_password(confirmed.pointer)),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl<P: Permission> Caller<P> {
+    /// The caller with another identity, such as that of the same credential at a later time.
+    ///
+    /// # Errors
+    /// As the extractor.
+    pub(super) fn with_identity(&self, identity: &Identity) -> Result<Self, Error> {
+        Ok(Self {
+            principal: Arc::clone(permitted::<P>(identity)?),
+            client: self.client.clone(),
+            confirmed_password: self.confirmed_password.clone(),
+            permission: PhantomData,
+        })
+    }
+}
+
+/// The error for a wrong current password, at its place in the body.
+pub fn incorrect_password(pointer: &str) -> Error {
+    let incorrect = Invalid::new(FieldCode::Incorrect, "This is not your current password.");
+    Error::field(pointer, incorrect)
 }
 
 /// The permissions that only sessions can have.
@@ -87,6 +141,25 @@ fn require<P: Permission>(principal: &Principal) -> Result<(), Error> {
     }
 }
 
+/// The principal of an identity that has the permission.
+///
+/// # Errors
+/// That of the credential, or of the missing permission.
+fn permitted<P: Permission>(identity: &Identity) -> Result<&Arc<Principal>, Error> {
+    match identity {
+        Identity::Authenticated(principal) => require::<P>(principal).map(|()| principal),
+        Identity::Refused(code, detail) => {
+            let error = Error::with_detail(*code, *detail);
+            Err(if *code == Code::Unavailable {
+                error.retry_after(1)
+            } else {
+                error
+            })
+        }
+        Identity::Anonymous => Err(Error::new(Code::AuthenticationRequired)),
+    }
+}
+
 impl<P: Permission> FromRequest for Caller<P> {
     type Error = Error;
     type Future = Ready<Result<Self, Error>>;
@@ -94,19 +167,12 @@ impl<P: Permission> FromRequest for Caller<P> {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let extensions = request.extensions();
         let caller = match (extensions.get::<Identity>(), extensions.get::<Client>()) {
-            (Some(Identity::Authenticated(principal)), Some(client)) => require::<P>(principal).map(|()| Self {
+            (Some(identity), Some(client)) => permitted::<P>(identity).map(|principal| Self {
                 principal: Arc::clone(principal),
                 client: client.clone(),
+                confirmed_password: None,
                 permission: PhantomData,
             }),
-            (Some(Identity::Refused(code, detail)), _) => {
-                let error = Error::with_detail(*code, *detail);
-                Err(if *code == Code::Unavailable {
-                    error.retry_after(1)
-                } else {
-                    error
-                })
-            }
             _ => Err(Error::new(Code::AuthenticationRequired)),
         };
         // A method that the path does not have is reported before a missing credential.

@@ -6,6 +6,7 @@
 
 mod access_token;
 mod caller;
+mod change;
 mod key_usage;
 mod password;
 mod permission;
@@ -14,7 +15,8 @@ mod roles;
 mod scopes;
 
 pub use access_token::{AccessTokens, Claims, KeyError, TokenSubject, generate_signing_key};
-pub use caller::{Caller, OfSession};
+pub use caller::{Caller, OfSession, incorrect_password};
+pub use change::{Locking, Recheck, Rechecked};
 pub use key_usage::{DayCount, KeyUsage, LastUse, PendingUsage};
 pub use password::{
     AttemptId, Password, PasswordHasher, PasswordPolicy, SALT_BYTES, Throttle, ThrottleKey, sweep_password_attempts,

@@ -10,7 +10,7 @@ pub enum Kind {
 }
 
 /// The type argument of a [`Caller`](super::Caller).
-pub trait Permission: 'static {
+pub trait Permission: Send + Sync + 'static {
     const KIND: Kind;
     /// The scope that an API key needs.
     const SCOPE: Option<&'static str> = None;

@@ -7,6 +7,7 @@ use chrono::{DateTime, Utc};
 use super::roles::{OrgRole, PlatformRole};
 use super::scopes::{OrgContext, ScopeContext};
 use crate::error::Code;
+use crate::secret::TokenHash;
 use crate::values::ids::{ApiKeyId, OrgId, SessionId, UserId};
 
 /// The result of checking the credential of a request. Only a [`Caller`](super::Caller) turns it into an error response, so a
@@ -80,6 +81,8 @@ pub enum Credential {
     },
     ApiKey {
         id: ApiKeyId,
+        /// Which of the secrets of the key was presented.
+        secret_hash: TokenHash,
         name: String,
         /// The granted scopes that the owner may use at present.
         scopes: Vec<String>,

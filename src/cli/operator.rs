@@ -54,9 +54,7 @@ pub fn enable(tx: &mut Tx<'_>, user: User) -> Result<(), Error> {
 
 /// Sets a password, ends all sessions of the user and notifies them.
 pub fn set_password(tx: &mut Tx<'_>, user: User, hash: &str) -> Result<(), Error> {
-    if !users::set_password(tx, user.id, user.password_hash.as_deref(), hash)? {
-        return Err(Error::new(Code::InvalidState));
-    }
+    users::set_password(tx, user.id, hash)?;
     sessions::end_all(tx, user.id, EndReason::PasswordChanged)?;
     let method = PasswordChangeMethod::Operator;
     notifications::notify(tx, (&user).into(), &Event::PasswordChanged { method })?;

@@ -118,7 +118,7 @@ async fn set_password(state: &State, args: SetPasswordArgs) -> Result<(), Failur
 async fn change(
     state: &State,
     login: &str,
-    change: impl FnOnce(&mut Tx<'_>, User) -> Result<(), Error> + Send + 'static,
+    change: impl Fn(&mut Tx<'_>, User) -> Result<(), Error> + Send + Sync + 'static,
 ) -> Result<(), Failure> {
     let login = login.to_owned();
     state

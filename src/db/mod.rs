@@ -3,6 +3,27 @@
 //! diesel is synchronous, so statements run on a [`BlockingPool`] with one thread per connection: a job that has
 //! started finds a free connection without waiting. Both waits are bounded; a request that gets neither thread nor
 //! connection in time fails with 503.
+//!
+//! # Order of locks
+//!
+//! Every transaction locks in this order, so that no two wait for each other in a circle. An insert counts as a lock on the
+//! rows that it refers to, but only against their deletion.
+//!
+//! 1. the advisory lock of the `Idempotency-Key`, which never waits
+//! 2. organisations, in the order of their ids: whatever adds, changes or removes a member
+//! 3. accounts, in the order of their ids and all in one statement (`users::lock_all`): the caller's, and each that the change
+//!    depends on. Whatever changes an account, or a row of an account that is below in this list, locks the account first;
+//!    that includes the mailed links and the refresh tokens, whose requests have no caller
+//! 4. memberships
+//! 5. sessions, refresh tokens and API keys, several in the order of their ids
+//! 6. registrations, changes of e-mail address, invitations, requests to join
+//! 7. one-time tokens
+//! 8. notifications
+//! 9. what counts wrong passwords (`auth/password/throttle.rs`)
+//! 10. `idempotency_keys`; rows of `mail_outbox` and `audit_log` are only inserted
+//!
+//! The changes of a caller get the first three from `auth::Caller::transaction`. Background work takes rows that are locked
+//! already at its next run (`SKIP LOCKED`), or locks rows of one table only.
 
 mod invalidation_log;
 pub mod listener;
@@ -29,6 +50,11 @@ pub use invalidation_log::{Freshness, InvalidationLog, ReadVersion};
 
 /// Maximum time a job waits for a thread, and then for a connection.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(2);
+/// How often a transaction is tried that conflicts with others. The order of locks makes conflicts rare.
+const MAX_ATTEMPTS: u32 = 3;
+/// The other transaction gets the locks first: at once, the same two could conflict again. PostgreSQL ends one transaction of
+/// a conflict and not all of them, so that the delay need not be random.
+const RETRY_DELAY: Duration = Duration::from_millis(50);
 const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// A handle of the database. Clones share the pool.
@@ -99,12 +125,33 @@ impl Db {
 
     /// Runs `work` in a transaction: `Ok` commits, `Err` rolls back. A commit that queued an e-mail wakes the mailer.
     ///
+    /// When PostgreSQL ends the transaction in favour of another one (see [`is_conflict`]), `work` runs again. So it must have
+    /// no effect outside of the transaction.
+    ///
     /// # Errors
     /// As [`Db::read`], and if the commit fails.
     pub async fn transaction<T: Send + 'static>(
         &self,
         now: DateTime<Utc>,
-        work: impl FnOnce(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
+        work: impl Fn(&mut Tx<'_>) -> Result<T, Error> + Send + Sync + 'static,
+    ) -> Result<T, Error> {
+        let work = Arc::new(work);
+        for attempt in 1..MAX_ATTEMPTS {
+            match self.attempt(now, Arc::clone(&work)).await {
+                Err(error) if is_conflict(&error) => {
+                    tracing::warn!(attempt, "a transaction conflicted with another one and is repeated");
+                    tokio::time::sleep(RETRY_DELAY).await;
+                }
+                result => return result,
+            }
+        }
+        self.attempt(now, work).await
+    }
+
+    async fn attempt<T: Send + 'static>(
+        &self,
+        now: DateTime<Utc>,
+        work: Arc<impl Fn(&mut Tx<'_>) -> Result<T, Error> + Send + Sync + 'static>,
     ) -> Result<T, Error> {
         let mailer = Arc::clone(&self.mail_queued);
         self.with_connection(move |conn, invalidation_log| {
@@ -135,7 +182,8 @@ impl Db {
         let job = move || {
             let mut connection = connections.get().map_err(Error::unavailable)?;
             let result = work(connection.postgres(), &invalidation_log);
-            if result.as_ref().is_err_and(|error| error.code() == Code::Unavailable) {
+            let is_suspect = |error: &Error| error.code() == Code::Unavailable && !is_conflict(error);
+            if result.as_ref().is_err_and(is_suspect) {
                 generation.bump();
             }
             result
@@ -249,6 +297,19 @@ fn is_transient(error: &DieselError) -> bool {
             }
             _ => false,
         },
+        _ => false,
+    }
+}
+
+/// Whether PostgreSQL ended the transaction because it and another one waited for each other, or could not be serialised.
+/// The other one could go on, and the same transaction may succeed now.
+fn is_conflict(error: &Error) -> bool {
+    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<DieselError>());
+    match source {
+        Some(DieselError::DatabaseError(DatabaseErrorKind::SerializationFailure, _)) => true,
+        Some(DieselError::DatabaseError(DatabaseErrorKind::Unknown, info)) => {
+            info.message().contains("deadlock detected")
+        }
         _ => false,
     }
 }

@@ -191,11 +191,11 @@ async fn update_notification(
         .read(caller.now(), move |tx| operations::find(tx, user_id, id))
         .await?;
     let request: UpdateNotificationRequest = input.merge_patch().await?;
+    let new_state = request.state.set();
     let now = caller.now();
-    let notification = state
-        .db
-        .transaction(now, move |tx| {
-            operations::set_state(tx, user_id, id, &precondition, request.state.set())
+    let notification = caller
+        .transaction(&state, move |tx, caller| {
+            operations::set_state(tx, caller.user_id, id, &precondition, new_state)
         })
         .await?;
     let version = notification.version();
@@ -217,8 +217,8 @@ async fn read_all_notifications(
     state: web::Data<State>,
 ) -> Result<HttpResponse, Error> {
     input.none().await?;
-    idempotent
-        .transaction(&state.db, caller.now(), move |tx| {
+    caller
+        .idempotent_transaction(&state, idempotent, move |tx, caller| {
             store::read_all(tx, caller.user_id)?;
             Ok(ApiResponse::no_content())
         })
@@ -246,9 +246,8 @@ async fn delete_notification(
         .read(caller.now(), move |tx| operations::find(tx, user_id, id))
         .await?;
     input.none().await?;
-    state
-        .db
-        .transaction(caller.now(), move |tx| operations::delete(tx, user_id, id))
+    caller
+        .transaction(&state, move |tx, caller| operations::delete(tx, caller.user_id, id))
         .await?;
     Ok(ApiResponse::no_content())
 }
@@ -358,11 +357,10 @@ async fn replace_notification_preferences(
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
     let request: ReplaceNotificationPreferencesRequest = input.json().await?;
-    let preferences = state
-        .db
-        .transaction(caller.now(), move |tx| {
-            let MailPreferences(preferences) = request.mail;
-            operations::replace_mail_preferences(tx, caller.user_id, &preferences)
+    let preferences = caller
+        .transaction(&state, move |tx, caller| {
+            let MailPreferences(preferences) = &request.mail;
+            operations::replace_mail_preferences(tx, caller.user_id, preferences)
         })
         .await?;
     ApiResponse::ok(&NotificationPreferencesResponse::new(preferences))

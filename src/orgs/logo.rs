@@ -5,7 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::operations;
-use super::org_member::OrgMember;
+use super::org_member::{OrgMember, locking};
 use super::permissions::can;
 use crate::auth::{Caller, Session};
 use crate::error::Error;
@@ -43,10 +43,11 @@ pub(super) async fn put_logo(
 ) -> Result<ApiResponse, Error> {
     let content = input.bytes(resize::MEDIA_TYPES, resize::MAX_BYTES).await?;
     let webp = state.image_resizer.resize(content).await?;
-    let logo_id = state
-        .db
-        .transaction(caller.now(), move |tx| {
-            operations::replace_logo::<can::ReplaceLogo, _>(tx, &caller, membership.org_id, Some(&webp))
+    let org_id = membership.org_id;
+    let logo_id = caller
+        .locking(locking(org_id))
+        .transaction(&state, move |tx, caller| {
+            operations::replace_logo::<can::ReplaceLogo, _>(tx, caller, org_id, Some(&webp))
         })
         .await?;
     let logo_id = logo_id.ok_or_else(|| Error::internal("the logo was not stored"))?;
@@ -71,10 +72,11 @@ pub(super) async fn delete_logo(
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
     input.none().await?;
-    state
-        .db
-        .transaction(caller.now(), move |tx| {
-            operations::replace_logo::<can::DeleteLogo, _>(tx, &caller, membership.org_id, None)
+    let org_id = membership.org_id;
+    caller
+        .locking(locking(org_id))
+        .transaction(&state, move |tx, caller| {
+            operations::replace_logo::<can::DeleteLogo, _>(tx, caller, org_id, None)
         })
         .await?;
     Ok(ApiResponse::no_content())

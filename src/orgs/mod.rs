@@ -34,8 +34,8 @@ mod routes;
 mod store;
 
 pub use model::{JoinPolicy, Org, OrgBrief, OrgView, Slug};
-pub use operations::{delete_locked, find_by_slug, find_org, read};
-pub use org_member::{OrgMember, lock};
+pub use operations::{delete_locked, find_by_slug, find_org, lock_for_deletion, read};
+pub use org_member::{OrgMember, lock, lock_if_exists, locking};
 pub use permissions::{OrgPermission, PermissionType, can, has_authority_over, require_authority_over};
 pub use person::{Person, PersonResponse};
 pub use routes::{OrgResponse, router};

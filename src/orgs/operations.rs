@@ -2,7 +2,7 @@
 
 use super::membership::{self, Membership};
 use super::model::{Description, JoinPolicy, Org, OrgName, OrgView, Slug};
-use super::org_member::OrgMember;
+use super::org_member::{OrgMember, lock_if_exists};
 use super::permissions::{PermissionType, can};
 use super::store::{self, JoinedOrg, NewOrg, OrgChange};
 use crate::audit::{self, Action, Entry};
@@ -14,7 +14,7 @@ use crate::notifications::{self, Event};
 use crate::secret::ServerSecret;
 use crate::sessions;
 use crate::users;
-use crate::values::ids::{ImageId, OrgId};
+use crate::values::ids::{ImageId, OrgId, UserId};
 use crate::values::{Cursors, Page, PageQuery, Patch, Precondition};
 
 /// How many numbered slugs, and then how many random ones, are tried for a name.
@@ -121,6 +121,7 @@ fn view(tx: &mut Tx<'_>, role: OrgRole, org: Org) -> Result<OrgView, Error> {
 }
 
 /// The fields that `PATCH /orgs/{org_id}` changes.
+#[derive(Clone)]
 pub struct OrgChanges {
     pub name: Patch<OrgName>,
     pub slug: Patch<Slug>,
@@ -177,13 +178,22 @@ pub fn update<P>(
     view(tx, membership.role, org)
 }
 
+/// For [`Caller::locking`]: locks an organisation, if it exists, and returns the users in whose account or sessions it is
+/// active.
+pub fn lock_for_deletion(tx: &mut Tx<'_>, org_id: OrgId) -> Result<Vec<UserId>, Error> {
+    lock_if_exists(tx, org_id)?;
+    let mut ids = users::list_ids_by_last_org(tx, org_id)?;
+    ids.extend(sessions::list_user_ids_by_org(tx, org_id)?);
+    Ok(ids)
+}
+
 /// Deletes an organisation that the calling function has locked, with its memberships, invitations, requests to join, API
 /// keys and logo. The calling function checks the permission, and writes audit record and notifications.
 pub fn delete_locked(tx: &mut Tx<'_>, org_id: OrgId) -> Result<(), Error> {
     // Before the DELETE, because its `ON DELETE SET NULL` could deadlock with a login: that locks the user and then the
     // organisation (the foreign key of the new session), while the DELETE would lock the organisation and then the user.
-    sessions::clear_org(tx, org_id)?;
     users::clear_last_org(tx, org_id)?;
+    sessions::clear_org(tx, org_id)?;
     match store::delete(tx, org_id)? {
         Some(logo_id) => images::delete(tx, logo_id),
         None => Ok(()),

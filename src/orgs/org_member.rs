@@ -14,7 +14,7 @@ use super::store;
 use crate::auth::{OrgRole, Principal};
 use crate::db::Tx;
 use crate::error::Error;
-use crate::values::ids::OrgId;
+use crate::values::ids::{OrgId, UserId};
 
 /// The membership of a caller who has the permission `P` in the organisation.
 ///
@@ -88,6 +88,18 @@ impl<P: PermissionType> FromRequest for OrgMember<P> {
     fn from_request(request: &HttpRequest, payload: &mut Payload) -> Self::Future {
         guard::look_up(request, payload, Self::require)
     }
+}
+
+/// For [`Caller::locking`](crate::auth::Caller::locking): locks an organisation, if it exists.
+pub fn locking(org_id: OrgId) -> impl Fn(&mut Tx<'_>) -> Result<Vec<UserId>, Error> + Send + Sync + 'static {
+    move |tx| {
+        lock_if_exists(tx, org_id)?;
+        Ok(Vec::new())
+    }
+}
+
+pub fn lock_if_exists(tx: &mut Tx<'_>, org_id: OrgId) -> Result<(), Error> {
+    store::lock(tx, org_id).map(|_| ())
 }
 
 /// Locks an organisation until the transaction ends. Every transaction that adds, changes or removes members takes this

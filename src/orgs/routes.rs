@@ -7,7 +7,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::model::{Description, JoinPolicy, OrgName, OrgView, Slug};
 use super::operations::{self, OrgChanges, OrgDraft};
-use super::org_member::OrgMember;
+use super::org_member::{OrgMember, locking};
 use super::permissions::can;
 use super::{audit_log, logo};
 use crate::auth::{Caller, OrgRole, OrgsRead, Password, Session};
@@ -130,10 +130,9 @@ async fn create_org(
         description: request.description,
         join_policy: request.join_policy.unwrap_or(JoinPolicy::InviteOnly),
     };
-    let db = state.db.clone();
-    idempotent
-        .transaction(&db, caller.now(), move |tx| {
-            let view = operations::create(tx, &caller, &draft)?;
+    caller
+        .idempotent_transaction(&state.clone(), idempotent, move |tx, caller| {
+            let view = operations::create(tx, caller, &draft)?;
             let (path, version) = (format!("/orgs/{}", view.org.id), view.org.version);
             Ok(ApiResponse::created(&state.config, &path, &OrgResponse::new(view, &state))?.etag(version))
         })
@@ -229,10 +228,11 @@ async fn update_org(
         description: request.description,
         join_policy: request.join_policy,
     };
-    let view = state
-        .db
-        .transaction(caller.now(), move |tx| {
-            operations::update(tx, &caller, membership.org_id, &precondition, changes)
+    let org_id = membership.org_id;
+    let view = caller
+        .locking(locking(org_id))
+        .transaction(&state, move |tx, caller| {
+            operations::update(tx, caller, org_id, &precondition, changes.clone())
         })
         .await?;
     OrgResponse::ok(view, &state)
@@ -260,18 +260,19 @@ request_type! {
 )]
 #[delete("/orgs/{org_id}")]
 async fn delete_org(
-    caller: Caller<Session>,
+    mut caller: Caller<Session>,
     membership: OrgMember<can::DeleteOrg>,
     precondition: Precondition,
     input: RequestInput,
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
     let request: DeleteOrgRequest = input.optional_json().await?;
-    users::require_fresh(&state, &caller, request.current_password).await?;
-    state
-        .db
-        .transaction(caller.now(), move |tx| {
-            operations::delete(tx, &caller, membership.org_id, &precondition)
+    users::require_fresh(&state, &mut caller, request.current_password).await?;
+    let org_id = membership.org_id;
+    caller
+        .locking(move |tx| operations::lock_for_deletion(tx, org_id))
+        .transaction(&state, move |tx, caller| {
+            operations::delete(tx, caller, org_id, &precondition)
         })
         .await?;
     Ok(ApiResponse::no_content())
@@ -295,10 +296,9 @@ async fn switch_org(
 ) -> Result<ApiResponse, Error> {
     input.none().await?;
     let (session_id, now) = (caller.session_id()?, caller.now());
-    let grant = state
-        .db
-        .transaction(now, move |tx| {
-            sessions::switch_org(tx, &caller, session_id, membership.org_id)
+    let grant = caller
+        .transaction(&state, move |tx, caller| {
+            sessions::switch_org(tx, caller, session_id, membership.org_id)
         })
         .await?;
     ApiResponse::ok(&grant.tokens(now, &state.tokens, &state.secret)?)

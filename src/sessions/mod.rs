@@ -23,8 +23,8 @@ mod operations;
 mod routes;
 mod store;
 
-pub use authenticate::look_up;
+pub use authenticate::{look_up, look_up_again};
 pub use model::{EndReason, Grant, TokensResponse};
 pub use operations::{end_all, end_others, find_live, switch_org};
 pub use routes::router;
-pub use store::clear_org;
+pub use store::{clear_org, list_user_ids_by_org};

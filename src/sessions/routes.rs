@@ -171,10 +171,9 @@ async fn log_out(
     match (body.refresh_token, caller) {
         (None, Ok(caller)) => {
             let id = caller.session_id()?;
-            state
-                .db
-                .transaction(client.now, move |tx| {
-                    operations::end(tx, &caller, id, EndReason::LoggedOut)
+            caller
+                .transaction(&state, move |tx, caller| {
+                    operations::end(tx, caller, id, EndReason::LoggedOut)
                 })
                 .await?;
         }
@@ -216,16 +215,15 @@ request_type! {
 )]
 #[post("/auth/reauthenticate")]
 async fn reauthenticate(
-    caller: Caller<Session>,
+    mut caller: Caller<Session>,
     input: RequestInput,
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
     let request: ReauthenticateRequest = input.json().await?;
-    users::check_password(&state, &caller, request.current_password, "#/current_password").await?;
+    users::check_password(&state, &mut caller, request.current_password, "#/current_password").await?;
     let (id, now) = (caller.session_id()?, caller.now());
-    let grant = state
-        .db
-        .transaction(now, move |tx| operations::reauthenticate(tx, &caller, id))
+    let grant = caller
+        .transaction(&state, move |tx, caller| operations::reauthenticate(tx, caller, id))
         .await?;
     ApiResponse::ok(&grant.tokens(now, &state.tokens, &state.secret)?)
 }
@@ -314,10 +312,9 @@ async fn delete_session(
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
     input.none().await?;
-    state
-        .db
-        .transaction(caller.now(), move |tx| {
-            operations::end(tx, &caller, id, EndReason::EndedByUser)
+    caller
+        .transaction(&state, move |tx, caller| {
+            operations::end(tx, caller, id, EndReason::EndedByUser)
         })
         .await?;
     Ok(ApiResponse::no_content())
@@ -338,10 +335,9 @@ async fn delete_other_sessions(
 ) -> Result<ApiResponse, Error> {
     input.none().await?;
     let id = caller.session_id()?;
-    state
-        .db
-        .transaction(caller.now(), move |tx| {
-            operations::end_others(tx, &caller, id, EndReason::EndedByUser)
+    caller
+        .transaction(&state, move |tx, caller| {
+            operations::end_others(tx, caller, id, EndReason::EndedByUser)
         })
         .await?;
     Ok(ApiResponse::no_content())

@@ -66,31 +66,29 @@ pub struct RefreshToken {
     pub successor_id: Option<RefreshTokenId>,
 }
 
-/// Locks the session of a refresh token, and reads the token after that, so that of two parallel refreshes the second sees
-/// the changes of the first.
-pub fn lock_by_refresh_token(tx: &mut Tx<'_>, hash: &TokenHash) -> Result<Option<(Session, RefreshToken)>, Error> {
-    let by_hash = refresh_tokens::table.filter(refresh_tokens::token_hash.eq(hash.as_bytes().as_slice()));
-    let session_id: Option<SessionId> = by_hash.select(refresh_tokens::session_id).first(tx.conn).optional()?;
-    let Some(session_id) = session_id else { return Ok(None) };
-    let Some(session) = lock(tx, session_id)? else {
-        return Ok(None);
-    };
-    let token = by_hash
-        .select((
-            refresh_tokens::id,
-            refresh_tokens::used_at,
-            refresh_tokens::successor_id,
-        ))
+/// The user of the session of a refresh token.
+pub fn find_user_by_refresh_token(tx: &mut Tx<'_>, hash: &TokenHash) -> Result<Option<UserId>, Error> {
+    Ok(refresh_tokens::table
+        .inner_join(sessions::table)
+        .filter(refresh_tokens::token_hash.eq(hash.as_bytes().as_slice()))
+        .select(sessions::user_id)
         .first(tx.conn)
-        .optional()?;
-    Ok(token.map(|token| (session, token)))
+        .optional()?)
 }
 
-fn lock(tx: &mut Tx<'_>, id: SessionId) -> Result<Option<Session>, Error> {
-    Ok(sessions::table
-        .find(id)
-        .select(Session::as_select())
-        .for_update()
+/// A refresh token and its session.
+pub fn find_by_refresh_token(tx: &mut Tx<'_>, hash: &TokenHash) -> Result<Option<(Session, RefreshToken)>, Error> {
+    Ok(refresh_tokens::table
+        .inner_join(sessions::table)
+        .filter(refresh_tokens::token_hash.eq(hash.as_bytes().as_slice()))
+        .select((
+            Session::as_select(),
+            (
+                refresh_tokens::id,
+                refresh_tokens::used_at,
+                refresh_tokens::successor_id,
+            ),
+        ))
         .first(tx.conn)
         .optional()?)
 }
@@ -257,6 +255,14 @@ pub fn find_with_principal(tx: &mut Tx<'_>, id: SessionId, org_id: Option<OrgId>
         ))
         .first(tx.conn)
         .optional()?)
+}
+
+/// The users of the sessions in which an organisation is active.
+pub fn list_user_ids_by_org(tx: &mut Tx<'_>, org_id: OrgId) -> Result<Vec<UserId>, Error> {
+    Ok(sessions::table
+        .filter(sessions::org_id.eq(org_id))
+        .select(sessions::user_id)
+        .load(tx.conn)?)
 }
 
 /// Removes an organisation that is about to be deleted from the sessions in which it is active.

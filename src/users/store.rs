@@ -28,7 +28,8 @@ pub fn find(tx: &mut Tx<'_>, id: UserId) -> Result<User, Error> {
     found.ok_or_else(Error::not_found)
 }
 
-/// The account, locked until the end of the transaction.
+/// The account, locked until the end of the transaction. Like every lock on accounts it is `FOR NO KEY UPDATE`, so that
+/// others can insert rows that refer to the account, such as notifications.
 ///
 /// # Errors
 /// `not_found` when the account does not exist.
@@ -36,7 +37,7 @@ pub fn lock(tx: &mut Tx<'_>, id: UserId) -> Result<User, Error> {
     let found = users::table
         .find(id)
         .select(User::as_select())
-        .for_update()
+        .for_no_key_update()
         .first(tx.conn)
         .optional()?;
     found.ok_or_else(Error::not_found)
@@ -49,7 +50,7 @@ pub fn lock_all(tx: &mut Tx<'_>, ids: &[UserId]) -> Result<Vec<User>, Error> {
         .filter(users::id.eq_any(ids))
         .order(users::id)
         .select(User::as_select())
-        .for_update()
+        .for_no_key_update()
         .load(tx.conn)?)
 }
 
@@ -65,7 +66,7 @@ pub fn lock_by_email(tx: &mut Tx<'_>, email: &str) -> Result<Option<User>, Error
     Ok(users::table
         .filter(users::email.eq(email))
         .select(User::as_select())
-        .for_update()
+        .for_no_key_update()
         .first(tx.conn)
         .optional()?)
 }
@@ -236,14 +237,10 @@ pub fn set_email(tx: &mut Tx<'_>, id: UserId, email: &str) -> Result<(), diesel:
         .map(|_| ())
 }
 
-/// Sets a new password and marks the address as verified. Returns false and changes nothing if the stored hash is no
-/// longer `expected_hash`.
-pub fn set_password(tx: &mut Tx<'_>, id: UserId, expected_hash: Option<&str>, new_hash: &str) -> Result<bool, Error> {
-    let unchanged = users::table
-        .find(id)
-        .filter(users::password_hash.is_not_distinct_from(expected_hash));
+/// Sets a new password and marks the address as verified.
+pub fn set_password(tx: &mut Tx<'_>, id: UserId, new_hash: &str) -> Result<(), Error> {
     let now = tx.now.into_sql::<Nullable<Timestamptz>>();
-    let updated = diesel::update(unchanged)
+    diesel::update(users::table.find(id))
         .set((
             users::password_hash.eq(new_hash),
             users::password_changed_at.eq(tx.now),
@@ -251,7 +248,7 @@ pub fn set_password(tx: &mut Tx<'_>, id: UserId, expected_hash: Option<&str>, ne
                 .eq(case_when(users::email_verified_at.is_null(), now).otherwise(users::email_verified_at)),
         ))
         .execute(tx.conn)?;
-    Ok(updated == 1)
+    Ok(())
 }
 
 /// Removes the password; only a password reset sets one again.
@@ -282,6 +279,14 @@ pub fn set_last_org(tx: &mut Tx<'_>, id: UserId, org_id: Option<OrgId>) -> Resul
         .set(users::last_org_id.eq(org_id))
         .execute(tx.conn)?;
     Ok(())
+}
+
+/// The users whose next login would start in an organisation.
+pub fn list_ids_by_last_org(tx: &mut Tx<'_>, org_id: OrgId) -> Result<Vec<UserId>, Error> {
+    Ok(users::table
+        .filter(users::last_org_id.eq(org_id))
+        .select(users::id)
+        .load(tx.conn)?)
 }
 
 /// Removes an organisation that is about to be deleted from the users whose next login would start in it.

@@ -25,7 +25,7 @@ async fn seed(app: &TestApp, org_id: Option<OrgId>, user_id: Option<UserId>, act
         let entry = Entry::by_system(app.state.clock.now(), action)
             .org(org_id)
             .user(user_id);
-        app.transaction(move |tx| record(tx, entry)).await;
+        app.transaction(move |tx| record(tx, entry.clone())).await;
     }
 }
 

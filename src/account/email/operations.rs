@@ -53,7 +53,7 @@ pub fn request(
     caller: &Caller<Session>,
     new_email: &EmailAddress,
 ) -> Result<EmailStatus, Error> {
-    let user = users::lock(tx, caller.user_id)?;
+    let user = users::find(tx, caller.user_id)?;
     if user.email == new_email.as_str() {
         let same = Invalid::new(FieldCode::SameAsCurrent, "This is your current e-mail address.");
         return Err(Error::field("#/new_email", same));
@@ -119,7 +119,7 @@ pub fn resend(
     limit: MailLimit,
     caller: &Caller<Session>,
 ) -> Result<EmailStatus, Error> {
-    let user = users::lock(tx, caller.user_id)?;
+    let user = users::find(tx, caller.user_id)?;
     let change = store::find_open(tx, user.id)?
         .filter(|change| change.is_pending(tx.now))
         .ok_or_else(|| Error::with_detail(Code::InvalidState, "No change of e-mail address is pending."))?;
@@ -138,7 +138,6 @@ pub fn resend(
 /// # Errors
 /// `not_found` when none is pending.
 pub fn cancel(tx: &mut Tx<'_>, caller: &Caller<Session>) -> Result<(), Error> {
-    users::lock(tx, caller.user_id)?;
     let change = cancel_pending(tx, caller.user_id)?
         .filter(|change| change.is_pending(tx.now))
         .ok_or_else(Error::not_found)?;
@@ -164,17 +163,29 @@ fn invalid_link() -> Error {
     Error::new(Code::LinkExpiredOrUsed)
 }
 
-/// Uses the token of a link, and returns its change and the locked account.
+/// Uses the token of a link, and returns its change and the locked account. The link moves the account to the address that
+/// `new_address` selects, so an unverified account with this address is locked as well: it will be deleted.
 ///
 /// # Errors
 /// `link_expired_or_used`.
-fn consume_link(tx: &mut Tx<'_>, purpose: Purpose, token: &Token) -> Result<(EmailChange, User), Error> {
-    let Target::EmailChange(id) = one_time_tokens::consume(tx, purpose, token)? else {
+fn consume_link(
+    tx: &mut Tx<'_>,
+    purpose: Purpose,
+    token: &Token,
+    new_address: impl FnOnce(&EmailChange) -> &str,
+) -> Result<(EmailChange, User), Error> {
+    let Some(Target::EmailChange(id)) = one_time_tokens::peek(tx, purpose, token)? else {
         return Err(invalid_link());
     };
-    let user_id = store::find(tx, id)?.ok_or_else(invalid_link)?.user_id;
-    let user = users::lock(tx, user_id).map_err(|error| error.if_not_found(Code::LinkExpiredOrUsed))?;
-    // Read again, because only the lock on the account keeps the change from being changed.
+    let change = store::find(tx, id)?.ok_or_else(invalid_link)?;
+    let other = users::find_by_login(tx, new_address(&change))?;
+    let ids: Vec<UserId> = [change.user_id].into_iter().chain(other.map(|user| user.id)).collect();
+    let user = users::lock_all(tx, &ids)?
+        .into_iter()
+        .find(|user| user.id == change.user_id)
+        .ok_or_else(invalid_link)?;
+    // Only now, because whoever invalidates the link has locked the account first.
+    one_time_tokens::consume(tx, purpose, token)?;
     let change = store::find(tx, id)?.ok_or_else(invalid_link)?;
     Ok((change, user))
 }
@@ -184,7 +195,7 @@ fn consume_link(tx: &mut Tx<'_>, purpose: Purpose, token: &Token) -> Result<(Ema
 /// # Errors
 /// `link_expired_or_used`, also when another account has verified the address in the meantime; `account_disabled`.
 pub fn confirm(tx: &mut Tx<'_>, secret: &ServerSecret, client: &Client, token: &Token) -> Result<String, Error> {
-    let (change, user) = consume_link(tx, Purpose::ConfirmEmail, token)?;
+    let (change, user) = consume_link(tx, Purpose::ConfirmEmail, token, |change| &change.new_email)?;
     if !change.is_pending(tx.now) || users::is_email_taken(tx, &change.new_email, Some(user.id))? {
         return Err(invalid_link());
     }
@@ -241,7 +252,7 @@ fn notify_changed(tx: &mut Tx<'_>, secret: &ServerSecret, user: &User, change: &
 /// # Errors
 /// `link_expired_or_used`.
 pub fn revert(tx: &mut Tx<'_>, client: &Client, token: &Token) -> Result<(), Error> {
-    let (change, user) = consume_link(tx, Purpose::RevertEmail, token)?;
+    let (change, user) = consume_link(tx, Purpose::RevertEmail, token, |change| &change.old_email)?;
     let entry =
         |action| Entry::by_user(client, user.id, user.name(), action).object("email_change", change.id.uuid(), None);
     if change.is_pending(tx.now) {

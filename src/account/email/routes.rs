@@ -113,18 +113,18 @@ request_type! {
 )]
 #[post("/email")]
 async fn request_email_change(
-    caller: Caller<Session>,
+    mut caller: Caller<Session>,
     idempotent: Idempotent,
     input: RequestInput,
     state: web::Data<State>,
 ) -> Result<HttpResponse, Error> {
     let request: RequestEmailChangeRequest = input.json().await?;
     operations::check_confirmation(&request.new_email, request.confirm_email.as_ref())?;
-    users::require_fresh(&state, &caller, request.current_password).await?;
+    users::require_fresh(&state, &mut caller, request.current_password).await?;
     let (secret, limit) = (state.secret.clone(), state.mail_limit);
-    idempotent
-        .transaction(&state.db, caller.now(), move |tx| {
-            let status = operations::request(tx, &secret, limit, &caller, &request.new_email)?;
+    caller
+        .idempotent_transaction(&state, idempotent, move |tx, caller| {
+            let status = operations::request(tx, &secret, limit, caller, &request.new_email)?;
             ApiResponse::accepted(&EmailResponse::from(status))
         })
         .await
@@ -177,9 +177,9 @@ async fn resend_email_change(
 ) -> Result<HttpResponse, Error> {
     input.none().await?;
     let (secret, limit) = (state.secret.clone(), state.mail_limit);
-    idempotent
-        .transaction(&state.db, caller.now(), move |tx| {
-            let status = operations::resend(tx, &secret, limit, &caller)?;
+    caller
+        .idempotent_transaction(&state, idempotent, move |tx, caller| {
+            let status = operations::resend(tx, &secret, limit, caller)?;
             ApiResponse::accepted(&EmailResponse::from(status))
         })
         .await
@@ -199,10 +199,7 @@ async fn delete_pending_email_change(
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
     input.none().await?;
-    state
-        .db
-        .transaction(caller.now(), move |tx| operations::cancel(tx, &caller))
-        .await?;
+    caller.transaction(&state, operations::cancel).await?;
     Ok(ApiResponse::no_content())
 }
 

@@ -48,9 +48,15 @@ impl NewPassword {
 /// # Errors
 /// `validation_error` with everything that is wrong with the new password, or else when the current one is wrong;
 /// `rate_limited`.
-pub async fn change(state: &State, caller: Caller<Session>, current: Password, new: NewPassword) -> Result<(), Error> {
-    let (now, user_id) = (caller.now(), caller.user_id);
-    let user = state.db.read(now, move |tx| users::find(tx, user_id)).await?;
+pub async fn change(
+    state: &State,
+    mut caller: Caller<Session>,
+    current: Password,
+    new: NewPassword,
+) -> Result<(), Error> {
+    // With the caller checked again: the body may have come long after the credential was revoked.
+    let find = |tx: &mut Tx<'_>, caller: &Caller<Session>| users::find(tx, caller.user_id);
+    let user = caller.clone().transaction(state, find).await?;
     let mut errors = new.errors(&state.policy, &user.personal_words());
     if new.password.expose() == current.expose() {
         let same = Invalid::new(FieldCode::SameAsCurrent, "This is your current password.");
@@ -59,21 +65,17 @@ pub async fn change(state: &State, caller: Caller<Session>, current: Password, n
     if !errors.is_empty() {
         return Err(Error::validation(errors));
     }
-    let checked_hash = users::check_password(state, &caller, current, "#/current_password").await?;
+    users::check_password(state, &mut caller, current, "#/current_password").await?;
     let _place = state.hasher.reserve(caller.client.ip)?;
     let new_hash = state.hasher.hash(new.password).await?;
-    state
-        .db
-        .transaction(now, move |tx| store_change(tx, &caller, &checked_hash, &new_hash))
+    caller
+        .transaction(state, move |tx, caller| store_change(tx, caller, &new_hash))
         .await
 }
 
-/// Stores the new password unless it was changed after `checked_hash` was read.
-fn store_change(tx: &mut Tx<'_>, caller: &Caller<Session>, checked_hash: &str, new_hash: &str) -> Result<(), Error> {
-    let user = users::lock(tx, caller.user_id)?;
-    if !users::set_password(tx, user.id, Some(checked_hash), new_hash)? {
-        return Err(users::incorrect_password("#/current_password"));
-    }
+fn store_change(tx: &mut Tx<'_>, caller: &Caller<Session>, new_hash: &str) -> Result<(), Error> {
+    let user = users::find(tx, caller.user_id)?;
+    users::set_password(tx, user.id, new_hash)?;
     sessions::end_others(tx, caller, caller.session_id()?, EndReason::PasswordChanged)?;
     finish_change(tx, &user, PasswordChangeMethod::CurrentPassword)?;
     audit::record(tx, Entry::by(caller, Action::PasswordChanged))
@@ -151,13 +153,11 @@ fn find_by_reset_token(tx: &mut Tx<'_>, token: &Token) -> Result<Option<User>, E
 }
 
 fn store_reset(tx: &mut Tx<'_>, client: &Client, token: &Token, new_hash: &str) -> Result<User, Error> {
-    let Target::User(id) = one_time_tokens::consume(tx, Purpose::ResetPassword, token)? else {
-        return Err(invalid_link());
-    };
-    let user = users::lock(tx, id).map_err(|error| error.if_not_found(Code::LinkExpiredOrUsed))?;
-    if !users::set_password(tx, user.id, user.password_hash.as_deref(), new_hash)? {
-        return Err(invalid_link());
-    }
+    let found = find_by_reset_token(tx, token)?.ok_or_else(invalid_link)?;
+    let user = users::lock(tx, found.id).map_err(|error| error.if_not_found(Code::LinkExpiredOrUsed))?;
+    // Only now, because whoever invalidates the link has locked the account first.
+    one_time_tokens::consume(tx, Purpose::ResetPassword, token)?;
+    users::set_password(tx, user.id, new_hash)?;
     if user.email_verified_at.is_none() {
         registration::reset_role(tx, client, &user)?;
     }

@@ -17,6 +17,23 @@ pub fn export(tx: &mut Tx<'_>, user_id: UserId) -> Result<Value, Error> {
     store::export(tx, user_id)
 }
 
+/// For [`Caller::locking`]: locks the caller's organisations, and returns the accounts of all who decide whether the caller
+/// can be replaced, and of those whose next login would start in an organisation that is deleted too.
+pub fn lock_for_deletion(tx: &mut Tx<'_>, user_id: UserId, role: PlatformRole) -> Result<Vec<UserId>, Error> {
+    let mut ids = Vec::new();
+    for org_id in store::lock_joined_orgs(tx, user_id)? {
+        if store::has_other_members(tx, org_id, user_id)? {
+            ids.extend(membership::list_owner_ids(tx, org_id)?);
+        } else {
+            ids.extend(orgs::lock_for_deletion(tx, org_id)?);
+        }
+    }
+    if role == PlatformRole::Admin {
+        ids.extend(users::list_admin_ids(tx)?);
+    }
+    Ok(ids)
+}
+
 /// Deletes the caller's account and the organisations that have no other member. The e-mail address can be registered again
 /// at once; the username is reserved for 30 days.
 ///
@@ -24,7 +41,6 @@ pub fn export(tx: &mut Tx<'_>, user_id: UserId) -> Result<Value, Error> {
 /// `last_owner` when no other owner can act in an organisation that the caller owns and that has other members, and when
 /// the caller is the last platform administrator who can act.
 pub fn delete_account(tx: &mut Tx<'_>, caller: &Caller<Session>) -> Result<(), Error> {
-    // Organisations are locked before users, as everywhere, so that two members who leave at once don't deadlock.
     let mut owners_by_org = Vec::new();
     for org_id in store::lock_joined_orgs(tx, caller.user_id)? {
         if store::has_other_members(tx, org_id, caller.user_id)? {

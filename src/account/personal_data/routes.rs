@@ -27,12 +27,12 @@ pub fn router(routes: &mut ServiceConfig) {
 )]
 #[get("/me/export")]
 async fn export_me(
-    caller: Caller<Session>,
+    mut caller: Caller<Session>,
     input: RequestInput,
     state: web::Data<State>,
 ) -> Result<HttpResponse, Error> {
     input.none().await?;
-    users::require_fresh(&state, &caller, None).await?;
+    users::require_fresh(&state, &mut caller, None).await?;
     let (now, user_id) = (caller.now(), caller.user_id);
     let data = state.db.read(now, move |tx| operations::export(tx, user_id)).await?;
     Ok(HttpResponse::Ok()
@@ -64,15 +64,16 @@ request_type! {
 )]
 #[delete("/me")]
 async fn delete_me(
-    caller: Caller<Session>,
+    mut caller: Caller<Session>,
     input: RequestInput,
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
     let request: DeleteMeRequest = input.optional_json().await?;
-    users::require_fresh(&state, &caller, request.current_password).await?;
-    state
-        .db
-        .transaction(caller.now(), move |tx| operations::delete_account(tx, &caller))
+    users::require_fresh(&state, &mut caller, request.current_password).await?;
+    let (user_id, role) = (caller.user_id, caller.role);
+    caller
+        .locking(move |tx| operations::lock_for_deletion(tx, user_id, role))
+        .transaction(&state, operations::delete_account)
         .await?;
     Ok(ApiResponse::no_content())
 }

@@ -38,9 +38,8 @@ pub(super) async fn put_avatar(
 ) -> Result<ApiResponse, Error> {
     let content = input.bytes(resize::MEDIA_TYPES, resize::MAX_BYTES).await?;
     let webp = state.image_resizer.resize(content).await?;
-    let id = state
-        .db
-        .transaction(caller.now(), move |tx| operations::set_avatar(tx, &caller, &webp))
+    let id = caller
+        .transaction(&state, move |tx, caller| operations::set_avatar(tx, caller, &webp))
         .await?;
     ApiResponse::ok(&AvatarResponse {
         avatar_url: images::url(&state.config, id),
@@ -61,9 +60,6 @@ pub(super) async fn delete_avatar(
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
     input.none().await?;
-    state
-        .db
-        .transaction(caller.now(), move |tx| operations::remove_avatar(tx, &caller))
-        .await?;
+    caller.transaction(&state, operations::remove_avatar).await?;
     Ok(ApiResponse::no_content())
 }

@@ -18,6 +18,7 @@ pub fn find<P>(tx: &mut Tx<'_>, caller: &Caller<P>) -> Result<Profile, Error> {
 }
 
 /// The fields of `PATCH /me`.
+#[derive(Clone)]
 pub struct ProfilePatch {
     pub username: Patch<Username>,
     pub nickname: Patch<Option<Nickname>>,
@@ -59,7 +60,7 @@ pub fn update<P>(
     precondition: &Precondition,
     patch: ProfilePatch,
 ) -> Result<Profile, Error> {
-    let user = users::lock(tx, caller.user_id)?;
+    let user = users::find(tx, caller.user_id)?;
     precondition.check(user.version)?;
     let change = patch.changes(&user);
     let changed: Vec<&str> = [
@@ -99,7 +100,7 @@ pub fn is_username_available(tx: &mut Tx<'_>, user_id: UserId, username: &Userna
 
 /// Replaces the caller's avatar by a new image, in WebP.
 pub fn set_avatar(tx: &mut Tx<'_>, caller: &Caller<Session>, webp: &[u8]) -> Result<ImageId, Error> {
-    let user = users::lock(tx, caller.user_id)?;
+    let user = users::find(tx, caller.user_id)?;
     let id = images::insert(tx, webp)?;
     replace_avatar(tx, caller, &user, Some(id))?;
     Ok(id)
@@ -107,7 +108,7 @@ pub fn set_avatar(tx: &mut Tx<'_>, caller: &Caller<Session>, webp: &[u8]) -> Res
 
 /// Removes the caller's avatar, if there is one.
 pub fn remove_avatar(tx: &mut Tx<'_>, caller: &Caller<Session>) -> Result<(), Error> {
-    let user = users::lock(tx, caller.user_id)?;
+    let user = users::find(tx, caller.user_id)?;
     replace_avatar(tx, caller, &user, None)
 }
 

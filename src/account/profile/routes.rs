@@ -162,10 +162,9 @@ async fn update_me(
         locale: request.locale,
         time_zone: request.time_zone,
     };
-    let profile = state
-        .db
-        .transaction(caller.now(), move |tx| {
-            operations::update(tx, &caller, &precondition, patch)
+    let profile = caller
+        .transaction(&state, move |tx, caller| {
+            operations::update(tx, caller, &precondition, patch.clone())
         })
         .await?;
     respond(profile, &state)

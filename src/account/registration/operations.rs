@@ -187,19 +187,22 @@ pub async fn verify_email(state: &State, client: Client, token: Token, choice: P
         .transaction(now, move |tx| {
             users::lock_by_email(tx, &email)?;
             let pending = find_pending(tx, &token)?;
+            if let Some(password_hash) = &password_hash {
+                one_time_tokens::consume(tx, Purpose::VerifyEmail, &token)?;
+                store_verification(tx, &client, &pending, password_hash)?;
+            }
             if let Some(key) = guess {
                 throttle.record_attempt(tx, &key, ip)?;
+                if password_hash.is_some() {
+                    throttle.delete_attempts_from(tx, &key, ip)?;
+                }
             }
-            let Some(password_hash) = password_hash else {
+            if password_hash.is_none() {
                 let entry = Entry::by_anonymous(&client, Action::PasswordCheckFailed).failed();
-                // Not an error, because the attempt has to be committed.
-                return audit::record(tx, entry.user(pending.user.id)).map(|()| false);
-            };
-            if let Some(key) = guess {
-                throttle.delete_attempts_from(tx, &key, ip)?;
+                audit::record(tx, entry.user(pending.user.id))?;
             }
-            one_time_tokens::consume(tx, Purpose::VerifyEmail, &token)?;
-            store_verification(tx, &client, &pending, &password_hash).map(|()| true)
+            // A wrong password is no error here, because the attempt has to be committed.
+            Ok(password_hash.is_some())
         })
         .await?;
     if is_correct {

@@ -7,6 +7,7 @@ use super::response::IssuedApiKeyResponse;
 use crate::api_keys::model::{AllowedIps, Grant, KeyName, NewApiKey, Remark, RequestedExpiry, Scopes, WholeDays};
 use crate::api_keys::operations;
 use crate::auth::{Caller, Password, Session};
+use crate::db::Tx;
 use crate::error::Error;
 use crate::http::{Idempotent, RequestInput};
 use crate::orgs::membership;
@@ -71,18 +72,20 @@ impl CreateApiKeyRequest {
 )]
 #[post("/api-keys")]
 pub async fn create_api_key(
-    caller: Caller<Session>,
+    mut caller: Caller<Session>,
     idempotent: Idempotent,
     input: RequestInput,
     state: web::Data<State>,
 ) -> Result<HttpResponse, Error> {
     let mut fields = input.fields().await?;
-    let (now, user_id) = (caller.now(), caller.user_id);
+    let now = caller.now();
     let grant = Grant::peek(&fields)?;
     let membership = match grant.org_id {
         Some(org_id) => {
-            let read = state.db.read(now, move |tx| membership::require(tx, org_id, user_id));
-            Some(read.await?)
+            // With the caller checked again: the body may have come long after the credential was revoked.
+            let require =
+                move |tx: &mut Tx<'_>, caller: &Caller<Session>| membership::require(tx, org_id, caller.user_id);
+            Some(caller.clone().transaction(&state, require).await?)
         }
         None => None,
     };
@@ -92,11 +95,11 @@ pub async fn create_api_key(
         fields.add_errors(errors);
     }
     let (new, password) = fields.read::<CreateApiKeyRequest>()?.into_parts()?;
-    users::check_password(&state, &caller, password, "#/current_password").await?;
+    users::check_password(&state, &mut caller, password, "#/current_password").await?;
     let tx_state = state.clone();
-    idempotent
-        .transaction(&state.db, now, move |tx| {
-            let issued = operations::create(tx, &tx_state, &caller, new)?;
+    caller
+        .idempotent_transaction(&state, idempotent, move |tx, caller| {
+            let issued = operations::create(tx, &tx_state, caller, new.clone())?;
             IssuedApiKeyResponse::created(issued, now, &tx_state)
         })
         .await

@@ -54,10 +54,9 @@ pub async fn delete_current_api_key(
 ) -> Result<ApiResponse, Error> {
     input.none().await?;
     let id = current_id(&caller)?;
-    state
-        .db
-        .transaction(caller.now(), move |tx| {
-            operations::revoke(tx, &caller, TenantScope::User(caller.user_id), id)
+    caller
+        .transaction(&state, move |tx, caller| {
+            operations::revoke(tx, caller, TenantScope::User(caller.user_id), id)
         })
         .await?;
     Ok(ApiResponse::no_content())

@@ -31,10 +31,9 @@ pub async fn delete_api_key(
     let (now, user_id) = (caller.now(), caller.user_id);
     state.db.read(now, move |tx| operations::find(tx, user_id, id)).await?;
     input.none().await?;
-    state
-        .db
-        .transaction(now, move |tx| {
-            let deleted = operations::delete(tx, &caller, &[id])?;
+    caller
+        .transaction(&state, move |tx, caller| {
+            let deleted = operations::delete(tx, caller, &[id])?;
             deleted.first().map(|_| ()).ok_or_else(Error::not_found)
         })
         .await?;
@@ -101,11 +100,11 @@ pub async fn delete_api_keys(
     state: web::Data<State>,
 ) -> Result<HttpResponse, Error> {
     let DeleteApiKeysRequest { ids: KeyIds(requested) } = input.json().await?;
-    idempotent
-        .transaction(&state.db, caller.now(), move |tx| {
+    caller
+        .idempotent_transaction(&state, idempotent, move |tx, caller| {
             let ids: Vec<ApiKeyId> = requested.iter().filter_map(|id| ApiKeyId::parse(id)).collect();
-            let deleted = operations::delete(tx, &caller, &ids)?;
-            ApiResponse::ok(&DeletedApiKeysResponse::new(requested, &deleted))
+            let deleted = operations::delete(tx, caller, &ids)?;
+            ApiResponse::ok(&DeletedApiKeysResponse::new(requested.clone(), &deleted))
         })
         .await
 }

@@ -141,11 +141,11 @@ pub async fn delete_org_api_key(
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
     input.none().await?;
-    state
-        .db
-        .transaction(caller.now(), move |tx| {
-            OrgMember::<can::RevokeOrgApiKey>::require(tx, &caller, org_id)?;
-            operations::revoke(tx, &caller, TenantScope::Org(org_id), id)
+    caller
+        .locking(move |tx| operations::list_owner(tx, TenantScope::Org(org_id), id))
+        .transaction(&state, move |tx, caller| {
+            OrgMember::<can::RevokeOrgApiKey>::require(tx, caller, org_id)?;
+            operations::revoke(tx, caller, TenantScope::Org(org_id), id)
         })
         .await?;
     Ok(ApiResponse::no_content())

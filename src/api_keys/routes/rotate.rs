@@ -40,7 +40,7 @@ request_type! {
 )]
 #[post("/api-keys/{api_key_id}/rotate")]
 pub async fn rotate_api_key(
-    caller: Caller<Session>,
+    mut caller: Caller<Session>,
     Path(id): Path<ApiKeyId>,
     idempotent: Idempotent,
     input: RequestInput,
@@ -50,11 +50,11 @@ pub async fn rotate_api_key(
     state.db.read(now, move |tx| operations::find(tx, user_id, id)).await?;
     let request: RotateApiKeyRequest = input.json().await?;
     let grace = TimeDelta::seconds(request.grace_seconds.get());
-    users::check_password(&state, &caller, request.current_password, "#/current_password").await?;
+    users::check_password(&state, &mut caller, request.current_password, "#/current_password").await?;
     let tx_state = state.clone();
-    idempotent
-        .transaction(&state.db, now, move |tx| {
-            let issued = operations::rotate(tx, &tx_state.config, &caller, id, grace)?;
+    caller
+        .idempotent_transaction(&state, idempotent, move |tx, caller| {
+            let issued = operations::rotate(tx, &tx_state.config, caller, id, grace)?;
             IssuedApiKeyResponse::created(issued, now, &tx_state)
         })
         .await

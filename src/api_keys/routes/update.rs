@@ -52,7 +52,7 @@ request_type! {
 )]
 #[patch("/api-keys/{api_key_id}")]
 pub async fn update_api_key(
-    caller: Caller<Session>,
+    mut caller: Caller<Session>,
     Path(id): Path<ApiKeyId>,
     precondition: Precondition,
     input: RequestInput,
@@ -68,7 +68,7 @@ pub async fn update_api_key(
     let request: UpdateApiKeyRequest = fields.read()?;
     let password_confirmed = details.is_widened_by(&scopes) || request.current_password.is_some();
     if password_confirmed {
-        users::require_fresh(&state, &caller, request.current_password).await?;
+        users::require_fresh(&state, &mut caller, request.current_password).await?;
     }
     let update = ApiKeyUpdate {
         name: request.name,
@@ -80,9 +80,10 @@ pub async fn update_api_key(
         password_confirmed,
     };
     let catalog = state.scopes.clone();
-    let details = state
-        .db
-        .transaction(now, move |tx| operations::update(tx, &catalog, &caller, id, update))
+    let details = caller
+        .transaction(&state, move |tx, caller| {
+            operations::update(tx, &catalog, caller, id, update.clone())
+        })
         .await?;
     ApiKeyResponse::ok(details, now, &state)
 }
@@ -114,7 +115,7 @@ request_type! {
 )]
 #[post("/api-keys/{api_key_id}/extend")]
 pub async fn extend_api_key(
-    caller: Caller<Session>,
+    mut caller: Caller<Session>,
     Path(id): Path<ApiKeyId>,
     idempotent: Idempotent,
     input: RequestInput,
@@ -130,11 +131,11 @@ pub async fn extend_api_key(
     }
     let request: ExtendApiKeyRequest = fields.read()?;
     let days = request.days.get();
-    users::require_fresh(&state, &caller, request.current_password).await?;
+    users::require_fresh(&state, &mut caller, request.current_password).await?;
     let tx_state = state.clone();
-    idempotent
-        .transaction(&state.db, now, move |tx| {
-            let details = operations::extend(tx, &tx_state.config, &caller, id, days)?;
+    caller
+        .idempotent_transaction(&state, idempotent, move |tx, caller| {
+            let details = operations::extend(tx, &tx_state.config, caller, id, days)?;
             ApiKeyResponse::ok(details, now, &tx_state)
         })
         .await

@@ -72,11 +72,11 @@ pub fn find_by_secret(tx: &mut Tx<'_>, catalog: &ScopeCatalog, hash: &TokenHash)
         ))
         .first(tx.conn)
         .optional()?;
-    Ok(found.map(|found| found.resolve(catalog)))
+    Ok(found.map(|found| found.resolve(catalog, hash)))
 }
 
 impl KeyBySecret {
-    fn resolve(self, catalog: &ScopeCatalog) -> ResolvedKey {
+    fn resolve(self, catalog: &ScopeCatalog, secret_hash: &TokenHash) -> ResolvedKey {
         let Self {
             secret_ends_at,
             key,
@@ -108,6 +108,7 @@ impl KeyBySecret {
                 .unwrap_or_default(),
             credential: Credential::ApiKey {
                 id: key.id,
+                secret_hash: *secret_hash,
                 name: key.name.clone(),
                 scopes,
             },

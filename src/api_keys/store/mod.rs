@@ -205,11 +205,15 @@ pub fn delete(tx: &mut Tx<'_>, tenant: TenantScope, ids: &[ApiKeyId]) -> Result<
 
 /// Disables the keys of a person that were created or got more since an instant, and returns their number.
 pub fn disable_granted_since(tx: &mut Tx<'_>, user_id: UserId, since: DateTime<Utc>) -> Result<usize, Error> {
-    let granted = api_keys::table
+    let granted: Vec<ApiKeyId> = api_keys::table
         .filter(api_keys::user_id.eq(user_id))
         .filter(api_keys::granted_at.ge(since))
-        .filter(api_keys::disabled_at.is_null());
-    Ok(diesel::update(granted)
+        .filter(api_keys::disabled_at.is_null())
+        .select(api_keys::id)
+        .order(api_keys::id)
+        .for_no_key_update()
+        .load(tx.conn)?;
+    Ok(diesel::update(api_keys::table.filter(api_keys::id.eq_any(granted)))
         .set((
             api_keys::disabled_at.eq(tx.now),
             api_keys::version.eq(api_keys::version + 1),

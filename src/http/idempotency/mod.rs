@@ -157,8 +157,8 @@ fn from_stored(stored: StoredResponse) -> Result<ApiResponse, Error> {
     ApiResponse::from_stored(stored.status, stored.headers, stored.body)
 }
 
-/// Runs the operation of an authenticated POST in a transaction, which also stores the response if the request has an
-/// `Idempotency-Key`.
+/// Stores the response of an authenticated POST in the transaction of its operation, if the request has an
+/// `Idempotency-Key`; see `auth::Caller::idempotent_transaction`.
 ///
 /// A handler takes it after the caller and the path. This extractor replays a stored response at once, whatever has changed since.
 /// All its other errors are reported later, in their place in the order of checks.
@@ -244,31 +244,46 @@ async fn begin(
 }
 
 impl Idempotent {
-    /// Runs `operation` in a transaction and returns its response.
+    /// The part of an operation that runs in its transaction: locks the key, checks the caller with `check`, then runs
+    /// `operation` unless there is a stored response.
     ///
     /// # Errors
-    /// Those of `operation`, which are not stored; `idempotency_in_progress`, `idempotency_key_reused`.
-    pub async fn transaction(
-        self,
-        db: &Db,
-        now: DateTime<Utc>,
-        operation: impl FnOnce(&mut Tx<'_>) -> Result<ApiResponse, Error> + Send + 'static,
-    ) -> Result<HttpResponse, Error> {
-        let Some(record) = self.0 else {
-            return db.transaction(now, operation).await.map(HttpResponse::from);
+    /// Those of `check` and `operation`, which are not stored; `idempotency_in_progress`, `idempotency_key_reused`.
+    pub fn run<C>(
+        &self,
+        tx: &mut Tx<'_>,
+        check: impl FnOnce(&mut Tx<'_>) -> Result<C, Error>,
+        operation: impl FnOnce(&mut Tx<'_>, &C) -> Result<ApiResponse, Error>,
+    ) -> Result<MaybeReplayed, Error> {
+        let Some(record) = &self.0 else {
+            let caller = check(tx)?;
+            return operation(tx, &caller).map(MaybeReplayed::First);
         };
-        db.transaction(now, move |tx| {
-            record.lock(tx)?;
-            // The first request may have finished after the look-up in the extractor.
-            if let Some(stored) = record.find_response(tx)? {
-                return Ok((stored, true));
-            }
-            let response = operation(tx)?;
-            record.store(tx, &response)?;
-            Ok((response, false))
-        })
-        .await
-        .map(|(response, is_replay)| if is_replay { replayed(response) } else { response.into() })
+        // Before the check, which may wait for the same request that is still running.
+        record.lock(tx)?;
+        let caller = check(tx)?;
+        // The first request may have finished after the look-up in the extractor.
+        if let Some(stored) = record.find_response(tx)? {
+            return Ok(MaybeReplayed::Replayed(stored));
+        }
+        let response = operation(tx, &caller)?;
+        record.store(tx, &response)?;
+        Ok(MaybeReplayed::First(response))
+    }
+}
+
+/// The response of an operation, or the one that was stored when it ran first.
+pub enum MaybeReplayed {
+    First(ApiResponse),
+    Replayed(ApiResponse),
+}
+
+impl From<MaybeReplayed> for HttpResponse {
+    fn from(response: MaybeReplayed) -> Self {
+        match response {
+            MaybeReplayed::First(response) => response.into(),
+            MaybeReplayed::Replayed(stored) => replayed(stored),
+        }
     }
 }
 

@@ -11,6 +11,27 @@ use crate::secret::Token;
 use crate::users::{self, User};
 use crate::values::ids::{InvitationId, JoinRequestId, OrgId, UserId};
 
+/// For [`Caller::locking`]: locks the organisation of an invitation, and returns the inviter, whose account and role decide
+/// whether it can be accepted.
+pub fn lock_inviter(tx: &mut Tx<'_>, id: InvitationId) -> Result<Vec<UserId>, Error> {
+    let invitation = invitations::find(tx, id)?;
+    lock_org_of(tx, invitation)
+}
+
+/// Like [`lock_inviter`], by the mailed token.
+pub fn lock_mailed_inviter(tx: &mut Tx<'_>, token: &Token) -> Result<Vec<UserId>, Error> {
+    let invitation = invitations::peek_mailed(tx, token)?;
+    lock_org_of(tx, invitation)
+}
+
+fn lock_org_of(tx: &mut Tx<'_>, invitation: Option<Invitation>) -> Result<Vec<UserId>, Error> {
+    let Some(invitation) = invitation else {
+        return Ok(Vec::new());
+    };
+    orgs::lock_if_exists(tx, invitation.org_id())?;
+    Ok(invitation.inviter_id().into_iter().collect())
+}
+
 /// Accepts an invitation for the caller's verified address.
 pub fn accept_by_id<P>(tx: &mut Tx<'_>, caller: &Caller<P>, id: InvitationId) -> Result<Invitation, Error> {
     let invitation = invitations::find_for_caller(tx, caller, id)?;
@@ -21,13 +42,13 @@ pub fn accept_by_id<P>(tx: &mut Tx<'_>, caller: &Caller<P>, id: InvitationId) ->
 /// Accepts an invitation with its mailed token. Only the invited mailbox received the token, so the caller's account may have
 /// another address.
 pub fn accept_by_token<P>(tx: &mut Tx<'_>, caller: &Caller<P>, token: &Token) -> Result<Invitation, Error> {
-    let invitation = invitations::peek_mailed(tx, token)?;
+    let invitation = invitations::peek_mailed(tx, token)?.ok_or_else(|| Error::new(Code::LinkExpiredOrUsed))?;
     orgs::lock(tx, invitation.org_id()).map_err(|error| error.if_not_found(Code::LinkExpiredOrUsed))?;
     accept(tx, caller, &invitation, Some(token))
 }
 
-/// Makes the caller a member if the invitation is pending and its inviter could still create it. The organisation must be
-/// locked.
+/// Makes the caller a member if the invitation is pending and its inviter could still create it. The organisation and the
+/// account of the inviter must be locked.
 fn accept<P>(
     tx: &mut Tx<'_>,
     caller: &Caller<P>,
@@ -41,7 +62,7 @@ fn accept<P>(
     if !inviter_may_still_invite(tx, invitation)? {
         return Err(refusal());
     }
-    let user = users::lock(tx, caller.user_id)?;
+    let user = users::find(tx, caller.user_id)?;
     if !invitations::mark_accepted(tx, invitation.id, user.id, mailed_token)? {
         return Err(refusal());
     }
@@ -62,6 +83,12 @@ fn inviter_may_still_invite(tx: &mut Tx<'_>, invitation: &Invitation) -> Result<
     };
     let is_disabled = users::find(tx, inviter_id)?.disabled_at.is_some();
     Ok(!is_disabled && has_authority_over(membership.role, invitation.role))
+}
+
+/// For [`Caller::locking`]: locks the organisation, if it exists, and returns the person who made the request.
+pub fn lock_requester(tx: &mut Tx<'_>, org_id: OrgId, id: JoinRequestId) -> Result<Vec<UserId>, Error> {
+    orgs::lock_if_exists(tx, org_id)?;
+    join_requests::list_requester(tx, org_id, id)
 }
 
 /// Approves a pending request to join: the person becomes a member with this role and is notified.

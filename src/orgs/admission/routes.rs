@@ -43,10 +43,11 @@ async fn accept_invitation(
     state: web::Data<State>,
 ) -> Result<HttpResponse, Error> {
     input.none().await?;
-    let db = state.db.clone();
-    idempotent
-        .transaction(&db, caller.now(), move |tx| {
-            let invitation = operations::accept_by_id(tx, &caller, target.invitation.id)?;
+    let id = target.invitation.id;
+    caller
+        .locking(move |tx| operations::lock_inviter(tx, id))
+        .idempotent_transaction(&state.clone(), idempotent, move |tx, caller| {
+            let invitation = operations::accept_by_id(tx, caller, id)?;
             ApiResponse::ok(&InvitationResponse::new(invitation, tx.now, &state.config))
         })
         .await
@@ -71,10 +72,11 @@ async fn accept_mailed_invitation(
 ) -> Result<HttpResponse, Error> {
     let request: MailedTokenRequest = input.json().await?;
     let token = Token::new(request.token);
-    let db = state.db.clone();
-    idempotent
-        .transaction(&db, caller.now(), move |tx| {
-            let invitation = operations::accept_by_token(tx, &caller, &token)?;
+    let mailed_token = token.clone();
+    caller
+        .locking(move |tx| operations::lock_mailed_inviter(tx, &mailed_token))
+        .idempotent_transaction(&state.clone(), idempotent, move |tx, caller| {
+            let invitation = operations::accept_by_token(tx, caller, &token)?;
             ApiResponse::ok(&InvitationResponse::new(invitation, tx.now, &state.config))
         })
         .await
@@ -114,10 +116,10 @@ async fn approve_join_request(
     let request: ApproveJoinRequestRequest = input.optional_json().await?;
     let role = request.role.unwrap_or(OrgRole::Member);
     let (org_id, id) = (target.request.org.id, target.request.id);
-    let db = state.db.clone();
-    idempotent
-        .transaction(&db, caller.now(), move |tx| {
-            let approved = operations::approve_join_request(tx, &caller, org_id, id, role)?;
+    caller
+        .locking(move |tx| operations::lock_requester(tx, org_id, id))
+        .idempotent_transaction(&state.clone(), idempotent, move |tx, caller| {
+            let approved = operations::approve_join_request(tx, caller, org_id, id, role)?;
             ApiResponse::ok(&JoinRequestResponse::new(approved, &state.config))
         })
         .await

@@ -16,6 +16,7 @@ mod store;
 
 pub use model::{Invitation, InvitationResponse, InvitationState};
 pub use operations::{
-    accept_pending, audit_entry, find_for_caller, mark_accepted, no_longer_pending, peek_mailed, reload, revoke_by,
+    accept_pending, audit_entry, find, find_for_caller, mark_accepted, no_longer_pending, peek_mailed, reload,
+    revoke_by,
 };
 pub use routes::{OwnInvitation, router};

@@ -131,6 +131,13 @@ pub fn create<P>(
     Ok(invitation)
 }
 
+/// For [`Caller::locking`]: locks the organisation, if it exists, and returns the account that has the address.
+pub fn lock_invited(tx: &mut Tx<'_>, org_id: OrgId, email: &EmailAddress) -> Result<Vec<UserId>, Error> {
+    orgs::lock_if_exists(tx, org_id)?;
+    let user = users::find_by_login(tx, email.as_str())?;
+    Ok(user.map(|user| user.id).into_iter().collect())
+}
+
 /// The address to invite, and the role to give it.
 pub struct Offer {
     pub email: EmailAddress,
@@ -236,16 +243,16 @@ pub fn no_longer_pending() -> Error {
 }
 
 /// The invitation that a mailed token is for; the token stays valid.
-///
-/// # Errors
-/// `link_expired_or_used`.
-pub fn peek_mailed(tx: &mut Tx<'_>, token: &Token) -> Result<Invitation, Error> {
-    let invalid_link = || Error::new(Code::LinkExpiredOrUsed);
-    let target = one_time_tokens::peek(tx, Link::Invitation.purpose(), token)?;
-    let Some(Target::Invitation(id)) = target else {
-        return Err(invalid_link());
-    };
-    store::find_mailed(tx, id)?.ok_or_else(invalid_link)
+pub fn peek_mailed(tx: &mut Tx<'_>, token: &Token) -> Result<Option<Invitation>, Error> {
+    match one_time_tokens::peek(tx, Link::Invitation.purpose(), token)? {
+        Some(Target::Invitation(id)) => find(tx, id),
+        _ => Ok(None),
+    }
+}
+
+/// An invitation of any organisation, without a check of permissions.
+pub fn find(tx: &mut Tx<'_>, id: InvitationId) -> Result<Option<Invitation>, Error> {
+    store::find_mailed(tx, id)
 }
 
 /// Marks a pending invitation as accepted; false when it is no longer pending. Uses up the mailed token if there is one.

@@ -14,5 +14,7 @@ mod routes;
 mod store;
 
 pub use model::{JoinRequest, JoinRequestResponse, JoinRequestState, RejectionReason, RequestMessage};
-pub use operations::{Outcome, approve_pending, audit_entry, find_for_admin, mark_approved, notify_decision, reload};
+pub use operations::{
+    Outcome, approve_pending, audit_entry, find_for_admin, list_requester, mark_approved, notify_decision, reload,
+};
 pub use routes::{OrgJoinRequest, router};

@@ -117,6 +117,12 @@ pub fn reload(tx: &mut Tx<'_>, org_id: OrgId, id: JoinRequestId) -> Result<JoinR
     store::find(tx, org_id, id)?.ok_or_else(Error::not_found)
 }
 
+/// For [`Caller::locking`]: the person who made a request, if it exists.
+pub fn list_requester(tx: &mut Tx<'_>, org_id: OrgId, id: JoinRequestId) -> Result<Vec<UserId>, Error> {
+    let request = store::find(tx, org_id, id)?;
+    Ok(request.map(|request| request.person.id).into_iter().collect())
+}
+
 /// A request that the caller made, or any request to an organisation of which they are an owner or admin.
 pub fn find_visible(
     tx: &mut Tx<'_>,

@@ -67,6 +67,15 @@ fn find(tx: &mut Tx<'_>, key: MemberKey) -> Result<Member, Error> {
     store::find(tx, key.org_id, key.user_id)?.ok_or_else(Error::not_found)
 }
 
+/// For [`Caller::locking`]: locks the organisation, if it exists, and returns its owners and the person. Whether they can act
+/// decides about a change of the member, and must not change before the commit.
+pub fn lock_accounts(tx: &mut Tx<'_>, MemberKey { org_id, user_id }: MemberKey) -> Result<Vec<UserId>, Error> {
+    orgs::lock_if_exists(tx, org_id)?;
+    let mut ids = membership::list_owner_ids(tx, org_id)?;
+    ids.push(user_id);
+    Ok(ids)
+}
+
 /// With the organisation locked: another owner than this one can act, and is not disabled before the commit.
 fn require_another_owner(tx: &mut Tx<'_>, owner: MemberKey) -> Result<(), Error> {
     let owners = store::lock_active_owners(tx, owner.org_id)?;
@@ -78,6 +87,7 @@ fn require_another_owner(tx: &mut Tx<'_>, owner: MemberKey) -> Result<(), Error>
 }
 
 /// A request to change a member.
+#[derive(Clone)]
 pub struct MemberUpdate {
     pub precondition: Precondition,
     pub role: Patch<OrgRole>,

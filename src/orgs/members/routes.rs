@@ -187,10 +187,10 @@ async fn update_member(
         disabled_services: request.disabled_services,
     };
     let catalog = state.scopes.clone();
-    let member = state
-        .db
-        .transaction(caller.now(), move |tx| {
-            operations::update(tx, &catalog, &caller, target.key, update)
+    let member = caller
+        .locking(move |tx| operations::lock_accounts(tx, target.key))
+        .transaction(&state, move |tx, caller| {
+            operations::update(tx, &catalog, caller, target.key, update.clone())
         })
         .await?;
     MemberResponse::ok(member, &state)
@@ -219,10 +219,10 @@ async fn remove_member(
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
     input.none().await?;
-    state
-        .db
-        .transaction(caller.now(), move |tx| {
-            operations::remove(tx, &caller, target.key, &precondition)
+    caller
+        .locking(move |tx| operations::lock_accounts(tx, target.key))
+        .transaction(&state, move |tx, caller| {
+            operations::remove(tx, caller, target.key, &precondition)
         })
         .await?;
     Ok(ApiResponse::no_content())
@@ -251,7 +251,7 @@ request_type! {
 )]
 #[post("/orgs/{org_id}/transfer")]
 async fn transfer_org(
-    caller: Caller<Session>,
+    mut caller: Caller<Session>,
     idempotent: Idempotent,
     membership: OrgMember<can::TransferOrg>,
     input: RequestInput,
@@ -262,20 +262,22 @@ async fn transfer_org(
         org_id: membership.org_id,
         user_id: request.user_id.id()?,
     };
-    let find_new_owner = {
-        let caller = caller.clone();
-        move |tx: &mut Tx<'_>| operations::find_target(tx, &caller, new_owner, OrgPermission::TransferOrg)
-    };
-    state.db.read(caller.now(), find_new_owner).await?;
+    // With the caller checked again: the body may have come long after the credential was revoked.
+    caller
+        .clone()
+        .transaction(&state, move |tx, caller| {
+            operations::find_target(tx, caller, new_owner, OrgPermission::TransferOrg)
+        })
+        .await?;
     if new_owner.user_id == caller.user_id {
         let invalid = Invalid::new(FieldCode::NotAllowed, "Name a member other than yourself.");
         return Err(Error::field("#/user_id", invalid));
     }
-    users::check_password(&state, &caller, request.current_password, "#/current_password").await?;
-    let db = state.db.clone();
-    idempotent
-        .transaction(&db, caller.now(), move |tx| {
-            let view = operations::transfer(tx, &caller, new_owner)?;
+    users::check_password(&state, &mut caller, request.current_password, "#/current_password").await?;
+    caller
+        .locking(move |tx| operations::lock_accounts(tx, new_owner))
+        .idempotent_transaction(&state.clone(), idempotent, move |tx, caller| {
+            let view = operations::transfer(tx, caller, new_owner)?;
             OrgResponse::ok(view, &state)
         })
         .await
@@ -306,7 +308,7 @@ request_type! {
 )]
 #[post("/admin/orgs/{org_id}/owners")]
 async fn appoint_org_owner(
-    caller: Caller<Admin>,
+    mut caller: Caller<Admin>,
     Path(org_id): Path<OrgId>,
     idempotent: Idempotent,
     input: RequestInput,
@@ -318,12 +320,14 @@ async fn appoint_org_owner(
         .await?;
     let request: AppointOrgOwnerRequest = input.json().await?;
     let user_id = request.user_id.id()?;
-    state.db.read(caller.now(), move |tx| users::find(tx, user_id)).await?;
-    users::require_fresh(&state, &caller, request.current_password).await?;
-    let (db, new_owner) = (state.db.clone(), MemberKey { org_id, user_id });
-    idempotent
-        .transaction(&db, caller.now(), move |tx| {
-            let member = operations::appoint_owner(tx, &caller, new_owner)?;
+    let find_new_owner = move |tx: &mut Tx<'_>, _: &Caller<Admin>| users::find(tx, user_id);
+    caller.clone().transaction(&state, find_new_owner).await?;
+    users::require_fresh(&state, &mut caller, request.current_password).await?;
+    let new_owner = MemberKey { org_id, user_id };
+    caller
+        .locking(move |tx| operations::lock_accounts(tx, new_owner))
+        .idempotent_transaction(&state.clone(), idempotent, move |tx, caller| {
+            let member = operations::appoint_owner(tx, caller, new_owner)?;
             MemberResponse::ok(member, &state)
         })
         .await

@@ -26,6 +26,17 @@ pub fn find(tx: &mut Tx<'_>, org_id: OrgId, user_id: UserId) -> Result<Option<Me
         .optional()?)
 }
 
+/// Keeps a membership, if there is one, from being changed or ended before the end of the transaction.
+pub fn lock(tx: &mut Tx<'_>, org_id: OrgId, user_id: UserId) -> Result<(), Error> {
+    memberships::table
+        .filter(memberships::org_id.eq(org_id))
+        .filter(memberships::user_id.eq(user_id))
+        .select(memberships::id)
+        .for_share()
+        .execute(tx.conn)?;
+    Ok(())
+}
+
 /// # Errors
 /// `already_member`.
 pub fn insert(tx: &mut Tx<'_>, org_id: OrgId, user_id: UserId, role: OrgRole) -> Result<MembershipId, Error> {

@@ -1,5 +1,6 @@
 //! Ending sessions.
 
+use super::refresh::lock_by_refresh_token;
 use crate::audit::{self, Action, Entry};
 use crate::auth::Caller;
 use crate::db::Tx;
@@ -7,7 +8,6 @@ use crate::error::{Code, Error};
 use crate::secret::Token;
 use crate::sessions::model::EndReason;
 use crate::sessions::store;
-use crate::users;
 use crate::values::Client;
 use crate::values::ids::{SessionId, UserId};
 
@@ -16,11 +16,10 @@ use crate::values::ids::{SessionId, UserId};
 /// # Errors
 /// `invalid_token` for an unknown token.
 pub fn end_by_refresh_token(tx: &mut Tx<'_>, client: &Client, token: &Token) -> Result<(), Error> {
-    let Some((session, _)) = store::lock_by_refresh_token(tx, &token.hash())? else {
+    let Some((user, session, _)) = lock_by_refresh_token(tx, token)? else {
         return Err(Error::new(Code::InvalidToken));
     };
-    if store::end(tx, session.user_id, session.id, EndReason::LoggedOut)? {
-        let user = users::find(tx, session.user_id)?;
+    if store::end(tx, user.id, session.id, EndReason::LoggedOut)? {
         let entry = Entry::by_user(client, user.id, user.name(), Action::SessionEnded);
         audit::record(tx, entry.object("session", session.id.uuid(), None))?;
     }

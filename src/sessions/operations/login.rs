@@ -155,7 +155,7 @@ async fn refuse(state: &State, client: Client) -> Result<Error, Error> {
     let entry = Entry::by_anonymous(&client, Action::SessionLoginFailed).failed();
     state
         .db
-        .transaction(client.now, move |tx| audit::record(tx, entry))
+        .transaction(client.now, move |tx| audit::record(tx, entry.clone()))
         .await?;
     Ok(Error::new(Code::InvalidCredentials))
 }

@@ -31,8 +31,7 @@ pub fn refresh(
     org_id: Option<IdRef<OrgId>>,
 ) -> Result<Refreshed, Error> {
     let invalid = || Error::new(Code::InvalidToken);
-    let (session, token) = store::lock_by_refresh_token(tx, &token.hash())?.ok_or_else(invalid)?;
-    let user = users::find(tx, session.user_id).map_err(|error| error.if_not_found(Code::InvalidToken))?;
+    let (user, session, token) = lock_by_refresh_token(tx, token)?.ok_or_else(invalid)?;
     if !session.is_live(tx.now) || user.disabled_at.is_some() {
         return Err(invalid());
     }
@@ -48,6 +47,18 @@ pub fn refresh(
     }
     let grant = grant(&session, &user, org, Some(successor_id));
     Ok(Refreshed::Granted(Box::new(grant)))
+}
+
+/// A refresh token and its session, with the account locked: of two parallel refreshes the second sees the changes of the
+/// first, and whoever ends the session has locked the account before.
+pub fn lock_by_refresh_token(tx: &mut Tx<'_>, token: &Token) -> Result<Option<(User, Session, RefreshToken)>, Error> {
+    let hash = token.hash();
+    let Some(user_id) = store::find_user_by_refresh_token(tx, &hash)? else {
+        return Ok(None);
+    };
+    let user = users::lock(tx, user_id).map_err(|error| error.if_not_found(Code::InvalidToken))?;
+    let found = store::find_by_refresh_token(tx, &hash)?;
+    Ok(found.map(|(session, token)| (user, session, token)))
 }
 
 /// The successor of a token: a new one for the current token, the same again for a repeated refresh, `None` for a reuse.

@@ -192,7 +192,7 @@ impl TestApp {
     /// Runs an operation in a transaction, without HTTP.
     pub async fn transaction<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
+        work: impl Fn(&mut Tx<'_>) -> Result<T, Error> + Send + Sync + 'static,
     ) -> T {
         self.state.db.transaction(self.state.clock.now(), work).await.unwrap()
     }

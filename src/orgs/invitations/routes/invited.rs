@@ -78,10 +78,9 @@ async fn decline_invitation(
     state: web::Data<State>,
 ) -> Result<HttpResponse, Error> {
     input.none().await?;
-    let db = state.db.clone();
-    idempotent
-        .transaction(&db, caller.now(), move |tx| {
-            let invitation = operations::decline(tx, &caller, target.invitation.id)?;
+    caller
+        .idempotent_transaction(&state.clone(), idempotent, move |tx, caller| {
+            let invitation = operations::decline(tx, caller, target.invitation.id)?;
             ApiResponse::ok(&InvitationResponse::new(invitation, tx.now, &state.config))
         })
         .await

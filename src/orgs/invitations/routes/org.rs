@@ -13,7 +13,7 @@ use crate::error::Error;
 use crate::http::{ApiResponse, Idempotent, RequestInput};
 use crate::orgs::invitations::model::{Invitation, InvitationFilter, InvitationResponse, Scope};
 use crate::orgs::invitations::operations::{self, Offer};
-use crate::orgs::{OrgMember, PermissionType, can, guard};
+use crate::orgs::{self, OrgMember, PermissionType, can, guard};
 use crate::request_type;
 use crate::state::State;
 use crate::values::ids::{InvitationId, OrgId};
@@ -100,11 +100,12 @@ async fn create_invitation(
         email: request.email,
         role: request.role,
     };
-    let db = state.db.clone();
-    idempotent
-        .transaction(&db, caller.now(), move |tx| {
-            let invitation = operations::create(tx, &state, &caller, membership.org_id, &offer)?;
-            let path = format!("/orgs/{}/invitations/{}", membership.org_id, invitation.id);
+    let (org_id, invited) = (membership.org_id, offer.email.clone());
+    caller
+        .locking(move |tx| operations::lock_invited(tx, org_id, &invited))
+        .idempotent_transaction(&state.clone(), idempotent, move |tx, caller| {
+            let invitation = operations::create(tx, &state, caller, org_id, &offer)?;
+            let path = format!("/orgs/{org_id}/invitations/{}", invitation.id);
             let response = InvitationResponse::new(invitation, tx.now, &state.config);
             ApiResponse::created(&state.config, &path, &response)
         })
@@ -178,9 +179,8 @@ async fn revoke_invitation(
 ) -> Result<ApiResponse, Error> {
     input.none().await?;
     let (org_id, id) = (target.invitation.org_id(), target.invitation.id);
-    state
-        .db
-        .transaction(caller.now(), move |tx| operations::revoke(tx, &caller, org_id, id))
+    caller
+        .transaction(&state, move |tx, caller| operations::revoke(tx, caller, org_id, id))
         .await?;
     Ok(ApiResponse::no_content())
 }
@@ -207,10 +207,10 @@ async fn resend_invitation(
 ) -> Result<HttpResponse, Error> {
     input.none().await?;
     let (org_id, id) = (target.invitation.org_id(), target.invitation.id);
-    let db = state.db.clone();
-    idempotent
-        .transaction(&db, caller.now(), move |tx| {
-            let invitation = operations::resend(tx, &state, &caller, org_id, id)?;
+    caller
+        .locking(orgs::locking(org_id))
+        .idempotent_transaction(&state.clone(), idempotent, move |tx, caller| {
+            let invitation = operations::resend(tx, &state, caller, org_id, id)?;
             ApiResponse::ok(&InvitationResponse::new(invitation, tx.now, &state.config))
         })
         .await

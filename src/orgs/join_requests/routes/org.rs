@@ -101,10 +101,10 @@ async fn reject_join_request(
 ) -> Result<HttpResponse, Error> {
     let RejectJoinRequestRequest { reason } = input.optional_json().await?;
     let (org_id, id) = (target.request.org.id, target.request.id);
-    let db = state.db.clone();
-    idempotent
-        .transaction(&db, caller.now(), move |tx| {
-            let rejected = operations::reject(tx, &caller, org_id, id, reason.as_ref())?;
+    caller
+        .locking(move |tx| operations::list_requester(tx, org_id, id))
+        .idempotent_transaction(&state.clone(), idempotent, move |tx, caller| {
+            let rejected = operations::reject(tx, caller, org_id, id, reason.as_ref())?;
             ApiResponse::ok(&JoinRequestResponse::new(rejected, &state.config))
         })
         .await

@@ -13,7 +13,7 @@ use crate::http::{ApiResponse, Idempotent, RequestInput};
 use crate::images;
 use crate::orgs::join_requests::model::{JoinRequest, JoinRequestFilter, JoinRequestResponse, RequestMessage, Scope};
 use crate::orgs::join_requests::operations;
-use crate::orgs::{JoinPolicy, Org, guard};
+use crate::orgs::{self, JoinPolicy, Org, guard};
 use crate::request_type;
 use crate::state::State;
 use crate::values::ids::{JoinRequestId, OrgId};
@@ -161,10 +161,10 @@ async fn create_join_request(
 ) -> Result<HttpResponse, Error> {
     let CreateJoinRequestRequest { message } = input.optional_json().await?;
     let org_id = target.org.id;
-    let db = state.db.clone();
-    idempotent
-        .transaction(&db, caller.now(), move |tx| {
-            let request = operations::create(tx, &state, &caller, org_id, message.as_ref())?;
+    caller
+        .locking(orgs::locking(org_id))
+        .idempotent_transaction(&state.clone(), idempotent, move |tx, caller| {
+            let request = operations::create(tx, &state, caller, org_id, message.as_ref())?;
             let path = format!("/orgs/{org_id}/join-requests/{}", request.id);
             ApiResponse::created(&state.config, &path, &JoinRequestResponse::new(request, &state.config))
         })
@@ -238,9 +238,8 @@ async fn withdraw_join_request(
 ) -> Result<ApiResponse, Error> {
     input.none().await?;
     let (org_id, id) = (target.request.org.id, target.request.id);
-    state
-        .db
-        .transaction(caller.now(), move |tx| operations::withdraw(tx, &caller, org_id, id))
+    caller
+        .transaction(&state, move |tx, caller| operations::withdraw(tx, caller, org_id, id))
         .await?;
     Ok(ApiResponse::no_content())
 }
