@@ -1,7 +1,7 @@
 //! Fault injection, too slow for tests: `cargo bench --bench faults`.
 //!
-//! Five scenarios run one after the other on a private PostgreSQL and real `keyward serve` processes. Each prints its
-//! counts beside the limits that Keyward promises; the program fails if a limit is exceeded.
+//! The scenarios run one after the other on a private PostgreSQL, most of them on real `keyward serve` processes. Each prints
+//! its counts beside the limits that Keyward promises; the program fails if a limit is exceeded.
 //!
 //! | scenario | options (defaults) | what happens | limit |
 //! |---|---|---|---|
@@ -10,21 +10,36 @@
 //! | `revoke` | `--revocations 10000` | API keys are rotated, disabled and deleted on one instance while both have them in their caches | 0 accepted afterwards by the same instance, 0 by the other after 1 s |
 //! | `floods` | `--floods 3` (seconds each), `--flood` (part of a name) | clients ask for as much as they can: connections, logins, exports, images, writes | `/livez` p99 100 ms, verification of a key p99 50 ms, memory of the idle service + the buffers of password hashes + the cache + 64 MB |
 //! | `mail` | `--mails 1000` | e-mails are queued while the mail server is down; the service is killed while it delivers them | all delivered within 120 s, each under one Message-ID |
+//! | `held` | `--held 20` | every operation that changes something is held back between head and body while its credential is revoked in every way, on another instance | 0 carried out |
+//! | `pairs` | `--pairs 100` | operations on the same account run at the same time | 0 deadlocks, 0 responses 5xx, one winner |
 //!
 //! An option that is 0 skips its scenario; `--only revoke` runs that scenario alone. All of them together take minutes.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::disallowed_methods
 )]
 
+mod concurrency;
 mod floods;
 mod instance;
 mod kill;
 mod mail;
 mod restart;
 mod revoke;
+
+/// The tests that `concurrency` repeats, and their helpers.
+#[path = "../../tests/it/support/mod.rs"]
+#[allow(dead_code, unused_imports, reason = "the tests use the rest")]
+mod support;
+#[path = "../../tests/it/contract"]
+#[allow(dead_code, unused_imports, reason = "the tests use the rest")]
+mod contract {
+    pub mod held;
+    pub mod pairs;
+}
 
 use std::time::Duration;
 
@@ -50,6 +65,7 @@ fn main() {
     let (restarts, requests) = (scenario("restart", "--restarts", 50), option("--requests", 100_000));
     let revocations = scenario("revoke", "--revocations", 10_000);
     let mails = scenario("mail", "--mails", 1000);
+    let (held, pairs) = (scenario("held", "--held", 20), scenario("pairs", "--pairs", 100));
     let flood_seconds = scenario("floods", "--floods", 3);
     // A flood of slow connections has a thread for each.
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -73,6 +89,12 @@ fn main() {
     if flood_seconds > 0 {
         let flood = text("--flood").unwrap_or_default();
         passed &= runtime.block_on(floods::run(flood_seconds, &flood));
+    }
+    if held > 0 {
+        actix_web::rt::System::new().block_on(concurrency::hold(held));
+    }
+    if pairs > 0 {
+        actix_web::rt::System::new().block_on(concurrency::pair(pairs));
     }
     assert!(passed, "a limit was exceeded");
 }

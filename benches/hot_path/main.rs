@@ -1,11 +1,13 @@
 //! Throughput of the most frequent requests, as ratios to references on the same machine: `cargo bench --bench hot_path`.
 //!
 //! The service runs in this process on a private PostgreSQL, with logs and metrics as in production. A load generator
-//! with 32 keep-alive connections shares the cores with it. Three references are measured in the same way:
+//! with 32 keep-alive connections shares the cores with it. Four references are measured in the same way:
 //!
 //! - **constant handler**: an actix-web handler that returns a constant JSON object;
 //! - **one SELECT**: a handler that makes one indexed SELECT directly on its worker thread. No statement can be faster, but a
 //!   service cannot work like this: one blocked connection would block all requests of the worker;
+//! - **one transaction**: a handler that inserts the rows of a new API key (key, secret, audit record, notification, e-mail)
+//!   directly on its worker thread, without any check;
 //! - **argon2**: passwords verified per second if all cores do nothing else.
 //!
 //! All cases run in turn, five rounds; the table shows medians. Requests per second depend on the machine and its load,
@@ -25,8 +27,10 @@
 )]
 
 mod load;
+mod write;
 
 use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -65,11 +69,9 @@ fn main() {
     let postgres = EmbeddedPostgres::start(&Options::new(folder.path())).unwrap();
     let url = postgres.database_url().clone();
     migrations::migrate(&url).unwrap();
-    let settings = [("KEYWARD_RATE_LIMITS", "off"), ("KEYWARD_PUBLIC_URL", "http://bench")];
-    let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned()));
-    let config = Config::from_environment(settings).unwrap();
+    let state = build_state(folder.path(), &url, &[]);
     // As in production, so that their cost is measured too.
-    keyward::observability::log::start(&config).unwrap();
+    keyward::observability::log::start(&state.config).unwrap();
     let metrics = keyward::observability::metrics::install_recorder().unwrap();
     std::thread::spawn(move || {
         loop {
@@ -77,13 +79,12 @@ fn main() {
             metrics.run_upkeep();
         }
     });
-    let keystore = Keystore::load(&config, folder.path()).unwrap();
-    let state = app::build_state(config, &url, keystore, Clock::system()).unwrap();
 
     let service = serve(state.clone());
     let references = serve_references(&url);
     let mut connection = PgConnection::establish(url.expose_secret()).unwrap();
     let mut cases = prepare(&state, &mut connection, service, references);
+    cases.extend(write::prepare(folder.path(), &url, references));
     let selected: Vec<&str> = cases
         .iter()
         .filter(|case| case.name.contains(&only))
@@ -94,6 +95,16 @@ fn main() {
     measure(cases, &state, Duration::from_secs_f64(seconds));
     drop(connection);
     postgres.stop().unwrap();
+}
+
+/// An instance without limits of rate.
+fn build_state(folder: &Path, url: &SecretString, settings: &[(&str, &str)]) -> State {
+    let common = [("KEYWARD_RATE_LIMITS", "off"), ("KEYWARD_PUBLIC_URL", "http://bench")];
+    let settings = common.iter().chain(settings);
+    let settings = settings.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    let config = Config::from_environment(settings).unwrap();
+    let keystore = Keystore::load(&config, folder).unwrap();
+    app::build_state(config, url, keystore, Clock::system()).unwrap()
 }
 
 /// Starts the service on its own thread.
@@ -109,7 +120,7 @@ fn serve(state: State) -> SocketAddr {
 
 type Pool = r2d2::Pool<ConnectionManager<PgConnection>>;
 
-/// Starts the two reference handlers on their own thread.
+/// Starts the reference handlers on their own thread.
 fn serve_references(url: &SecretString) -> SocketAddr {
     let pool = Pool::builder()
         .max_size(4)
@@ -125,6 +136,7 @@ fn serve_references(url: &SecretString) -> SocketAddr {
                     .app_data(web::Data::new(pool.clone()))
                     .route("/constant", web::get().to(constant))
                     .route("/select/{id}", web::get().to(one_select))
+                    .route("/insert/{id}", web::post().to(write::one_transaction))
             })
             .workers(std::thread::available_parallelism().unwrap().get())
             .listen(listener)
@@ -164,6 +176,11 @@ struct Case {
 struct Target {
     reference: &'static str,
     min_ratio: f64,
+}
+
+#[allow(clippy::unnecessary_wraps, reason = "a case has a target or none")]
+const fn at_least(min_ratio: f64, reference: &'static str) -> Option<Target> {
+    Some(Target { reference, min_ratio })
 }
 
 fn new_key() -> String {
@@ -253,7 +270,6 @@ fn prepare(state: &State, connection: &mut PgConnection, service: SocketAddr, re
         .map(|key| request("GET", "/auth/forward", Some(key), None))
         .collect();
     let case = |name, target, load| Case { name, target, load };
-    let at_least = |min_ratio, reference| Some(Target { reference, min_ratio });
     let of_service = |requests, status| Load::new(service, requests, status);
     let of_references = |path: &str| Load::new(references, vec![request("GET", path, None, None)], 200);
     let verify = vec![request("POST", "/api-keys/verify", Some(&gateway), Some(&body))];

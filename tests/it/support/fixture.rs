@@ -121,6 +121,16 @@ impl Fixture {
         }
     }
 
+    /// The people who perform the operations of sessions.
+    pub fn callers(&self) -> [&Person; 3] {
+        [&self.admin, &self.requester, &self.outsider]
+    }
+
+    /// The organisation of `admin`.
+    pub fn org_id(&self) -> &str {
+        &self.ids["org_id"]
+    }
+
     /// The path of an operation with ids that exist.
     pub fn path(&self, operation: &Operation) -> String {
         let pattern = operation.pattern.as_str();
@@ -168,8 +178,12 @@ impl Fixture {
 
     /// A request without a body of a caller who may perform the operation; `suffix` is appended to the path.
     pub fn call(&self, app: &TestApp, operation: &Operation, suffix: &str) -> Call {
+        self.call_with(app, operation, suffix, self.credential(operation))
+    }
+
+    fn call_with(&self, app: &TestApp, operation: &Operation, suffix: &str, credential: Option<&str>) -> Call {
         let call = app.request(&operation.method, &format!("{}{suffix}", self.path(operation)));
-        match self.credential(operation) {
+        match credential {
             Some(credential) => call.bearer(credential),
             None => call,
         }
@@ -177,7 +191,12 @@ impl Fixture {
 
     /// A request that succeeds and, unless the operation only reads, changes something.
     pub fn valid_call(&self, app: &TestApp, operation: &Operation) -> Call {
-        let call = self.call(app, operation, &self.query(operation));
+        self.valid_call_with(app, operation, self.credential(operation))
+    }
+
+    /// Like [`Fixture::valid_call`], with another credential.
+    pub fn valid_call_with(&self, app: &TestApp, operation: &Operation, credential: Option<&str>) -> Call {
+        let call = self.call_with(app, operation, &self.query(operation), credential);
         if operation.accepts("image/png") {
             return call.body("image/png", png(1, 1));
         }

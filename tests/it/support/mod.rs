@@ -3,6 +3,7 @@
 mod api_keys;
 mod app;
 mod fixture;
+mod held;
 mod mailbox;
 mod operation;
 mod orgs;
@@ -16,6 +17,7 @@ mod wait;
 pub use api_keys::{Key, ScopesFile};
 pub use app::{TestApp, config_with};
 pub use fixture::Fixture;
+pub use held::{HeldRequest, code_of};
 pub use operation::{Operation, document};
 pub use people::{PASSWORD, Person};
 pub use picture::png;

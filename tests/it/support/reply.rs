@@ -28,6 +28,11 @@ impl Call {
         Self(self.0.header("content-type", media_type).body(body))
     }
 
+    /// The request, for a client that sends it in its own way.
+    pub fn build(self) -> reqwest::Request {
+        self.0.build().unwrap()
+    }
+
     pub async fn send(self) -> Reply {
         let response = self.0.send().await.unwrap();
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
