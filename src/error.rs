@@ -335,6 +335,17 @@ impl Error {
         error
     }
 
+    /// 429 for a second request of a kind that a user can make only one of at a time.
+    pub fn one_at_a_time(policy: &str) -> Self {
+        let detail = "Another request of this kind is still running. Try again when it has finished.";
+        let mut error = Self::with_detail(Code::RateLimited, detail).retry_after(1);
+        error.headers.rate_limit = Some((
+            format!("\"{policy}\";q=1;qu=\"concurrent-requests\""),
+            format!("\"{policy}\";r=0;t=1"),
+        ));
+        error
+    }
+
     /// Sets `Retry-After`.
     #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Self {

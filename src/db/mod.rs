@@ -29,6 +29,8 @@ pub use invalidation_log::{Freshness, InvalidationLog, ReadVersion};
 
 /// Maximum time a job waits for a thread, and then for a connection.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(2);
+/// Statements that may wait for a thread. With 10 threads and 1 ms each, as many finish within the queue timeout ten times over.
+const MAX_QUEUED: usize = 2_000;
 const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// A handle of the database. Clones share the pool.
@@ -57,7 +59,12 @@ impl Db {
             .build_unchecked(ConnectionManager::new(url, generation.clone()));
         Self {
             connections,
-            blocking_pool: Arc::new(BlockingPool::new("database", max_connections as usize, QUEUE_TIMEOUT)),
+            blocking_pool: Arc::new(BlockingPool::new(
+                "database",
+                max_connections as usize,
+                MAX_QUEUED,
+                QUEUE_TIMEOUT,
+            )),
             url: url.clone(),
             generation,
             invalidation_log: Arc::default(),

@@ -5,6 +5,7 @@
 //! the handler calls one of its methods. [`Idempotent`] has to read the body earlier, but keeps its errors until then.
 
 mod client;
+mod concurrency_limit;
 mod connections;
 mod etag;
 mod idempotency;
@@ -17,6 +18,7 @@ mod request_input;
 mod response;
 mod route_table;
 
+pub use concurrency_limit::{ConcurrencyLimit, Slot};
 pub use connections::{Connection, Connections, LimitedStream, Refusal, SWEEP_INTERVAL};
 pub use etag::{TaggedContent, cacheable};
 pub use idempotency::{IdempotencyOwner, Idempotent, has_idempotency_key, no_replay, sweep as sweep_idempotency_keys};
