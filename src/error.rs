@@ -117,7 +117,7 @@ codes! {
     UnsupportedMediaType "unsupported_media_type" 415 "Unsupported media type"
         "The operation does not accept this Content-Type or Content-Encoding.";
     ValidationError "validation_error" 422 "Validation failed"
-        "One or more fields or parameters are not valid; errors lists all of them. Correct them and try again.";
+        "One or more fields or parameters are not valid; errors lists them, up to 50. Correct them and try again.";
     IdempotencyKeyReused "idempotency_key_reused" 422 "Idempotency key reused"
         "This Idempotency-Key was already used for a different request. Use a new key for each request.";
     RateLimited "rate_limited" 429 "Too many requests"
@@ -219,6 +219,9 @@ impl Invalid {
     }
 }
 
+/// How many invalid fields a response lists. Without a limit, an array of 32,000 wrong items in 64 KiB would cause 3 MB.
+pub const MAX_FIELD_ERRORS: usize = 50;
+
 /// The part of the request that an error is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ErrorLocation {
@@ -277,9 +280,18 @@ impl Error {
 
     /// 422 with every field that is not valid.
     pub fn validation(fields: Vec<FieldError>) -> Self {
-        let detail = match fields.len() {
-            1 => Cow::Borrowed("1 field is not valid."),
-            n => Cow::Owned(format!("{n} fields are not valid.")),
+        Self::validation_of_many(fields, 0)
+    }
+
+    /// 422 with fields that are not valid, and the number of others.
+    pub fn validation_of_many(fields: Vec<FieldError>, omitted: usize) -> Self {
+        let detail = match (fields.len(), omitted) {
+            (1, 0) => Cow::Borrowed("1 field is not valid."),
+            (n, 0) => Cow::Owned(format!("{n} fields are not valid.")),
+            (n, omitted) => Cow::Owned(format!(
+                "{} fields are not valid; the first {n} are listed.",
+                n + omitted
+            )),
         };
         Self {
             fields,

@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::credential_cache::CredentialCache;
 use crate::db::Db;
-use crate::http::RateLimit;
+use crate::http::{ConcurrencyLimit, RateLimit};
 use crate::images::ImageResizer;
 use crate::notifications::TextCatalog;
 use crate::notifications::email::MailLimit;
@@ -39,6 +39,8 @@ pub struct State {
     pub scopes: Arc<ScopeCatalog>,
     pub policy: PasswordPolicy,
     pub image_resizer: ImageResizer,
+    /// Limits exports of personal data at a time.
+    pub exports: ConcurrencyLimit,
     /// True once the service is stopping; `/readyz` then returns 503.
     pub draining: Arc<AtomicBool>,
 }

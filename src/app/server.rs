@@ -28,14 +28,17 @@ use crate::db::Db;
 use crate::error::Error;
 use crate::gateway::FORWARD_PATH;
 use crate::http::{
-    MAX_BODY_BYTES, PROTECTED_RESOURCE, ProblemRenderer, RateLimit, RequestContext, RouteTable, fallback,
-    with_request_context,
+    ConcurrencyLimit, MAX_BODY_BYTES, PROTECTED_RESOURCE, ProblemRenderer, RateLimit, RequestContext, RouteTable,
+    fallback, with_request_context,
 };
 use crate::images::ImageResizer;
 use crate::notifications::email::MailLimit;
 use crate::notifications::{NotificationStreams, TextCatalog};
 use crate::sessions;
 use crate::state::State;
+
+/// Exports of personal data at a time; each holds at most three batches in memory and one connection of the database.
+const MAX_EXPORTS: usize = 4;
 
 /// Does not connect to the database yet.
 pub fn build_state(
@@ -64,6 +67,7 @@ pub fn build_state(
         scopes: Arc::new(ScopeCatalog::load(config.scopes_file.as_deref()).map_err(Error::internal)?),
         policy: PasswordPolicy::new(&config),
         image_resizer: ImageResizer::default(),
+        exports: ConcurrencyLimit::new("exports", MAX_EXPORTS),
         draining: Arc::new(AtomicBool::new(false)),
         config: Arc::new(config),
     })

@@ -12,6 +12,10 @@ impl<const MAX: usize> BoundedText<MAX> {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+
+    pub fn into_string(self) -> String {
+        self.0
+    }
 }
 
 impl<const MAX: usize> FieldValue for BoundedText<MAX> {

@@ -21,7 +21,7 @@ pub use bounded_int::BoundedInt;
 pub use bounded_text::BoundedText;
 pub use client::{Client, RequestId};
 pub use email_address::EmailAddress;
-pub use fields::{FieldValue, Fields, FromFields, ValueErrors};
+pub use fields::{FieldValue, Fields, FromFields, ValueErrors, pointer_segment};
 pub use id_ref::IdRef;
 pub use page::{Cursors, Page, PageQuery};
 pub use patch::Patch;
