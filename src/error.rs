@@ -121,7 +121,7 @@ codes! {
     IdempotencyKeyReused "idempotency_key_reused" 422 "Idempotency key reused"
         "This Idempotency-Key was already used for a different request. Use a new key for each request.";
     RateLimited "rate_limited" 429 "Too many requests"
-        "There were too many attempts. Try again after the seconds in Retry-After.";
+        "There were too many requests or attempts. Try again after the seconds in Retry-After; RateLimit-Policy names the limit.";
     HeadersTooLarge "headers_too_large" 431 "Headers too large"
         "The headers of the request are larger than the service accepts. Send fewer or shorter ones.";
     InternalError "internal_error" 500 "Internal error"
@@ -338,11 +338,11 @@ impl Error {
     }
 
     /// 429 with `Retry-After`, `RateLimit-Policy` and `RateLimit`.
-    pub fn rate_limited(limit: u64, window_seconds: u64, retry_after: u64) -> Self {
+    pub fn rate_limited(policy: &str, limit: u64, window_seconds: u64, retry_after: u64) -> Self {
         let mut error = Self::new(Code::RateLimited).retry_after(retry_after);
         error.headers.rate_limit = Some((
-            format!("\"default\";q={limit};w={window_seconds}"),
-            format!("\"default\";r=0;t={retry_after}"),
+            format!("\"{policy}\";q={limit};w={window_seconds}"),
+            format!("\"{policy}\";r=0;t={retry_after}"),
         ));
         error
     }

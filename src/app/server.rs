@@ -29,7 +29,7 @@ use crate::error::Error;
 use crate::gateway::FORWARD_PATH;
 use crate::http::{
     ConcurrencyLimit, MAX_BODY_BYTES, PROTECTED_RESOURCE, ProblemRenderer, RateLimit, RequestContext, RouteTable,
-    fallback, with_request_context,
+    WriteLimit, fallback, with_request_context,
 };
 use crate::images::ImageResizer;
 use crate::notifications::email::MailLimit;
@@ -60,6 +60,7 @@ pub fn build_state(
             enabled: config.rate_limits_enabled(),
         },
         rate_limit: RateLimit::new(config.rate_limits_enabled()),
+        write_limit: WriteLimit::new(config.rate_limits_enabled().then_some(config.write_limit)),
         mail_limit: MailLimit {
             enabled: config.rate_limits_enabled(),
         },
@@ -94,6 +95,7 @@ pub fn start(listener: TcpListener, state: State) -> std::io::Result<RunningServ
     });
     state.db.listen_for_changes();
     let (db, secret) = (web::Data::new(state.db.clone()), web::Data::new(state.secret.clone()));
+    let write_limit = web::Data::new(state.write_limit.clone());
     let streams = web::Data::new(NotificationStreams::new(state.clone(), sessions::find_live));
     let state = web::Data::new(state);
     let workers = match config.workers {
@@ -107,6 +109,7 @@ pub fn start(listener: TcpListener, state: State) -> std::io::Result<RunningServ
             .app_data(request_context.clone())
             .app_data(streams.clone())
             .app_data(db.clone())
+            .app_data(write_limit.clone())
             .app_data(secret.clone())
             .app_data(table.clone())
             .app_data(document.clone())

@@ -6,14 +6,14 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use actix_web::dev::Payload;
-use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest, web};
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::permission::{Admin, Kind, Permission, Session};
+use super::permission::{Admin, EndSessions, Kind, Permission, Session};
 use super::principal::{Credential, Identity, Principal};
 use super::roles::PlatformRole;
 use crate::error::{Code, Error};
-use crate::http::{MAX_AUTH_AGE_SECONDS, method_not_allowed};
+use crate::http::{MAX_AUTH_AGE_SECONDS, WriteLimit, method_not_allowed};
 use crate::values::Client;
 use crate::values::ids::SessionId;
 
@@ -47,6 +47,7 @@ impl<P> Caller<P> {
 /// The permissions that only sessions can have.
 pub trait OfSession: Permission {}
 impl OfSession for Session {}
+impl OfSession for EndSessions {}
 impl OfSession for Admin {}
 
 impl<P: OfSession> Caller<P> {
@@ -87,6 +88,15 @@ fn require<P: Permission>(principal: &Principal) -> Result<(), Error> {
     }
 }
 
+/// Applies the rate limit of changes.
+fn count_write<P: Permission>(request: &HttpRequest, principal: &Principal, client: &Client) -> Result<(), Error> {
+    let limit = request.app_data::<web::Data<WriteLimit>>();
+    match limit.filter(|_| P::COUNTED && !request.method().is_safe()) {
+        Some(limit) => limit.count(principal.user_id, client.now),
+        None => Ok(()),
+    }
+}
+
 impl<P: Permission> FromRequest for Caller<P> {
     type Error = Error;
     type Future = Ready<Result<Self, Error>>;
@@ -94,11 +104,13 @@ impl<P: Permission> FromRequest for Caller<P> {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let extensions = request.extensions();
         let caller = match (extensions.get::<Identity>(), extensions.get::<Client>()) {
-            (Some(Identity::Authenticated(principal)), Some(client)) => require::<P>(principal).map(|()| Self {
-                principal: Arc::clone(principal),
-                client: client.clone(),
-                permission: PhantomData,
-            }),
+            (Some(Identity::Authenticated(principal)), Some(client)) => require::<P>(principal)
+                .and_then(|()| count_write::<P>(request, principal, client))
+                .map(|()| Self {
+                    principal: Arc::clone(principal),
+                    client: client.clone(),
+                    permission: PhantomData,
+                }),
             (Some(Identity::Refused(code, detail)), _) => {
                 let error = Error::with_detail(*code, *detail);
                 Err(if *code == Code::Unavailable {

@@ -21,8 +21,8 @@ pub use password::{
     sweep_password_attempts,
 };
 pub use permission::{
-    Admin, AnyApiKey, AnyCredential, KeysRead, KeysVerify, MeRead, MeWrite, MembersRead, NotificationsRead, OrgsRead,
-    Permission, Session, TokensIntrospect,
+    Admin, AnyApiKey, AnyCredential, EndSessions, KeysRead, KeysVerify, MeRead, MeWrite, MembersRead,
+    NotificationsRead, OrgsRead, Permission, Session, TokensIntrospect,
 };
 pub use principal::{ActiveOrg, Credential, Identity, Principal};
 pub use roles::{OrgRole, PlatformRole};

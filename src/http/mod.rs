@@ -17,6 +17,7 @@ mod rate_limit;
 mod request_input;
 mod response;
 mod route_table;
+mod write_limit;
 
 pub use concurrency_limit::{ConcurrencyLimit, Slot};
 pub use connections::{Connection, Connections, LimitedStream, Refusal, SWEEP_INTERVAL};
@@ -29,3 +30,4 @@ pub use rate_limit::RateLimit;
 pub use request_input::{MAX_BODY_BYTES, RequestInput};
 pub use response::ApiResponse;
 pub use route_table::{RouteTable, fallback};
+pub use write_limit::WriteLimit;

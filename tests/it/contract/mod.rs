@@ -4,6 +4,7 @@ mod document;
 mod failures;
 mod idempotency;
 mod layout;
+mod limits;
 mod pages;
 mod protocol;
 mod schema;
