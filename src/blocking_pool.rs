@@ -1,4 +1,4 @@
-//! Bounded thread pools for blocking work: database statements, password hashing, image decoding.
+//! Bounded thread pools for blocking work: database statements, hashing and judging passwords, image decoding.
 //!
 //! Each kind of work has its own pool, so a burst of one kind can't take the threads of another. Jobs wait in one FIFO
 //! queue, and a thread that finishes a job takes the next one without sleeping in between.

@@ -347,12 +347,12 @@ impl Error {
         error
     }
 
-    /// 429 for a second request of a kind that a user can make only one of at a time.
-    pub fn one_at_a_time(policy: &str) -> Self {
-        let detail = "Another request of this kind is still running. Try again when it has finished.";
+    /// 429 for a request of a kind of which a user can make only `quota` at a time.
+    pub fn too_many_at_once(policy: &str, quota: usize) -> Self {
+        let detail = "Other requests of this kind are still running. Try again when one has finished.";
         let mut error = Self::with_detail(Code::RateLimited, detail).retry_after(1);
         error.headers.rate_limit = Some((
-            format!("\"{policy}\";q=1;qu=\"concurrent-requests\""),
+            format!("\"{policy}\";q={quota};qu=\"concurrent-requests\""),
             format!("\"{policy}\";r=0;t=1"),
         ));
         error

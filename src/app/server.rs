@@ -68,7 +68,7 @@ pub fn build_state(
         scopes: Arc::new(ScopeCatalog::load(config.scopes_file.as_deref()).map_err(Error::internal)?),
         policy: PasswordPolicy::new(&config),
         image_resizer: ImageResizer::default(),
-        exports: ConcurrencyLimit::new("exports", MAX_EXPORTS),
+        exports: ConcurrencyLimit::new("exports", 1, MAX_EXPORTS),
         draining: Arc::new(AtomicBool::new(false)),
         config: Arc::new(config),
     })

@@ -29,6 +29,7 @@ const SIDE: u32 = 256;
 const MAX_MEMORY: u64 = 8 * (MAX_SIDE as u64) * (MAX_SIDE as u64);
 /// How many uploads are read and wait to be decoded at a time, with 2 MiB each.
 const MAX_UPLOADS: usize = 8;
+const MAX_UPLOADS_PER_USER: usize = 2;
 /// How long an upload may wait for the ones before it.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -49,7 +50,7 @@ impl Default for ImageResizer {
     fn default() -> Self {
         Self {
             pool: Arc::new(BlockingPool::new("images", 1, MAX_UPLOADS, QUEUE_TIMEOUT)),
-            uploads: ConcurrencyLimit::new("uploads", MAX_UPLOADS),
+            uploads: ConcurrencyLimit::new("uploads", MAX_UPLOADS_PER_USER, MAX_UPLOADS),
         }
     }
 }
@@ -58,7 +59,7 @@ impl ImageResizer {
     /// Call it before the body is read.
     ///
     /// # Errors
-    /// `rate_limited` during another upload of this user; `unavailable` during too many uploads of others.
+    /// `rate_limited` during too many uploads of this user; `unavailable` during too many uploads of others.
     pub fn begin_upload(&self, user_id: UserId) -> Result<Upload, Error> {
         Ok(Upload {
             pool: Arc::clone(&self.pool),

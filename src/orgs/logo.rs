@@ -24,7 +24,8 @@ pub struct LogoResponse {
 /// Set the logo of an organisation
 ///
 /// Crops the image to its centre square, scales it to 256 × 256 pixels, removes its metadata and stores it as WebP. Replaces
-/// the previous logo. Upload one image at a time; during another upload of the caller the response is 429. Needs the role `admin` or `owner`.
+/// the previous logo. A caller can upload two images at a time; during two other uploads the response is 429. Needs the role
+/// `admin` or `owner`.
 #[utoipa::path(
     operation_id = "putOrgLogo", tag = "Organisations", security(("session" = [])),
     request_body(

@@ -21,7 +21,7 @@ pub struct AvatarResponse {
 /// Set the avatar
 ///
 /// Replaces the avatar of the caller. The image is cropped to its centre square, scaled to 256 × 256 pixels and stored as
-/// WebP without metadata. Upload one image at a time; during another upload of the caller the response is 429.
+/// WebP without metadata. A caller can upload two images at a time; during two other uploads the response is 429.
 #[utoipa::path(
     operation_id = "putAvatar", tag = "Profile", security(("session" = [])),
     request_body(

@@ -60,7 +60,7 @@ pub fn find_open(tx: &mut Tx<'_>, caller: &Principal, org_id: OrgId) -> Result<O
 }
 
 /// How many requests of a person can be pending.
-const MAX_PENDING: i64 = 50;
+const MAX_PENDING: i64 = 100;
 
 /// Requests to join an organisation, and notifies its owners and admins.
 ///

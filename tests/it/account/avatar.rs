@@ -79,20 +79,26 @@ async fn an_image_of_a_wrong_type_or_size_is_rejected() {
 }
 
 #[actix_web::test]
-async fn a_person_uploads_one_image_at_a_time() {
-    let app = TestApp::start();
+async fn a_person_uploads_two_images_at_a_time() {
+    // The test makes many uploads, all of which count as changes.
+    let app = TestApp::start_with(&[("KEYWARD_RATE_LIMITS", "off")]);
     let [ada, bob] = app.people(["ada", "bob"]).await;
     let put = |token: &str| {
         let call = app.request("PUT", "/me/avatar").bearer(token);
         call.body("image/png", png(8, 8)).send()
     };
-    let mut slow = TcpStream::connect(app.address).unwrap();
     let head = format!(
         "PUT /me/avatar HTTP/1.1\r\nhost: keyward.test\r\nauthorization: Bearer {}\r\ncontent-type: image/png\r\n\
          content-length: 100\r\n\r\n",
         ada.access_token
     );
-    slow.write_all(head.as_bytes()).unwrap();
+    let slow: Vec<TcpStream> = (0..2)
+        .map(|_| {
+            let mut slow = TcpStream::connect(app.address).unwrap();
+            slow.write_all(head.as_bytes()).unwrap();
+            slow
+        })
+        .collect();
     let refused = async || {
         let reply = put(&ada.access_token).await;
         if reply.status == 200 {
@@ -102,13 +108,14 @@ async fn a_person_uploads_one_image_at_a_time() {
         assert!(reply.header("retry-after").is_some());
         assert_eq!(
             reply.header("ratelimit-policy"),
-            Some("\"uploads\";q=1;qu=\"concurrent-requests\"")
+            Some("\"uploads\";q=2;qu=\"concurrent-requests\"")
         );
         true
     };
     wait_until(Duration::from_secs(10), refused).await;
     put(&bob.access_token).await.expect(200);
     drop(slow);
+    // At the latest when the time for reading a body is over, after 30 seconds.
     let accepted = async || put(&ada.access_token).await.status == 200;
-    wait_until(Duration::from_secs(10), accepted).await;
+    wait_until(Duration::from_secs(50), accepted).await;
 }

@@ -145,7 +145,7 @@ request_type! {
 ///
 /// Creates a pending request and notifies every owner and admin of the organisation. Only an organisation with the join
 /// policy `request` accepts requests; every other one is 404. A user can have one pending request to an organisation,
-/// and 50 in all.
+/// and 100 in all.
 #[utoipa::path(
     operation_id = "createJoinRequest", tag = "Join requests", security(("session" = [])),
     request_body = Option<CreateJoinRequestRequest>,
