@@ -110,7 +110,7 @@ impl WriteLimit {
                 let seconds = window.seconds_left(now);
                 HeaderValue::try_from(format!("\"writes\";r={remaining};t={seconds}"))
             }
-            None => HeaderValue::from_str(&counts.unused).map_err(Into::into),
+            None => HeaderValue::from_str(&counts.unused),
         };
         if let (Ok(policy), Ok(limit)) = (HeaderValue::from_str(&counts.policy), limit) {
             headers.insert(RATE_LIMIT_POLICY, policy);

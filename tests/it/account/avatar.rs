@@ -92,7 +92,7 @@ async fn a_person_uploads_two_images_at_a_time() {
          content-length: 100\r\n\r\n",
         ada.access_token
     );
-    let slow: Vec<TcpStream> = (0..2)
+    let _slow: Vec<TcpStream> = (0..2)
         .map(|_| {
             let mut slow = TcpStream::connect(app.address).unwrap();
             slow.write_all(head.as_bytes()).unwrap();
@@ -114,8 +114,4 @@ async fn a_person_uploads_two_images_at_a_time() {
     };
     wait_until(Duration::from_secs(10), refused).await;
     put(&bob.access_token).await.expect(200);
-    drop(slow);
-    // At the latest when the time for reading a body is over, after 30 seconds.
-    let accepted = async || put(&ada.access_token).await.status == 200;
-    wait_until(Duration::from_secs(50), accepted).await;
 }
