@@ -1,4 +1,4 @@
-//! Bounded thread pools for blocking work: database statements, password hashing, image decoding.
+//! Bounded thread pools for blocking work: database statements, hashing and judging passwords, image decoding.
 //!
 //! Each kind of work has its own pool, so a burst of one kind can't take the threads of another. Jobs wait in one FIFO
 //! queue, and a thread that finishes a job takes the next one without sleeping in between.
@@ -25,6 +25,7 @@ type Job = Box<dyn FnOnce() + Send>;
 pub struct BlockingPool {
     name: &'static str,
     max_threads: usize,
+    max_queued: usize,
     queue_timeout: Duration,
     shared: Arc<Shared>,
 }
@@ -44,12 +45,13 @@ struct State {
 }
 
 impl BlockingPool {
-    /// Threads are called `name` and started on demand. A job that is still queued after `queue_timeout` is never
-    /// started.
-    pub fn new(name: &'static str, max_threads: usize, queue_timeout: Duration) -> Self {
+    /// Threads are called `name` and started on demand. A job that finds `max_queued` others in the queue is refused at
+    /// once; one that is still queued after `queue_timeout` is never started.
+    pub fn new(name: &'static str, max_threads: usize, max_queued: usize, queue_timeout: Duration) -> Self {
         Self {
             name,
             max_threads,
+            max_queued,
             queue_timeout,
             shared: Arc::default(),
         }
@@ -59,8 +61,8 @@ impl BlockingPool {
     /// started runs to its end.
     ///
     /// # Errors
-    /// `unavailable` if the work didn't start within the queue timeout, `internal_error` if it panicked, otherwise its
-    /// own error.
+    /// `unavailable` if the queue is full or the work didn't start within the queue timeout, `internal_error` if it
+    /// panicked, otherwise its own error.
     pub async fn run<T: Send + 'static>(
         &self,
         work: impl FnOnce() -> Result<T, Error> + Send + 'static,
@@ -89,6 +91,12 @@ impl BlockingPool {
 
     fn enqueue(&self, job: Job) -> Result<(), Error> {
         let mut state = self.shared.lock();
+        if state.queue.len() >= self.max_queued {
+            return Err(Error::unavailable(format!(
+                "the queue of the pool {} is full",
+                self.name
+            )));
+        }
         state.queue.push_back(job);
         if state.queue.len() > state.idle_threads && state.threads < self.max_threads {
             match self.start_thread() {
@@ -150,6 +158,7 @@ impl Shared {
 mod tests {
     use std::sync::Barrier;
     use std::sync::mpsc;
+    use std::task::Poll;
 
     use super::*;
     use crate::error::Code;
@@ -157,7 +166,7 @@ mod tests {
     const LONG: Duration = Duration::from_mins(1);
 
     fn pool(max_threads: usize, queue_timeout: Duration) -> BlockingPool {
-        BlockingPool::new("test", max_threads, queue_timeout)
+        BlockingPool::new("test", max_threads, 50, queue_timeout)
     }
 
     #[tokio::test]
@@ -205,6 +214,22 @@ mod tests {
             released.recv().map_err(Error::internal)
         };
         (job, started, release)
+    }
+
+    #[tokio::test]
+    async fn a_job_is_refused_at_once_while_the_queue_is_full() {
+        let pool = BlockingPool::new("test", 1, 1, LONG);
+        let (job, started, release) = blocked_job();
+        let mut running = std::pin::pin!(pool.run(job));
+        assert!(futures_util::poll!(&mut running).is_pending());
+        started.recv().unwrap();
+        let mut queued = std::pin::pin!(pool.run(|| Ok(1)));
+        assert!(futures_util::poll!(&mut queued).is_pending());
+        let refused = futures_util::poll!(std::pin::pin!(pool.run(|| Ok(2))));
+        assert!(matches!(refused, Poll::Ready(Err(error)) if error.code() == Code::Unavailable));
+        release.send(()).unwrap();
+        running.await.unwrap();
+        assert_eq!(queued.await.unwrap(), 1);
     }
 
     #[tokio::test]

@@ -237,6 +237,9 @@ pub struct Config {
     /// Rate limits, including the limit on wrong passwords
     #[arg(long, global = true, default_value = "on")]
     pub rate_limits: Switch,
+    /// How many requests that change something a user can make in 5 minutes, on each instance
+    #[arg(long, global = true, value_name = "N", default_value_t = 600, value_parser = value_parser!(u32).range(1..=1_000_000))]
+    pub write_limit: u32,
     /// TOML file with additional scopes of the platform
     #[arg(long, global = true, value_name = "FILE")]
     pub scopes_file: Option<PathBuf>,

@@ -117,11 +117,11 @@ codes! {
     UnsupportedMediaType "unsupported_media_type" 415 "Unsupported media type"
         "The operation does not accept this Content-Type or Content-Encoding.";
     ValidationError "validation_error" 422 "Validation failed"
-        "One or more fields or parameters are not valid; errors lists all of them. Correct them and try again.";
+        "One or more fields or parameters are not valid; errors lists them, up to 50. Correct them and try again.";
     IdempotencyKeyReused "idempotency_key_reused" 422 "Idempotency key reused"
         "This Idempotency-Key was already used for a different request. Use a new key for each request.";
     RateLimited "rate_limited" 429 "Too many requests"
-        "There were too many attempts. Try again after the seconds in Retry-After.";
+        "There were too many requests or attempts. Try again after the seconds in Retry-After; RateLimit-Policy names the limit.";
     HeadersTooLarge "headers_too_large" 431 "Headers too large"
         "The headers of the request are larger than the service accepts. Send fewer or shorter ones.";
     InternalError "internal_error" 500 "Internal error"
@@ -219,6 +219,9 @@ impl Invalid {
     }
 }
 
+/// How many invalid fields a response lists. Without a limit, an array of 32,000 wrong items in 64 KiB would cause 3 MB.
+pub const MAX_FIELD_ERRORS: usize = 50;
+
 /// The part of the request that an error is about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ErrorLocation {
@@ -277,9 +280,18 @@ impl Error {
 
     /// 422 with every field that is not valid.
     pub fn validation(fields: Vec<FieldError>) -> Self {
-        let detail = match fields.len() {
-            1 => Cow::Borrowed("1 field is not valid."),
-            n => Cow::Owned(format!("{n} fields are not valid.")),
+        Self::validation_of_many(fields, 0)
+    }
+
+    /// 422 with fields that are not valid, and the number of others.
+    pub fn validation_of_many(fields: Vec<FieldError>, omitted: usize) -> Self {
+        let detail = match (fields.len(), omitted) {
+            (1, 0) => Cow::Borrowed("1 field is not valid."),
+            (n, 0) => Cow::Owned(format!("{n} fields are not valid.")),
+            (n, omitted) => Cow::Owned(format!(
+                "{} fields are not valid; the first {n} are listed.",
+                n + omitted
+            )),
         };
         Self {
             fields,
@@ -326,11 +338,22 @@ impl Error {
     }
 
     /// 429 with `Retry-After`, `RateLimit-Policy` and `RateLimit`.
-    pub fn rate_limited(limit: u64, window_seconds: u64, retry_after: u64) -> Self {
+    pub fn rate_limited(policy: &str, limit: u64, window_seconds: u64, retry_after: u64) -> Self {
         let mut error = Self::new(Code::RateLimited).retry_after(retry_after);
         error.headers.rate_limit = Some((
-            format!("\"default\";q={limit};w={window_seconds}"),
-            format!("\"default\";r=0;t={retry_after}"),
+            format!("\"{policy}\";q={limit};w={window_seconds}"),
+            format!("\"{policy}\";r=0;t={retry_after}"),
+        ));
+        error
+    }
+
+    /// 429 for a request of a kind of which a user can make only `quota` at a time.
+    pub fn too_many_at_once(policy: &str, quota: usize) -> Self {
+        let detail = "Other requests of this kind are still running. Try again when one has finished.";
+        let mut error = Self::with_detail(Code::RateLimited, detail).retry_after(1);
+        error.headers.rate_limit = Some((
+            format!("\"{policy}\";q={quota};qu=\"concurrent-requests\""),
+            format!("\"{policy}\";r=0;t=1"),
         ));
         error
     }

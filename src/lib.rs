@@ -31,7 +31,7 @@
 //! | [`auth`] | principals, permissions, scopes, passwords, access tokens |
 //! | [`http`] | what is the same for every endpoint: middleware, reading requests, responses, problems, idempotency |
 //! | [`db`] | connection pool, transactions, migrations, change notifications |
-//! | [`blocking_pool`] | threads for database queries, password hashing and images |
+//! | [`blocking_pool`] | threads for database queries, for hashing and judging passwords, and for images |
 //! | [`observability`] | log and metrics |
 //! | [`config`] | the settings |
 //! | [`values`] | types of fields, ids, timestamps, pages; no HTTP |

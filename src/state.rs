@@ -8,7 +8,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::credential_cache::CredentialCache;
 use crate::db::Db;
-use crate::http::RateLimit;
+use crate::http::{ConcurrencyLimit, RateLimit, WriteLimit};
 use crate::images::ImageResizer;
 use crate::notifications::TextCatalog;
 use crate::notifications::email::MailLimit;
@@ -28,6 +28,8 @@ pub struct State {
     pub throttle: Throttle,
     /// Limits requests to public endpoints.
     pub rate_limit: RateLimit,
+    /// Limits authenticated requests that change something.
+    pub write_limit: WriteLimit,
     /// Limits the e-mails to one address that anonymous clients can cause.
     pub mail_limit: MailLimit,
     /// The texts of notifications and e-mails.
@@ -39,6 +41,8 @@ pub struct State {
     pub scopes: Arc<ScopeCatalog>,
     pub policy: PasswordPolicy,
     pub image_resizer: ImageResizer,
+    /// Limits exports of personal data at a time.
+    pub exports: ConcurrencyLimit,
     /// True once the service is stopping; `/readyz` then returns 503.
     pub draining: Arc<AtomicBool>,
 }

@@ -12,7 +12,7 @@ use crate::credential_cache::{KeyState, KeyStatus, SuspensionReason};
 use crate::error::{Error, FieldCode, FieldError, Invalid};
 use crate::values::ids::{ApiKeyId, MembershipId, OrgId, UserId};
 use crate::values::{
-    BoundedInt, FieldValue, Fields, IdRef, Timestamp, ValueErrors, clean_line, clean_text, string_enum,
+    BoundedInt, BoundedText, FieldValue, Fields, IdRef, Timestamp, ValueErrors, clean_line, clean_text, string_enum,
 };
 
 /// Maximum number of keys of a person.
@@ -146,7 +146,8 @@ pub struct KeyIds(pub Vec<String>);
 
 impl FieldValue for KeyIds {
     fn parse(value: Value) -> Result<Self, ValueErrors> {
-        let ids = Vec::<String>::parse(value)?;
+        // The response repeats unknown ids.
+        let ids = Vec::<BoundedText<64>>::parse(value)?;
         if ids.is_empty() {
             return Err(Invalid::new(FieldCode::TooShort, "Give at least 1 id.")
                 .with("min", 1)
@@ -155,7 +156,7 @@ impl FieldValue for KeyIds {
         if ids.len() > MAX_ITEMS {
             return Err(too_many().into());
         }
-        Ok(Self(ids))
+        Ok(Self(ids.into_iter().map(BoundedText::into_string).collect()))
     }
 }
 

@@ -43,8 +43,9 @@ pub async fn authenticate(
         (Authorization::Bearer(credential), Some((state, (now, ip)))) => identify(state, *now, *ip, credential).await,
         (Authorization::Bearer(_), None) => refused(Code::InternalError),
     };
-    let mut key_id = None;
+    let (mut user_id, mut key_id) = (None, None);
     if let Identity::Authenticated(principal) = &identity {
+        user_id = Some(principal.user_id);
         match &principal.credential {
             Credential::Session { .. } if has_idempotency_key(&request) => {
                 request.extensions_mut().insert(IdempotencyOwner(principal.user_id));
@@ -54,10 +55,16 @@ pub async fn authenticate(
         }
     }
     request.extensions_mut().insert(identity);
-    let response = next.call(request).await;
-    if let (Some(id), Some((state, (now, ip)))) = (key_id, context) {
+    let mut response = next.call(request).await;
+    let Some((state, (now, ip))) = context else {
+        return response;
+    };
+    if let Some(id) = key_id {
         let denied = response.as_ref().is_ok_and(is_denied);
         api_keys::count_request(&state, id, now, ip, denied);
+    }
+    if let (Some(user_id), Ok(response)) = (user_id, &mut response) {
+        state.write_limit.add_headers(response.headers_mut(), user_id, now);
     }
     response
 }

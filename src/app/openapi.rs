@@ -26,7 +26,12 @@ use crate::http::ProblemResponse;
             wrong and what to do, and `GET /problems/{code}` explains the code.\n\n\
             **Lists.** Send the `next_cursor` of a page as `cursor` to get the next page.\n\n\
             **Retries.** Send an `Idempotency-Key` with a POST: if it is repeated with the same key, the first response is \
-            returned again and there is no second effect.",
+            returned again and there is no second effect. At most 1,000 responses (4 MiB) are kept for a user; with more the \
+            response is 429.\n\n\
+            **Limits.** A user can make 600 requests in 5 minutes that change something, unless the deployment sets another \
+            number. Every response to an authenticated request has `RateLimit-Policy` and `RateLimit` with what is left. Beyond a \
+            limit of rate the response is 429, while the service is overloaded 503, both with `Retry-After`. Verifying credentials \
+            and ending sessions is not limited.",
         license(name = "MIT OR Apache-2.0", identifier = "MIT OR Apache-2.0"),
     ),
     tags(

@@ -28,14 +28,17 @@ use crate::db::Db;
 use crate::error::Error;
 use crate::gateway::FORWARD_PATH;
 use crate::http::{
-    MAX_BODY_BYTES, PROTECTED_RESOURCE, ProblemRenderer, RateLimit, RequestContext, RouteTable, fallback,
-    with_request_context,
+    ConcurrencyLimit, MAX_BODY_BYTES, PROTECTED_RESOURCE, ProblemRenderer, RateLimit, RequestContext, RouteTable,
+    WriteLimit, fallback, with_request_context,
 };
 use crate::images::ImageResizer;
 use crate::notifications::email::MailLimit;
 use crate::notifications::{NotificationStreams, TextCatalog};
 use crate::sessions;
 use crate::state::State;
+
+/// Exports of personal data at a time; each holds at most three batches in memory and one connection of the database.
+const MAX_EXPORTS: usize = 4;
 
 /// Does not connect to the database yet.
 pub fn build_state(
@@ -57,6 +60,7 @@ pub fn build_state(
             enabled: config.rate_limits_enabled(),
         },
         rate_limit: RateLimit::new(config.rate_limits_enabled()),
+        write_limit: WriteLimit::new(config.rate_limits_enabled().then_some(config.write_limit)),
         mail_limit: MailLimit {
             enabled: config.rate_limits_enabled(),
         },
@@ -64,6 +68,7 @@ pub fn build_state(
         scopes: Arc::new(ScopeCatalog::load(config.scopes_file.as_deref()).map_err(Error::internal)?),
         policy: PasswordPolicy::new(&config),
         image_resizer: ImageResizer::default(),
+        exports: ConcurrencyLimit::new("exports", 1, MAX_EXPORTS),
         draining: Arc::new(AtomicBool::new(false)),
         config: Arc::new(config),
     })
@@ -90,6 +95,7 @@ pub fn start(listener: TcpListener, state: State) -> std::io::Result<RunningServ
     });
     state.db.listen_for_changes();
     let (db, secret) = (web::Data::new(state.db.clone()), web::Data::new(state.secret.clone()));
+    let write_limit = web::Data::new(state.write_limit.clone());
     let streams = web::Data::new(NotificationStreams::new(state.clone(), sessions::find_live));
     let state = web::Data::new(state);
     let workers = match config.workers {
@@ -103,6 +109,7 @@ pub fn start(listener: TcpListener, state: State) -> std::io::Result<RunningServ
             .app_data(request_context.clone())
             .app_data(streams.clone())
             .app_data(db.clone())
+            .app_data(write_limit.clone())
             .app_data(secret.clone())
             .app_data(table.clone())
             .app_data(document.clone())

@@ -134,6 +134,7 @@ async fn migrate(database_url: SecretString) {
 pub async fn sweep(state: &State) -> Result<(), Error> {
     let now = state.clock.now();
     state.rate_limit.sweep();
+    state.write_limit.sweep(now);
     state
         .db
         .read(now, move |tx| {

@@ -24,6 +24,8 @@ actions! {
         "An operator created an account.",
     AccountDeleted "account.deleted"
         "A user deleted their account.",
+    AccountExported "account.exported"
+        "A user exported everything that is stored about them.",
     AccountProfileChanged "account.profile_changed"
         "A user changed their username, nickname, language or time zone.",
     AccountRegistered "account.registered"

@@ -6,14 +6,14 @@ use std::ops::Deref;
 use std::sync::Arc;
 
 use actix_web::dev::Payload;
-use actix_web::{FromRequest, HttpMessage as _, HttpRequest};
+use actix_web::{FromRequest, HttpMessage as _, HttpRequest, web};
 use chrono::{DateTime, TimeDelta, Utc};
 
-use super::permission::{Admin, Kind, Permission, Session};
+use super::permission::{Admin, EndSessions, Kind, Permission, Session};
 use super::principal::{Credential, Identity, Principal};
 use super::roles::PlatformRole;
 use crate::error::{Code, Error, FieldCode, Invalid};
-use crate::http::{MAX_AUTH_AGE_SECONDS, method_not_allowed};
+use crate::http::{MAX_AUTH_AGE_SECONDS, WriteLimit, method_not_allowed};
 use crate::values::Client;
 use crate::values::ids::SessionId;
 
@@ -101,6 +101,7 @@ pub fn incorrect_password(pointer: &str) -> Error {
 /// The permissions that only sessions can have.
 pub trait OfSession: Permission {}
 impl OfSession for Session {}
+impl OfSession for EndSessions {}
 impl OfSession for Admin {}
 
 impl<P: OfSession> Caller<P> {
@@ -160,6 +161,15 @@ fn permitted<P: Permission>(identity: &Identity) -> Result<&Arc<Principal>, Erro
     }
 }
 
+/// Applies the rate limit of changes.
+fn count_write<P: Permission>(request: &HttpRequest, principal: &Principal, client: &Client) -> Result<(), Error> {
+    let limit = request.app_data::<web::Data<WriteLimit>>();
+    match limit.filter(|_| P::COUNTED && !request.method().is_safe()) {
+        Some(limit) => limit.count(principal.user_id, client.now),
+        None => Ok(()),
+    }
+}
+
 impl<P: Permission> FromRequest for Caller<P> {
     type Error = Error;
     type Future = Ready<Result<Self, Error>>;
@@ -167,11 +177,14 @@ impl<P: Permission> FromRequest for Caller<P> {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let extensions = request.extensions();
         let caller = match (extensions.get::<Identity>(), extensions.get::<Client>()) {
-            (Some(identity), Some(client)) => permitted::<P>(identity).map(|principal| Self {
-                principal: Arc::clone(principal),
-                client: client.clone(),
-                confirmed_password: None,
-                permission: PhantomData,
+            (Some(identity), Some(client)) => permitted::<P>(identity).and_then(|principal| {
+                count_write::<P>(request, principal, client)?;
+                Ok(Self {
+                    principal: Arc::clone(principal),
+                    client: client.clone(),
+                    confirmed_password: None,
+                    permission: PhantomData,
+                })
             }),
             _ => Err(Error::new(Code::AuthenticationRequired)),
         };

@@ -19,11 +19,12 @@ pub use caller::{Caller, OfSession, incorrect_password};
 pub use change::{Locking, Recheck, Rechecked};
 pub use key_usage::{DayCount, KeyUsage, LastUse, PendingUsage};
 pub use password::{
-    AttemptId, Password, PasswordHasher, PasswordPolicy, SALT_BYTES, Throttle, ThrottleKey, sweep_password_attempts,
+    AttemptId, Password, PasswordHasher, PasswordPolicy, PasswordRules, SALT_BYTES, Throttle, ThrottleKey,
+    sweep_password_attempts,
 };
 pub use permission::{
-    Admin, AnyApiKey, AnyCredential, KeysRead, KeysVerify, MeRead, MeWrite, MembersRead, NotificationsRead, OrgsRead,
-    Permission, Session, TokensIntrospect,
+    Admin, AnyApiKey, AnyCredential, EndSessions, KeysRead, KeysVerify, MeRead, MeWrite, MembersRead,
+    NotificationsRead, OrgsRead, Permission, Session, TokensIntrospect,
 };
 pub use principal::{ActiveOrg, Credential, Identity, Principal};
 pub use roles::{OrgRole, PlatformRole};

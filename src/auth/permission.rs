@@ -16,10 +16,12 @@ pub trait Permission: Send + Sync + 'static {
     const SCOPE: Option<&'static str> = None;
     /// Whether the user must be a platform admin.
     const ADMIN: bool = false;
+    /// Whether the rate limit of changes applies to requests that are not GET.
+    const COUNTED: bool = true;
 }
 
 macro_rules! permissions {
-    ($($(#[$doc:meta])+ $name:ident: $kind:ident $(, scope $scope:literal)? $(, admin $admin:literal)?;)+) => {$(
+    ($($(#[$doc:meta])+ $name:ident: $kind:ident $(, scope $scope:literal)? $(, admin $admin:literal)? $(, counted $counted:literal)?;)+) => {$(
         $(#[$doc])+
         #[derive(Clone, Copy, Debug)]
         pub struct $name;
@@ -28,6 +30,7 @@ macro_rules! permissions {
             const KIND: Kind = Kind::$kind;
             $(const SCOPE: Option<&'static str> = Some($scope);)?
             $(const ADMIN: bool = $admin;)?
+            $(const COUNTED: bool = $counted;)?
         }
     )+};
 }
@@ -35,12 +38,14 @@ macro_rules! permissions {
 permissions! {
     /// Any session.
     Session: Session;
+    /// Any session, to end it or others: whoever has stolen one must not be able to prevent this by using the limit up.
+    EndSessions: Session, counted false;
     /// A session of a platform admin.
     Admin: Session, admin true;
     /// Any API key, whatever its scopes.
     AnyApiKey: ApiKey;
-    /// Any session or API key.
-    AnyCredential: Either;
+    /// Any session or API key, to check the request that a gateway describes.
+    AnyCredential: Either, counted false;
     /// Read one's own profile.
     MeRead: Either, scope "me:read";
     /// Change one's own profile.
@@ -54,7 +59,7 @@ permissions! {
     /// Read one's own notifications.
     NotificationsRead: Either, scope "notifications:read";
     /// Verify API keys of others.
-    KeysVerify: ApiKey, scope "keys:verify";
+    KeysVerify: ApiKey, scope "keys:verify", counted false;
     /// Introspect credentials of others (RFC 7662).
-    TokensIntrospect: ApiKey, scope "tokens:introspect";
+    TokensIntrospect: ApiKey, scope "tokens:introspect", counted false;
 }

@@ -56,7 +56,7 @@ async fn create(state: &State, args: CreateUserArgs) -> Result<(), Failure> {
     let invalid = |option: &'static str| move |invalid: Invalid| format!("{option}: {}", invalid.detail);
     let email = EmailAddress::try_from(args.email).map_err(invalid("--email"))?;
     let username = Username::try_from(args.username).map_err(invalid("--username"))?;
-    let password = read_password(state, args.password_stdin, &[email.as_str(), username.as_str()])?;
+    let password = read_password(state, args.password_stdin, &[email.as_str(), username.as_str()]).await?;
     let role = PlatformRole::from_name(&args.role).unwrap_or(PlatformRole::User);
     let hashed = if args.verified {
         state.hasher.hash(password).await
@@ -106,7 +106,7 @@ async fn set_password(state: &State, args: SetPasswordArgs) -> Result<(), Failur
         .read(state.clock.now(), move |tx| operator::find(tx, &login))
         .await
         .map_err(failure)?;
-    let password = read_password(state, args.password_stdin, &user.personal_words())?;
+    let password = read_password(state, args.password_stdin, &user.personal_words()).await?;
     let hash = state.hasher.hash(password).await.map_err(failure)?;
     let set_password = move |tx: &mut Tx<'_>, user: User| operator::set_password(tx, user, &hash);
     change(state, &args.login, set_password).await?;
@@ -132,7 +132,7 @@ async fn change(
 }
 
 /// Reads a password from the terminal, twice, or from standard input, and checks it against the policy.
-fn read_password(state: &State, from_stdin: bool, personal_words: &[&str]) -> Result<Password, Failure> {
+async fn read_password(state: &State, from_stdin: bool, personal_words: &[&str]) -> Result<Password, Failure> {
     let text = if from_stdin || !std::io::stdin().is_terminal() {
         let mut text = String::new();
         std::io::stdin().read_to_string(&mut text).map_err(one_line)?;
@@ -145,7 +145,8 @@ fn read_password(state: &State, from_stdin: bool, personal_words: &[&str]) -> Re
         text
     };
     let password = Password::try_from(text).map_err(|invalid| format!("password: {}", invalid.detail))?;
-    match state.policy.assess(&password, personal_words).problems.first() {
+    let assessment = state.policy.assess(&password, personal_words).await.map_err(failure)?;
+    match assessment.problems.first() {
         Some(problem) => Err(format!("password: {}", problem.detail)),
         None => Ok(password),
     }

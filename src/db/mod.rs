@@ -55,6 +55,8 @@ const MAX_ATTEMPTS: u32 = 3;
 /// The other transaction gets the locks first: at once, the same two could conflict again. PostgreSQL ends one transaction of
 /// a conflict and not all of them, so that the delay need not be random.
 const RETRY_DELAY: Duration = Duration::from_millis(50);
+/// Statements that may wait for a thread. With 10 threads and 1 ms each, as many finish within the queue timeout ten times over.
+const MAX_QUEUED: usize = 2_000;
 const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_mins(10);
 
 /// A handle of the database. Clones share the pool.
@@ -83,7 +85,12 @@ impl Db {
             .build_unchecked(ConnectionManager::new(url, generation.clone()));
         Self {
             connections,
-            blocking_pool: Arc::new(BlockingPool::new("database", max_connections as usize, QUEUE_TIMEOUT)),
+            blocking_pool: Arc::new(BlockingPool::new(
+                "database",
+                max_connections as usize,
+                MAX_QUEUED,
+                QUEUE_TIMEOUT,
+            )),
             url: url.clone(),
             generation,
             invalidation_log: Arc::default(),

@@ -5,6 +5,7 @@
 //! the handler calls one of its methods. [`Idempotent`] has to read the body earlier, but keeps its errors until then.
 
 mod client;
+mod concurrency_limit;
 mod connections;
 mod etag;
 mod idempotency;
@@ -16,7 +17,9 @@ mod rate_limit;
 mod request_input;
 mod response;
 mod route_table;
+mod write_limit;
 
+pub use concurrency_limit::{ConcurrencyLimit, Slot};
 pub use connections::{Connection, Connections, LimitedStream, Refusal, SWEEP_INTERVAL};
 pub use etag::{TaggedContent, cacheable};
 pub use idempotency::{IdempotencyOwner, Idempotent, has_idempotency_key, no_replay, sweep as sweep_idempotency_keys};
@@ -27,3 +30,4 @@ pub use rate_limit::RateLimit;
 pub use request_input::{MAX_BODY_BYTES, RequestInput};
 pub use response::ApiResponse;
 pub use route_table::{RouteTable, fallback};
+pub use write_limit::WriteLimit;

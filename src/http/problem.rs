@@ -39,7 +39,8 @@ pub struct ProblemResponse<'a> {
     pub detail: &'a str,
     /// Id of the request, as in `X-Request-Id` and in the log.
     pub request_id: &'a str,
-    /// Every field and parameter that is not valid; only in a `validation_error`.
+    /// The fields and parameters that are not valid; only in a `validation_error`. At most 50 are listed; `detail` then says how
+    /// many there are.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub errors: Option<Vec<ProblemFieldResponse<'a>>>,
@@ -49,7 +50,7 @@ pub struct ProblemResponse<'a> {
 #[derive(Serialize, ToSchema)]
 #[schema(as = ProblemField)]
 pub struct ProblemFieldResponse<'a> {
-    /// JSON Pointer (RFC 6901) into the body, as a URI fragment.
+    /// JSON Pointer (RFC 6901) into the body, as a URI fragment. An unknown name longer than 64 characters is cut and ends in `…`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub pointer: Option<&'a str>,

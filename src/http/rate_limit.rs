@@ -39,7 +39,7 @@ impl RateLimit {
         };
         limiter.check_key(&key).map_err(|not_until| {
             let wait = not_until.wait_time_from(DefaultClock::default().now());
-            Error::rate_limited(BURST.get().into(), WINDOW_SECONDS, wait.as_secs() + 1)
+            Error::rate_limited("default", BURST.get().into(), WINDOW_SECONDS, wait.as_secs() + 1)
         })
     }
 

@@ -18,7 +18,9 @@ use crate::http::{ApiResponse, Idempotent, Path, RequestInput};
 use crate::request_type;
 use crate::state::State;
 use crate::values::ids::NotificationId;
-use crate::values::{Cursors, FieldValue, Fields, FromFields, PageQuery, Patch, Precondition, Timestamp, ValueErrors};
+use crate::values::{
+    Cursors, FieldValue, Fields, FromFields, PageQuery, Patch, Precondition, Timestamp, ValueErrors, pointer_segment,
+};
 
 /// The routes of this slice; actix matches in this order, so fixed paths precede paths with an id.
 pub fn router(routes: &mut ServiceConfig) {
@@ -264,21 +266,21 @@ impl FieldValue for MailPreferences {
         let mut preferences = Vec::new();
         let mut errors = ValueErrors::default();
         for (name, value) in choices {
-            let pointer = format!("/{}", name.replace('~', "~0").replace('/', "~1"));
+            let pointer = pointer_segment(&name);
             match (NotificationType::from_name(&name), value) {
                 (None, _) => {
                     let detail = "There is no notification type of this name.";
-                    errors.push(&pointer, Invalid::new(FieldCode::UnknownField, detail));
+                    errors.push(pointer, Invalid::new(FieldCode::UnknownField, detail));
                 }
                 (Some(kind), Value::Bool(false)) if kind.is_security() => {
                     let detail = "E-mail about the security of the account cannot be switched off.";
-                    errors.push(&pointer, Invalid::new(FieldCode::NotAllowed, detail));
+                    errors.push(pointer, Invalid::new(FieldCode::NotAllowed, detail));
                 }
                 (Some(notification_type), Value::Bool(wanted)) => preferences.push(MailPreference {
                     notification_type,
                     wanted,
                 }),
-                (Some(_), _) => errors.push(&pointer, Invalid::new(FieldCode::InvalidType, "Must be true or false.")),
+                (Some(_), _) => errors.push(pointer, Invalid::new(FieldCode::InvalidType, "Must be true or false.")),
             }
         }
         if errors.is_empty() {

@@ -24,7 +24,8 @@ pub struct LogoResponse {
 /// Set the logo of an organisation
 ///
 /// Crops the image to its centre square, scales it to 256 × 256 pixels, removes its metadata and stores it as WebP. Replaces
-/// the previous logo. Needs the role `admin` or `owner`.
+/// the previous logo. A caller can upload two images at a time; during two other uploads the response is 429. Needs the role
+/// `admin` or `owner`.
 #[utoipa::path(
     operation_id = "putOrgLogo", tag = "Organisations", security(("session" = [])),
     request_body(
@@ -41,8 +42,9 @@ pub(super) async fn put_logo(
     input: RequestInput,
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
+    let upload = state.image_resizer.begin_upload(caller.user_id)?;
     let content = input.bytes(resize::MEDIA_TYPES, resize::MAX_BYTES).await?;
-    let webp = state.image_resizer.resize(content).await?;
+    let webp = upload.resize(content).await?;
     let org_id = membership.org_id;
     let logo_id = caller
         .locking(locking(org_id))

@@ -20,6 +20,9 @@ use crate::values::{Cursors, Page, PageQuery, Patch, Precondition};
 /// How many numbered slugs, and then how many random ones, are tried for a name.
 const SLUG_ATTEMPTS: u32 = 5;
 
+/// How many organisations a person can own when they create another.
+const MAX_OWNED_ORGS: i64 = 100;
+
 /// # Errors
 /// `not_found`.
 pub fn find_org(tx: &mut Tx<'_>, id: OrgId) -> Result<Org, Error> {
@@ -40,7 +43,17 @@ pub struct OrgDraft {
 }
 
 /// Creates an organisation with the caller as its owner.
+///
+/// # Errors
+/// `slug_taken`; `limit_reached` for the owner of [`MAX_OWNED_ORGS`].
 pub fn create<P>(tx: &mut Tx<'_>, caller: &Caller<P>, draft: &OrgDraft) -> Result<OrgView, Error> {
+    // Serialises creations of one person: two at once could both be the last that is allowed.
+    users::lock(tx, caller.user_id)?;
+    if membership::count_owned(tx, caller.user_id)? >= MAX_OWNED_ORGS {
+        let detail =
+            format!("You own {MAX_OWNED_ORGS} organisations. Delete one or transfer it to another member first.");
+        return Err(Error::with_detail(Code::LimitReached, detail));
+    }
     let new = NewOrg {
         name: draft.name.as_str(),
         description: draft.description.as_ref().map(Description::as_str),

@@ -111,7 +111,7 @@ request_type! {
 /// Create an organisation
 ///
 /// Creates an organisation with the caller as its owner. Without a `slug`, one is derived from the name, with a number
-/// appended when it is taken.
+/// appended when it is taken. A user can own 100 organisations; then the response is 409.
 #[utoipa::path(
     operation_id = "createOrg", tag = "Organisations", security(("session" = [])), request_body = CreateOrgRequest,
     responses((status = 201, description = "The new organisation", body = OrgResponse)),

@@ -9,7 +9,7 @@ use utoipa_actix_web::service_config::ServiceConfig;
 use super::cookie::{self, Delivery};
 use super::model::{EndReason, Grant, Session as SessionRow, TokensResponse};
 use super::operations::{self, Login, Refreshed};
-use crate::auth::{Caller, Password, Session};
+use crate::auth::{Caller, EndSessions, Password, Session};
 use crate::error::{Code, Error};
 use crate::http::{ApiResponse, Path, RequestInput};
 use crate::request_type;
@@ -165,7 +165,7 @@ async fn log_out(
     input: RequestInput,
     state: web::Data<State>,
 ) -> Result<HttpResponse, Error> {
-    let caller = Caller::<Session>::extract(&request).await;
+    let caller = Caller::<EndSessions>::extract(&request).await;
     let body: LogOutRequest = input.optional_json().await?;
     // The access token wins over the cookie, which may belong to an earlier session.
     match (body.refresh_token, caller) {
@@ -306,7 +306,7 @@ async fn list_sessions(
 )]
 #[delete("/auth/sessions/{session_id}")]
 async fn delete_session(
-    caller: Caller<Session>,
+    caller: Caller<EndSessions>,
     Path(id): Path<SessionId>,
     input: RequestInput,
     state: web::Data<State>,
@@ -329,7 +329,7 @@ async fn delete_session(
 )]
 #[delete("/auth/sessions")]
 async fn delete_other_sessions(
-    caller: Caller<Session>,
+    caller: Caller<EndSessions>,
     input: RequestInput,
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {

@@ -23,29 +23,55 @@
 //! deserr would replace this file (about 200 lines without comments and tests), except for the rows with a custom type. Custom
 //! types are longer there, because each is generic over the value and the error. `http/json.rs` would still be needed.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use crate::error::{Error, FieldCode, FieldError, Invalid};
+use crate::error::{Error, FieldCode, FieldError, Invalid, MAX_FIELD_ERRORS};
 
-/// Everything that is wrong with one value, each with a JSON Pointer relative to the value: empty, or `/0` for an item.
+/// How many characters of a name from the request an error repeats.
+const MAX_NAME: usize = 64;
+
+/// Everything that is wrong with one value, each with a JSON Pointer relative to the value: empty, or `/0` for an item. Of many
+/// errors, the first are kept and the others counted, as the response does.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub struct ValueErrors(Vec<(String, Invalid)>);
+pub struct ValueErrors {
+    kept: Vec<(String, Invalid)>,
+    omitted: usize,
+}
 
 impl ValueErrors {
-    pub fn push(&mut self, pointer: &str, invalid: Invalid) {
-        self.0.push((pointer.to_owned(), invalid));
+    pub fn push(&mut self, pointer: String, invalid: Invalid) {
+        if self.kept.len() < MAX_FIELD_ERRORS {
+            self.kept.push((pointer, invalid));
+        } else {
+            self.omitted += 1;
+        }
     }
 
     pub const fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.kept.is_empty()
     }
 }
 
 impl From<Invalid> for ValueErrors {
     fn from(invalid: Invalid) -> Self {
-        Self(vec![(String::new(), invalid)])
+        let mut errors = Self::default();
+        errors.push(String::new(), invalid);
+        errors
+    }
+}
+
+/// A name as a segment of a JSON Pointer (RFC 6901 §3); a long name is cut.
+pub fn pointer_segment(name: &str) -> String {
+    format!("/{}", shortened(name).replace('~', "~0").replace('/', "~1"))
+}
+
+fn shortened(name: &str) -> Cow<'_, str> {
+    match name.char_indices().nth(MAX_NAME) {
+        Some((end, _)) => Cow::Owned(format!("{}…", name.split_at(end).0)),
+        None => Cow::Borrowed(name),
     }
 }
 
@@ -73,6 +99,8 @@ pub struct Fields {
     values: BTreeMap<String, Value>,
     is_query: bool,
     errors: Vec<FieldError>,
+    /// Further errors, which are only counted.
+    omitted: usize,
 }
 
 impl Fields {
@@ -81,6 +109,7 @@ impl Fields {
             values,
             is_query: false,
             errors: Vec::new(),
+            omitted: 0,
         }
     }
 
@@ -90,6 +119,7 @@ impl Fields {
             values: BTreeMap::new(),
             is_query: true,
             errors: Vec::new(),
+            omitted: 0,
         };
         for (name, value) in url::form_urlencoded::parse(query.as_bytes()) {
             let value = Value::String(value.into_owned());
@@ -115,10 +145,11 @@ impl Fields {
         };
         match parsed {
             Ok(value) => Some(value),
-            Err(ValueErrors(errors)) => {
-                for (pointer, invalid) in errors {
+            Err(ValueErrors { kept, omitted }) => {
+                for (pointer, invalid) in kept {
                     self.push(name, &pointer, invalid);
                 }
+                self.omitted += omitted;
                 None
             }
         }
@@ -139,7 +170,9 @@ impl Fields {
     }
 
     pub fn add_errors(&mut self, errors: impl IntoIterator<Item = FieldError>) {
-        self.errors.extend(errors);
+        for error in errors {
+            self.keep(error);
+        }
     }
 
     pub fn add_error(&mut self, name: &str, invalid: Invalid) {
@@ -148,15 +181,23 @@ impl Fields {
 
     /// Adds an error of a query parameter, also where these are the fields of a body.
     pub fn add_parameter_error(&mut self, name: &str, invalid: Invalid) {
-        self.errors.push(invalid.at_parameter(name));
+        self.keep(invalid.at_parameter(shortened(name).into_owned()));
     }
 
     fn push(&mut self, name: &str, pointer: &str, invalid: Invalid) {
-        self.errors.push(if self.is_query {
-            invalid.at_parameter(name)
+        if self.is_query {
+            self.add_parameter_error(name, invalid);
         } else {
-            invalid.at(format!("#/{}{pointer}", name.replace('~', "~0").replace('/', "~1")))
-        });
+            self.keep(invalid.at(format!("#{}{pointer}", pointer_segment(name))));
+        }
+    }
+
+    fn keep(&mut self, error: FieldError) {
+        if self.errors.len() < MAX_FIELD_ERRORS {
+            self.errors.push(error);
+        } else {
+            self.omitted += 1;
+        }
     }
 
     /// Reads a whole request type.
@@ -183,7 +224,7 @@ impl Fields {
         }
         match parsed {
             Some(value) if self.errors.is_empty() => Ok(value),
-            _ => Err(Error::validation(self.errors)),
+            _ => Err(Error::validation_of_many(self.errors, self.omitted)),
         }
     }
 }
@@ -277,11 +318,11 @@ impl<T: FieldValue> FieldValue for Vec<T> {
         for (index, item) in items.into_iter().enumerate() {
             match T::parse(item) {
                 Ok(value) => values.push(value),
-                Err(ValueErrors(of_item)) => {
-                    let below = of_item
-                        .into_iter()
-                        .map(|(pointer, invalid)| (format!("/{index}{pointer}"), invalid));
-                    errors.0.extend(below);
+                Err(ValueErrors { kept, omitted }) => {
+                    for (pointer, invalid) in kept {
+                        errors.push(format!("/{index}{pointer}"), invalid);
+                    }
+                    errors.omitted += omitted;
                 }
             }
         }
@@ -346,6 +387,32 @@ mod tests {
     fn the_error_of_an_array_item_points_to_the_item() {
         let error = parse(json!({"name": "a", "tags": ["a", 1]})).err().unwrap();
         assert_eq!(locations(&error), [("#/tags/1".to_owned(), "invalid_type")]);
+    }
+
+    #[test]
+    fn of_many_errors_the_first_are_listed_and_all_are_counted() {
+        let items = vec![1; 1000];
+        let error = parse(json!({"name": "a", "tags": items, "x": 1, "y": 2}))
+            .err()
+            .unwrap();
+        assert_eq!(error.fields().len(), MAX_FIELD_ERRORS);
+        assert_eq!(error.detail(), "1002 fields are not valid; the first 50 are listed.");
+    }
+
+    #[test]
+    fn a_long_name_is_repeated_in_part() {
+        let long = "é/".repeat(1000);
+        let error = parse(json!({"name": "a", long.clone(): 1})).err().unwrap();
+        let expected = format!("#/{}…", "é~1".repeat(MAX_NAME / 2));
+        assert_eq!(locations(&error), [(expected, "unknown_field")]);
+        let error = Fields::from_query(&format!("name=a&{long}=1"))
+            .read::<Sample>()
+            .err()
+            .unwrap();
+        assert_eq!(
+            locations(&error),
+            [(format!("{}…", "é/".repeat(MAX_NAME / 2)), "unknown_field")]
+        );
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //! This module does not use actix, so the `model.rs` of a slice can use all of it.
 
 mod bounded_int;
+mod bounded_text;
 mod client;
 mod email_address;
 mod fields;
@@ -17,13 +18,14 @@ mod text;
 mod timestamp;
 
 pub use bounded_int::BoundedInt;
+pub use bounded_text::BoundedText;
 pub use client::{Client, RequestId};
 pub use email_address::EmailAddress;
-pub use fields::{FieldValue, Fields, FromFields, ValueErrors};
+pub use fields::{FieldValue, Fields, FromFields, ValueErrors, pointer_segment};
 pub use id_ref::IdRef;
 pub use page::{Cursors, Page, PageQuery};
 pub use patch::Patch;
 pub use precondition::{Precondition, etag};
 pub use string_enum::string_enum;
-pub use text::{check_length, clean_line, clean_text, code_points, like_pattern};
+pub use text::{check_length, clean_line, clean_text, code_points, like_pattern, too_long};
 pub use timestamp::Timestamp;

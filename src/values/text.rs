@@ -72,16 +72,24 @@ pub fn like_pattern(text: &str) -> String {
 /// `too_short` or `too_long`, with the limit.
 pub fn check_length(text: &str, min: usize, max: usize) -> Result<(), Invalid> {
     let length = code_points(text);
-    let characters = |limit: usize| if limit == 1 { "character" } else { "characters" };
     if length < min {
         let detail = format!("Use at least {min} {}.", characters(min));
         Err(Invalid::new(FieldCode::TooShort, detail).with("min", min))
     } else if length > max {
-        let detail = format!("Use at most {max} {}.", characters(max));
-        Err(Invalid::new(FieldCode::TooLong, detail).with("max", max))
+        Err(too_long(max))
     } else {
         Ok(())
     }
+}
+
+const fn characters(limit: usize) -> &'static str {
+    if limit == 1 { "character" } else { "characters" }
+}
+
+/// The error of a text with more than `max` code points.
+pub fn too_long(max: usize) -> Invalid {
+    let detail = format!("Use at most {max} {}.", characters(max));
+    Invalid::new(FieldCode::TooLong, detail).with("max", max)
 }
 
 /// Declares a text type by its limits in code points and a function that rejects or normalises the text. The check, the error
@@ -111,6 +119,8 @@ macro_rules! text_type {
             type Error = $crate::error::Invalid;
 
             fn try_from(text: String) -> Result<Self, Self::Error> {
+                // The rule may be slow and may shorten a text, though not to a quarter.
+                $crate::values::check_length(&text, 0, 4 * Self::MAX).map_err(|_| $crate::values::too_long(Self::MAX))?;
                 let text = $rule(text)?;
                 $crate::values::check_length(&text, Self::MIN, Self::MAX)?;
                 Ok(Self(text))

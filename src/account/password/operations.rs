@@ -28,8 +28,8 @@ pub struct NewPassword {
 
 impl NewPassword {
     /// Everything that is wrong with the new password.
-    fn errors(&self, policy: &PasswordPolicy, personal_words: &[&str]) -> Vec<FieldError> {
-        let problems = policy.assess(&self.password, personal_words).problems;
+    async fn errors(&self, policy: &PasswordPolicy, personal_words: &[&str]) -> Result<Vec<FieldError>, Error> {
+        let problems = policy.assess(&self.password, personal_words).await?.problems;
         let mut errors: Vec<FieldError> = problems
             .into_iter()
             .map(|problem| problem.at("#/new_password"))
@@ -39,7 +39,7 @@ impl NewPassword {
             let mismatch = Invalid::new(FieldCode::Mismatch, "The two passwords differ.");
             errors.push(mismatch.at("#/confirm_password"));
         }
-        errors
+        Ok(errors)
     }
 }
 
@@ -57,7 +57,7 @@ pub async fn change(
     // With the caller checked again: the body may have come long after the credential was revoked.
     let find = |tx: &mut Tx<'_>, caller: &Caller<Session>| users::find(tx, caller.user_id);
     let user = caller.clone().transaction(state, find).await?;
-    let mut errors = new.errors(&state.policy, &user.personal_words());
+    let mut errors = new.errors(&state.policy, &user.personal_words()).await?;
     if new.password.expose() == current.expose() {
         let same = Invalid::new(FieldCode::SameAsCurrent, "This is your current password.");
         errors.push(same.at("#/new_password"));
@@ -117,21 +117,18 @@ fn invalid_link() -> Error {
 /// Sets a new password with the token of a mailed link, and ends all sessions. Using the link also verifies the address.
 ///
 /// # Errors
-/// `validation_error` with everything that is wrong with the new password; `link_expired_or_used`.
+/// `link_expired_or_used`, or else `validation_error` with everything that is wrong with the new password.
 pub async fn reset(state: &State, client: Client, token: Token, new: NewPassword) -> Result<(), Error> {
     let (now, token_to_find) = (client.now, token.clone());
+    // First, so that requests with invalid tokens don't keep a core busy with judging and hashing.
     let user = state
         .db
         .read(now, move |tx| find_by_reset_token(tx, &token_to_find))
-        .await?;
-    let personal_words = user.as_ref().map(User::personal_words).unwrap_or_default();
-    let errors = new.errors(&state.policy, &personal_words);
+        .await?
+        .ok_or_else(invalid_link)?;
+    let errors = new.errors(&state.policy, &user.personal_words()).await?;
     if !errors.is_empty() {
         return Err(Error::validation(errors));
-    }
-    // Before the hashing, so that requests with invalid tokens don't keep a core busy.
-    if user.is_none() {
-        return Err(invalid_link());
     }
     let _place = state.hasher.reserve(client.ip)?;
     let new_hash = state.hasher.hash(new.password).await?;

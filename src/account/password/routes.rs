@@ -7,14 +7,15 @@ use utoipa_actix_web::service_config::ServiceConfig;
 
 use super::operations::{self, NewPassword};
 use crate::account::AcceptedResponse;
-use crate::auth::{Caller, Password, PasswordPolicy, Session};
+use crate::auth::{Caller, Password, PasswordRules, Session};
 use crate::config::{Config, Feature};
 use crate::error::{Error, Invalid};
 use crate::http::{ApiResponse, RequestInput};
 use crate::request_type;
 use crate::secret::Token;
 use crate::state::State;
-use crate::values::{Client, EmailAddress};
+use crate::users::Username;
+use crate::values::{BoundedText, Client, EmailAddress};
 
 pub fn router(routes: &mut ServiceConfig, config: &Config) {
     routes
@@ -50,12 +51,12 @@ pub struct PasswordPolicyResponse {
 #[get("/password/policy")]
 async fn get_password_policy(input: RequestInput, state: web::Data<State>) -> Result<ApiResponse, Error> {
     input.none().await?;
-    let PasswordPolicy {
+    let PasswordRules {
         min_length,
         max_length,
         min_strength,
         required_classes,
-    } = &state.policy;
+    } = state.policy.rules();
     ApiResponse::ok(&PasswordPolicyResponse {
         min_length: *min_length,
         max_length: *max_length,
@@ -70,12 +71,12 @@ request_type! {
     pub struct CheckPasswordRequest {
         /// Password to check.
         pub password: Password,
-        /// E-mail address of its user, which it must not contain.
-        #[schema(nullable = false)]
-        pub email: Option<String>,
-        /// Username of its user, which it must not contain.
-        #[schema(nullable = false)]
-        pub username: Option<String>,
+        /// E-mail address of its user, which it must not contain. It need not be complete yet.
+        #[schema(nullable = false, value_type = Option<String>, max_length = 254)]
+        pub email: Option<BoundedText<{ EmailAddress::MAX }>>,
+        /// Username of its user, which it must not contain. It need not be complete yet.
+        #[schema(nullable = false, value_type = Option<String>, max_length = 30)]
+        pub username: Option<BoundedText<{ Username::MAX }>>,
     }
 }
 
@@ -112,7 +113,9 @@ impl From<Invalid> for PasswordProblemResponse {
 
 /// Check a password against the policy
 ///
-/// Returns the strength of the password and its violations of the policy. Nothing is stored.
+/// Returns the strength of the password and its violations of the policy. Nothing is stored. Only the beginning of a long
+/// password is judged: 100 characters, or 32 and those up to the eighth different digit or symbol that can stand for a letter.
+/// While too many passwords are judged, the response is 503.
 #[utoipa::path(
     operation_id = "checkPassword", tag = "Password", request_body = CheckPasswordRequest,
     responses((status = 200, description = "The result of the check", body = PasswordCheckResponse)),
@@ -121,11 +124,12 @@ impl From<Invalid> for PasswordProblemResponse {
 async fn check_password(client: Client, input: RequestInput, state: web::Data<State>) -> Result<ApiResponse, Error> {
     state.rate_limit.check(client.ip)?;
     let request: CheckPasswordRequest = input.json().await?;
-    let personal_words: Vec<&str> = [&request.email, &request.username]
-        .into_iter()
-        .filter_map(Option::as_deref)
-        .collect();
-    let assessment = state.policy.assess(&request.password, &personal_words);
+    let personal_words = [
+        request.email.as_ref().map(BoundedText::as_str),
+        request.username.as_ref().map(BoundedText::as_str),
+    ];
+    let personal_words: Vec<&str> = personal_words.into_iter().flatten().collect();
+    let assessment = state.policy.assess(&request.password, &personal_words).await?;
     ApiResponse::ok(&PasswordCheckResponse {
         acceptable: assessment.problems.is_empty(),
         strength: assessment.strength,

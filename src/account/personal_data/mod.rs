@@ -6,6 +6,7 @@
 //!
 //! What must never happen: that an organisation with members is left without an owner.
 
+mod export;
 mod operations;
 mod routes;
 mod store;

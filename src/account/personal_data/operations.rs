@@ -1,8 +1,6 @@
 //! Exporting and deleting what is stored about a person.
 
-use serde_json::Value;
-
-use super::store;
+use super::store::{self, ExportedAccount};
 use crate::audit::{self, Action, Entry};
 use crate::auth::{Caller, PlatformRole, Session};
 use crate::db::Tx;
@@ -13,8 +11,10 @@ use crate::orgs::membership;
 use crate::users::{self, User};
 use crate::values::ids::UserId;
 
-pub fn export(tx: &mut Tx<'_>, user_id: UserId) -> Result<Value, Error> {
-    store::export(tx, user_id)
+/// Begins an export: records it, and reads the account.
+pub fn begin_export(tx: &mut Tx<'_>, caller: &Caller<Session>) -> Result<ExportedAccount, Error> {
+    audit::record(tx, Entry::by(caller, Action::AccountExported))?;
+    store::export_account(tx, caller.user_id)
 }
 
 /// For [`Caller::locking`]: locks the caller's organisations, and returns the accounts of all who decide whether the caller

@@ -5,6 +5,7 @@ use actix_web::{HttpResponse, delete, get, web};
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
+use super::export::Export;
 use super::operations;
 use crate::auth::{Caller, Password, Session};
 use crate::error::Error;
@@ -20,7 +21,10 @@ pub fn router(routes: &mut ServiceConfig) {
 /// Export personal data
 ///
 /// Returns everything stored about the caller as one JSON document: account, sessions, organisations, API keys (without
-/// their secrets), notifications, activity. Needs a login or `POST /auth/reauthenticate` during the last ten minutes.
+/// their secrets), notifications, activity. Activity of other users is without their IP address and request id. What is
+/// changed during the export is contained in its new state or its old. If the export fails midway, the connection breaks and
+/// the document is not complete. During another export of the caller the response is 429, during too many exports of others
+/// 503. The export is recorded in the activity. Needs a login or `POST /auth/reauthenticate` during the last ten minutes.
 #[utoipa::path(
     operation_id = "exportMe", tag = "Profile", security(("session" = [])),
     responses((status = 200, description = "The data, with a field per kind", body = serde_json::Value)),
@@ -34,13 +38,25 @@ async fn export_me(
     input.none().await?;
     users::require_fresh(&state, &mut caller, None).await?;
     let (now, user_id) = (caller.now(), caller.user_id);
-    let data = state.db.read(now, move |tx| operations::export(tx, user_id)).await?;
+    let slot = state.exports.enter(user_id)?;
+    let account = state
+        .db
+        .transaction(now, move |tx| operations::begin_export(tx, &caller))
+        .await?;
+    let export = Export {
+        state: state.get_ref().clone(),
+        user_id,
+        now,
+        account,
+        slot,
+    };
     Ok(HttpResponse::Ok()
+        .content_type("application/json")
         .insert_header((
             header::CONTENT_DISPOSITION,
             "attachment; filename=\"keyward-export.json\"",
         ))
-        .json(data))
+        .streaming(export.into_stream()))
 }
 
 request_type! {

@@ -21,7 +21,7 @@ pub struct AvatarResponse {
 /// Set the avatar
 ///
 /// Replaces the avatar of the caller. The image is cropped to its centre square, scaled to 256 × 256 pixels and stored as
-/// WebP without metadata.
+/// WebP without metadata. A caller can upload two images at a time; during two other uploads the response is 429.
 #[utoipa::path(
     operation_id = "putAvatar", tag = "Profile", security(("session" = [])),
     request_body(
@@ -36,8 +36,9 @@ pub(super) async fn put_avatar(
     input: RequestInput,
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
+    let upload = state.image_resizer.begin_upload(caller.user_id)?;
     let content = input.bytes(resize::MEDIA_TYPES, resize::MAX_BYTES).await?;
-    let webp = state.image_resizer.resize(content).await?;
+    let webp = upload.resize(content).await?;
     let id = caller
         .transaction(&state, move |tx, caller| operations::set_avatar(tx, caller, &webp))
         .await?;

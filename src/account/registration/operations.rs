@@ -71,7 +71,7 @@ pub async fn register(state: &State, client: Client, new: NewRegistration) -> Re
     } = new;
     let personal_words = [Some(email.as_str()), nickname.as_ref().map(Nickname::as_str)];
     let personal_words: Vec<&str> = personal_words.into_iter().flatten().collect();
-    state.policy.require(&password, &personal_words, "#/password")?;
+    state.policy.require(&password, &personal_words, "#/password").await?;
     let _place = state.hasher.reserve(client.ip)?;
     let password_hash = hash_password(state, email.as_str(), password).await?;
     let (secret, limit) = (state.secret.clone(), state.mail_limit);
@@ -250,7 +250,10 @@ async fn check_choice(state: &State, pending: Pending, choice: PasswordChoice) -
         PasswordChoice::New(password) => {
             let mut personal_words = user.personal_words();
             personal_words.extend(registration.nickname.as_deref());
-            state.policy.require(&password, &personal_words, "#/new_password")?;
+            state
+                .policy
+                .require(&password, &personal_words, "#/new_password")
+                .await?;
             password
         }
     };

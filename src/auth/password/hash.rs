@@ -105,7 +105,8 @@ impl PasswordHasher {
         let dummy_hash = phc_string(&argon2, random()?, random()?);
         Ok(Self {
             argon2,
-            pool: Arc::new(BlockingPool::new("passwords", cores, QUEUE_TIMEOUT)),
+            // Without a limit of its own: the queue admits requests.
+            pool: Arc::new(BlockingPool::new("passwords", cores, usize::MAX, QUEUE_TIMEOUT)),
             queue: Arc::new(Queue::new(cores, hash_time, config.rate_limits_enabled())),
             free_memory: Arc::default(),
             dummy_hash: dummy_hash.into(),

@@ -6,5 +6,5 @@ mod queue;
 mod throttle;
 
 pub use hash::{Password, PasswordHasher, SALT_BYTES};
-pub use policy::PasswordPolicy;
+pub use policy::{PasswordPolicy, PasswordRules};
 pub use throttle::{AttemptId, Throttle, ThrottleKey, delete_old_attempts as sweep_password_attempts};

@@ -1,13 +1,18 @@
 //! The password policy, after NIST SP 800-63B §3.1.1: a minimum length and a minimum strength. Character classes are only
 //! required if a deployment configures them.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use super::Password;
+use crate::blocking_pool::BlockingPool;
 use crate::config::{Config, PasswordClass};
 use crate::error::{Error, FieldCode, Invalid};
 use crate::values::code_points;
 
+/// What a password must satisfy.
 #[derive(Clone, Debug)]
-pub struct PasswordPolicy {
+pub struct PasswordRules {
     /// In code points.
     pub min_length: usize,
     /// In code points.
@@ -21,6 +26,22 @@ pub struct PasswordPolicy {
 /// Shorter personal words are ignored: they occur in good passwords by chance.
 const MIN_WORD_LENGTH: usize = 3;
 
+/// zxcvbn itself looks at no more characters.
+const MAX_JUDGED: usize = 100;
+/// So many characters are judged of any password.
+const MIN_JUDGED: usize = 32;
+/// Characters that zxcvbn reads as a letter as well ("leet").
+const SUBSTITUTES: &str = "4@8({[<3691!|70$5+%2";
+/// zxcvbn searches its dictionaries once for each combination of letters that the substitutes in a password can stand for: up
+/// to 50 times with 7 different ones, up to 800 with all of them. With both limits a password takes at most 60 ms, where 100
+/// characters with all substitutes take 720.
+const MAX_SUBSTITUTES: usize = 7;
+
+/// Passwords that may wait to be judged: at 60 ms each, the last one waits for 2 s on one thread.
+const MAX_QUEUED: usize = 32;
+/// How long a password may wait to be judged.
+const QUEUE_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// The result of [`PasswordPolicy::assess`].
 pub struct Assessment {
     /// The zxcvbn score, 0 to 4.
@@ -29,20 +50,38 @@ pub struct Assessment {
     pub problems: Vec<Invalid>,
 }
 
+/// Judges passwords on threads of its own, at most half as many as there are cores: whoever floods it with passwords leaves the
+/// other half to everything else. Cheap to clone.
+#[derive(Clone)]
+pub struct PasswordPolicy {
+    rules: Arc<PasswordRules>,
+    pool: Arc<BlockingPool>,
+}
+
 impl PasswordPolicy {
     pub fn new(config: &Config) -> Self {
-        Self {
+        let rules = PasswordRules {
             min_length: config.password_min_length as usize,
             max_length: config.password_max_length as usize,
             min_strength: config.password_min_strength,
             required_classes: config.password_classes.clone(),
+        };
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let threads = cores.div_ceil(2);
+        Self {
+            rules: Arc::new(rules),
+            pool: Arc::new(BlockingPool::new("strength", threads, MAX_QUEUED, QUEUE_TIMEOUT)),
         }
     }
 
+    pub fn rules(&self) -> &PasswordRules {
+        &self.rules
+    }
+
     /// # Errors
-    /// `validation_error` at `pointer`, with every problem that [`PasswordPolicy::assess`] finds.
-    pub fn require(&self, password: &Password, personal: &[&str], pointer: &str) -> Result<(), Error> {
-        let problems = self.assess(password, personal).problems;
+    /// `validation_error` at `pointer`, with every problem that [`PasswordPolicy::assess`] finds; `unavailable`.
+    pub async fn require(&self, password: &Password, personal: &[&str], pointer: &str) -> Result<(), Error> {
+        let problems = self.assess(password, personal).await?.problems;
         if problems.is_empty() {
             return Ok(());
         }
@@ -53,17 +92,28 @@ impl PasswordPolicy {
 
     /// Computes the strength of a password and finds everything in it that violates the policy. `personal` are words that an
     /// attacker would try first: the user's e-mail address, names and so on.
-    pub fn assess(&self, password: &Password, personal: &[&str]) -> Assessment {
+    ///
+    /// # Errors
+    /// `unavailable` while too many passwords are judged.
+    pub async fn assess(&self, password: &Password, personal: &[&str]) -> Result<Assessment, Error> {
+        let (rules, password) = (Arc::clone(&self.rules), password.clone());
+        let personal: Vec<String> = personal.iter().map(|word| word.to_lowercase()).collect();
+        self.pool.run(move || Ok(rules.assess(&password, personal))).await
+    }
+}
+
+impl PasswordRules {
+    /// `personal` are words in lower case.
+    fn assess(&self, password: &Password, personal: Vec<String>) -> Assessment {
         let text = password.expose();
         let mut words = vec!["keyward".to_owned()];
         for word in personal {
-            let word = word.to_lowercase();
             words.extend(word.split(|c: char| !c.is_alphanumeric()).map(ToOwned::to_owned));
             words.push(word);
         }
         words.retain(|word| code_points(word) >= MIN_WORD_LENGTH);
         let inputs: Vec<&str> = words.iter().map(String::as_str).collect();
-        let strength = u8::from(zxcvbn::zxcvbn(text, &inputs).score());
+        let strength = u8::from(zxcvbn::zxcvbn(judged_part(text), &inputs).score());
         let mut problems = Vec::new();
         if let Err(problem) = crate::values::check_length(text, self.min_length, self.max_length) {
             problems.push(problem);
@@ -104,6 +154,21 @@ impl PasswordPolicy {
     }
 }
 
+/// The beginning of a password that zxcvbn can judge in bounded time. A password is at least as strong as its beginning, so no
+/// weak one is accepted for what is left out.
+fn judged_part(text: &str) -> &str {
+    let mut substitutes = Vec::new();
+    for (index, (offset, c)) in text.char_indices().enumerate() {
+        if SUBSTITUTES.contains(c) && !substitutes.contains(&c) {
+            substitutes.push(c);
+        }
+        if index >= MAX_JUDGED || (index >= MIN_JUDGED && substitutes.len() > MAX_SUBSTITUTES) {
+            return text.split_at(offset).0;
+        }
+    }
+    text
+}
+
 fn has_class(text: &str, class: PasswordClass) -> bool {
     text.chars().any(|c| match class {
         PasswordClass::Lower => c.is_lowercase(),
@@ -118,14 +183,17 @@ mod tests {
     use super::*;
 
     fn problems(text: &str, classes: Vec<PasswordClass>) -> Vec<FieldCode> {
-        let policy = PasswordPolicy {
+        let rules = PasswordRules {
             min_length: 12,
             max_length: 64,
             min_strength: 3,
             required_classes: classes,
         };
         let password = Password::try_from(text.to_owned()).ok().unwrap();
-        let assessment = policy.assess(&password, &["ada.lovelace@example.com", "Countess"]);
+        let assessment = rules.assess(
+            &password,
+            vec!["ada.lovelace@example.com".to_owned(), "countess".to_owned()],
+        );
         assessment.problems.into_iter().map(|problem| problem.code).collect()
     }
 
@@ -153,5 +221,19 @@ mod tests {
         // Four ligatures; NFKC turns each into three characters.
         let ligatures = Password::try_from("\u{fb03}".repeat(4)).ok().unwrap();
         assert_eq!(code_points(ligatures.expose()), 12);
+    }
+
+    #[test]
+    fn passwords_with_many_substitutes_are_judged_by_their_beginning() {
+        let plain = "plum-rocket-tundra-fiddle".repeat(10);
+        assert_eq!(code_points(judged_part(&plain)), MAX_JUDGED);
+        assert_eq!(judged_part("short"), "short");
+        let substitutes = SUBSTITUTES.repeat(10);
+        assert_eq!(code_points(judged_part(&substitutes)), MIN_JUDGED);
+        // As many as are cheap to judge don't shorten the part.
+        let few: String = SUBSTITUTES.chars().take(MAX_SUBSTITUTES).cycle().take(200).collect();
+        assert_eq!(code_points(judged_part(&few)), MAX_JUDGED);
+        let late = format!("{}{SUBSTITUTES}", "\u{e9}".repeat(50));
+        assert_eq!(code_points(judged_part(&late)), 50 + MAX_SUBSTITUTES);
     }
 }

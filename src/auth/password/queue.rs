@@ -70,7 +70,12 @@ impl Queue {
         let of_network = places.per_network.get(&network).copied().unwrap_or_default();
         // One network leaves half of the places to the others.
         if self.limit_networks && of_network >= maximum / 2 {
-            return Err(Error::rate_limited(maximum / 2, MAX_WAIT.as_secs(), MAX_WAIT.as_secs()));
+            return Err(Error::rate_limited(
+                "default",
+                maximum / 2,
+                MAX_WAIT.as_secs(),
+                MAX_WAIT.as_secs(),
+            ));
         }
         if places.total >= maximum {
             let error = Error::unavailable("too many requests wait for the check of a password");

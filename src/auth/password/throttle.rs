@@ -211,7 +211,7 @@ impl Limit {
         let wait = (oldest + self.window - tx.now).num_seconds() + 1;
         let [attempts, window, wait] =
             [self.attempts, self.window.num_seconds(), wait].map(|n| u64::try_from(n).unwrap_or(1));
-        Err(Error::rate_limited(attempts, window, wait.max(1)))
+        Err(Error::rate_limited("default", attempts, window, wait.max(1)))
     }
 }
 

@@ -54,7 +54,9 @@ impl Refusal {
     pub fn to_error(self) -> Error {
         match self {
             Self::Full | Self::TooMany => Error::unavailable("the maximum number of connections is reached"),
-            Self::TooManyOfNetwork { maximum } => Error::rate_limited(u64::try_from(maximum).unwrap_or(u64::MAX), 1, 1),
+            Self::TooManyOfNetwork { maximum } => {
+                Error::rate_limited("default", u64::try_from(maximum).unwrap_or(u64::MAX), 1, 1)
+            }
         }
     }
 }

@@ -19,8 +19,8 @@ use futures_util::future::{Either, LocalBoxFuture, Shared};
 use tokio::sync::oneshot;
 
 use self::store::StoredResponse;
-use super::ApiResponse;
 use super::request_input::{MAX_BODY_BYTES, ReadBody, read};
+use super::{ApiResponse, WriteLimit};
 use crate::db::{Db, Tx};
 use crate::error::{Code, Error};
 use crate::secret::{Purpose, ServerSecret, constant_time_eq};
@@ -30,6 +30,12 @@ use crate::values::ids::UserId;
 const RESPONSE_RETENTION: TimeDelta = TimeDelta::hours(24);
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+
+/// What is stored for a user at a time. With more, a request is refused instead of dropping the oldest response, because a
+/// repetition of that request would have a second effect. Parallel requests can exceed the limits by their number.
+const MAX_RESPONSES: i64 = 1_000;
+/// As [`MAX_RESPONSES`]; a response has 1 KiB, at most 16.
+const MAX_RESPONSE_BYTES: i64 = 4 * 1024 * 1024;
 
 /// A replay comes before the handler's checks, and so before the throttle for wrong passwords. An attacker who knows a request
 /// except for the password in it could therefore repeat it with guesses until it is replayed. After so many requests with the
@@ -49,6 +55,8 @@ struct IdempotencyRecord {
     request_mac: [u8; 32],
     now: DateTime<Utc>,
     secret: ServerSecret,
+    /// Not with `KEYWARD_RATE_LIMITS=off`.
+    is_limited: bool,
 }
 
 pub fn has_idempotency_key(request: &ServiceRequest) -> bool {
@@ -94,6 +102,7 @@ impl IdempotencyRecord {
             request_mac: secret.mac(Purpose::Idempotency, &parts),
             now: request.extensions().get::<Client>()?.now,
             secret,
+            is_limited: request.app_data::<web::Data<WriteLimit>>()?.is_enabled(),
         })
     }
 
@@ -138,6 +147,25 @@ impl IdempotencyRecord {
         } else {
             Err(Error::new(Code::IdempotencyInProgress).retry_after(1))
         }
+    }
+
+    /// # Errors
+    /// `rate_limited` until the oldest stored response expires, if there is no room for another.
+    fn require_room(&self, tx: &mut Tx<'_>) -> Result<(), Error> {
+        let stored = store::total(tx, self.user_id, tx.now - RESPONSE_RETENTION)?;
+        let Some(oldest) = stored
+            .oldest
+            .filter(|_| stored.responses >= MAX_RESPONSES || stored.bytes >= MAX_RESPONSE_BYTES)
+        else {
+            return Ok(());
+        };
+        let [max, window, wait] = [
+            MAX_RESPONSES,
+            RESPONSE_RETENTION.num_seconds(),
+            (oldest + RESPONSE_RETENTION - tx.now).num_seconds() + 1,
+        ]
+        .map(|number| u64::try_from(number).unwrap_or(1));
+        Err(Error::rate_limited("idempotency-keys", max, window, wait))
     }
 
     fn store(&self, tx: &mut Tx<'_>, response: &ApiResponse) -> Result<(), Error> {
@@ -231,7 +259,7 @@ async fn begin(
             return Ok(Idempotent(None));
         }
     };
-    let missing = || Error::internal("the app has no Db, ServerSecret or Client");
+    let missing = || Error::internal("the app has no Db, ServerSecret, WriteLimit or Client");
     let db = request.app_data::<web::Data<Db>>().ok_or_else(missing)?;
     let record = IdempotencyRecord::of(&request, owner, key, &body).ok_or_else(missing)?;
     request.extensions_mut().insert(ReadBody(Ok(body)));
@@ -248,7 +276,8 @@ impl Idempotent {
     /// `operation` unless there is a stored response.
     ///
     /// # Errors
-    /// Those of `check` and `operation`, which are not stored; `idempotency_in_progress`, `idempotency_key_reused`.
+    /// Those of `check` and `operation`, which are not stored; `idempotency_in_progress`, `idempotency_key_reused`;
+    /// `rate_limited` when too many responses are stored for the user.
     pub fn run<C>(
         &self,
         tx: &mut Tx<'_>,
@@ -265,6 +294,9 @@ impl Idempotent {
         // The first request may have finished after the look-up in the extractor.
         if let Some(stored) = record.find_response(tx)? {
             return Ok(MaybeReplayed::Replayed(stored));
+        }
+        if record.is_limited {
+            record.require_room(tx)?;
         }
         let response = operation(tx, &caller)?;
         record.store(tx, &response)?;

@@ -2,6 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
+use diesel::sql_types::{BigInt, Nullable, Timestamptz, Uuid};
 use serde_json::Value;
 
 use crate::db::Tx;
@@ -58,6 +59,28 @@ pub(super) fn upsert(tx: &mut Tx<'_>, user_id: UserId, key: &str, response: &Sto
         .set((created_at, response))
         .execute(tx.conn)?;
     Ok(())
+}
+
+/// What is stored for a user.
+#[derive(QueryableByName)]
+pub(super) struct Total {
+    #[diesel(sql_type = BigInt)]
+    pub responses: i64,
+    #[diesel(sql_type = BigInt)]
+    pub bytes: i64,
+    #[diesel(sql_type = Nullable<Timestamptz>)]
+    pub oldest: Option<DateTime<Utc>>,
+}
+
+pub(super) fn total(tx: &mut Tx<'_>, user_id: UserId, created_after: DateTime<Utc>) -> Result<Total, Error> {
+    // pg_column_size is the stored size: long bodies are not read.
+    const TOTAL: &str = "SELECT count(*) AS responses, \
+        coalesce(sum(pg_column_size(headers) + coalesce(pg_column_size(body), 0)), 0)::bigint AS bytes, \
+        min(created_at) AS oldest FROM idempotency_keys WHERE user_id = $1 AND created_at > $2";
+    Ok(diesel::sql_query(TOTAL)
+        .bind::<Uuid, _>(user_id)
+        .bind::<Timestamptz, _>(created_after)
+        .get_result(tx.conn)?)
 }
 
 diesel::define_sql_function! {

@@ -94,8 +94,14 @@ pub fn audit_entry<P>(caller: &Caller<P>, action: Action, invitation: &Invitatio
         .detail("role", invitation.role.as_str())
 }
 
+/// How many invitations of an organisation can be pending.
+const MAX_PENDING: i64 = 500;
+
 /// Invites an address: sends an e-mail, and notifies the account that has the verified address, if there is one. The
 /// result is the same in both cases.
+///
+/// # Errors
+/// `already_member`, `already_invited`; `limit_reached` with [`MAX_PENDING`] other invitations.
 pub fn create<P>(
     tx: &mut Tx<'_>,
     state: &State,
@@ -120,7 +126,12 @@ pub fn create<P>(
         locale: invited_user.as_ref().unwrap_or(&inviter).locale,
         expires_at: tx.now + Link::Invitation.lifetime(),
     };
+    let pending = store::count_pending(tx, org_id)?;
     let id = store::insert(tx, &new)?.ok_or_else(|| Error::new(Code::AlreadyInvited))?;
+    if pending >= MAX_PENDING {
+        let detail = format!("The organisation has {MAX_PENDING} pending invitations. Revoke one first.");
+        return Err(Error::with_detail(Code::LimitReached, detail));
+    }
     let invitation = reload(tx, org_id, id)?;
     let event = renew_link(tx, state, &invitation)?;
     send_email(tx, state, &invitation, &event)?;

@@ -207,6 +207,14 @@ pub fn accept_pending(
         .optional()?)
 }
 
+pub fn count_pending(tx: &mut Tx<'_>, org_id: OrgId) -> Result<i64, Error> {
+    Ok(invitations::table
+        .filter(invitations::org_id.eq(org_id))
+        .filter(pending(tx.now))
+        .count()
+        .get_result(tx.conn)?)
+}
+
 /// Revokes the pending invitations of an inviter whose role is one of `roles`, and returns their ids.
 pub fn revoke_by(
     tx: &mut Tx<'_>,

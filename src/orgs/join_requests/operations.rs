@@ -59,7 +59,13 @@ pub fn find_open(tx: &mut Tx<'_>, caller: &Principal, org_id: OrgId) -> Result<O
     Ok(org)
 }
 
+/// How many requests of a person can be pending.
+const MAX_PENDING: i64 = 100;
+
 /// Requests to join an organisation, and notifies its owners and admins.
+///
+/// # Errors
+/// `already_member`, `already_requested`; `limit_reached` with [`MAX_PENDING`] other requests.
 pub fn create<P>(
     tx: &mut Tx<'_>,
     state: &State,
@@ -73,8 +79,15 @@ pub fn create<P>(
     if membership::find(tx, org_id, caller.user_id)?.is_some() {
         return Err(Error::new(Code::AlreadyMember));
     }
+    // Without a lock on the person, because those who request to join each other's organisations would deadlock: parallel
+    // requests can exceed the limit by their number.
+    let pending = store::count_pending(tx, caller.user_id)?;
     let message = message.map(RequestMessage::as_str);
     let id = store::insert(tx, org_id, caller.user_id, message)?.ok_or_else(|| Error::new(Code::AlreadyRequested))?;
+    if pending >= MAX_PENDING {
+        let detail = format!("You have {MAX_PENDING} pending requests to join. Withdraw one first.");
+        return Err(Error::with_detail(Code::LimitReached, detail));
+    }
     let request = reload(tx, org_id, id)?;
     let person = request.person.display_name().unwrap_or(&caller.name).to_owned();
     let event = Event::JoinRequest {

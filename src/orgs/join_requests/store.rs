@@ -78,6 +78,14 @@ pub fn list(
     Ok(query.load(tx.conn)?)
 }
 
+pub fn count_pending(tx: &mut Tx<'_>, user_id: UserId) -> Result<i64, Error> {
+    Ok(join_requests::table
+        .filter(join_requests::user_id.eq(user_id))
+        .filter(pending())
+        .count()
+        .get_result(tx.conn)?)
+}
+
 /// Inserts a request; `None` when one of the person is pending.
 pub fn insert(
     tx: &mut Tx<'_>,

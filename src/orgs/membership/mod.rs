@@ -8,7 +8,9 @@ mod model;
 mod store;
 
 pub use model::{Contact, Membership, OrgSummary, require_can_hold};
-pub use store::{MembershipChange, delete, find, insert, list_admins, list_others, list_owner_ids, lock, update};
+pub use store::{
+    MembershipChange, count_owned, delete, find, insert, list_admins, list_others, list_owner_ids, lock, update,
+};
 
 use crate::db::Tx;
 use crate::error::Error;

@@ -102,6 +102,15 @@ pub fn list_others(tx: &mut Tx<'_>, org_id: OrgId, except: UserId) -> Result<Vec
         .load(tx.conn)?)
 }
 
+/// The number of organisations that a user owns.
+pub fn count_owned(tx: &mut Tx<'_>, user_id: UserId) -> Result<i64, Error> {
+    Ok(memberships::table
+        .filter(memberships::user_id.eq(user_id))
+        .filter(memberships::role.eq(OrgRole::Owner))
+        .count()
+        .get_result(tx.conn)?)
+}
+
 pub fn list_owner_ids(tx: &mut Tx<'_>, org_id: OrgId) -> Result<Vec<UserId>, Error> {
     Ok(memberships::table
         .filter(memberships::org_id.eq(org_id))

@@ -1,8 +1,12 @@
 //! The avatar.
 
+use std::io::Write as _;
+use std::net::TcpStream;
+use std::time::Duration;
+
 use serde_json::Value;
 
-use crate::support::{TestApp, png};
+use crate::support::{TestApp, png, wait_until};
 
 #[actix_web::test]
 async fn an_avatar_is_converted_to_a_small_webp_with_an_immutable_url() {
@@ -72,4 +76,42 @@ async fn an_image_of_a_wrong_type_or_size_is_rejected() {
         app.get("/me").bearer(&ada.access_token).await.expect(200)["avatar_url"],
         Value::Null
     );
+}
+
+#[actix_web::test]
+async fn a_person_uploads_two_images_at_a_time() {
+    // The test makes many uploads, all of which count as changes.
+    let app = TestApp::start_with(&[("KEYWARD_RATE_LIMITS", "off")]);
+    let [ada, bob] = app.people(["ada", "bob"]).await;
+    let put = |token: &str| {
+        let call = app.request("PUT", "/me/avatar").bearer(token);
+        call.body("image/png", png(8, 8)).send()
+    };
+    let head = format!(
+        "PUT /me/avatar HTTP/1.1\r\nhost: keyward.test\r\nauthorization: Bearer {}\r\ncontent-type: image/png\r\n\
+         content-length: 100\r\n\r\n",
+        ada.access_token
+    );
+    let _slow: Vec<TcpStream> = (0..2)
+        .map(|_| {
+            let mut slow = TcpStream::connect(app.address).unwrap();
+            slow.write_all(head.as_bytes()).unwrap();
+            slow
+        })
+        .collect();
+    let refused = async || {
+        let reply = put(&ada.access_token).await;
+        if reply.status == 200 {
+            return false;
+        }
+        reply.refused(429, "rate_limited");
+        assert!(reply.header("retry-after").is_some());
+        assert_eq!(
+            reply.header("ratelimit-policy"),
+            Some("\"uploads\";q=2;qu=\"concurrent-requests\"")
+        );
+        true
+    };
+    wait_until(Duration::from_secs(10), refused).await;
+    put(&bob.access_token).await.expect(200);
 }

@@ -133,6 +133,19 @@ async fn a_reset_link_expires_after_an_hour_and_works_for_nothing_else() {
 }
 
 #[actix_web::test]
+async fn an_unknown_link_is_refused_before_the_new_password_is_judged() {
+    let app = TestApp::start();
+    let reset = json!({"token": "x", "new_password": "weak", "confirm_password": "other"});
+    app.post("/password/reset", &reset)
+        .await
+        .refused(410, "link_expired_or_used");
+    let verify = json!({"token": "x", "new_password": "weak"});
+    app.post("/auth/verify-email", &verify)
+        .await
+        .refused(410, "link_expired_or_used");
+}
+
+#[actix_web::test]
 async fn a_reset_verifies_an_unverified_address() {
     let app = TestApp::start();
     app.post(
@@ -234,6 +247,43 @@ async fn the_policy_can_be_read_and_checked_without_an_account() {
     assert_eq!(check["problems"][0]["code"], "too_weak");
     let body = json!({"password": format!("{PASSWORD}-7")});
     assert_eq!(app.post("/password/check", &body).await.expect(200)["acceptable"], true);
+}
+
+#[actix_web::test]
+async fn what_a_check_compares_with_is_as_short_as_what_an_account_can_have() {
+    let app = TestApp::start();
+    let long = json!({"password": PASSWORD, "email": "a".repeat(255), "username": "a".repeat(31)});
+    app.post("/password/check", &long)
+        .await
+        .invalid(&[("#/email", "too_long"), ("#/username", "too_long")]);
+    // Half of an address, as a form sends it while it is typed.
+    let half = json!({"password": "ada.lovelace", "email": "ada.lovelace@"});
+    let check = app.post("/password/check", &half).await.expect(200);
+    assert_eq!(check["problems"][0]["code"], "contains_user_info");
+}
+
+#[actix_web::test]
+async fn a_flood_of_slow_passwords_is_refused_early_and_stalls_nothing_else() {
+    let app = TestApp::start();
+    let body = json!({"password": "4@8({[<3691!|70$5+%2".repeat(5)});
+    let flood = (0..100).map(|_| app.post("/password/check", &body).send());
+    let flood = futures_util::future::join_all(flood);
+    // Sent on one worker thread after the flood; its answer must not wait for those of the flood.
+    let probe = async {
+        for _ in 0..10 {
+            app.get("/password/policy").await.expect(200);
+        }
+        std::time::Instant::now()
+    };
+    let flood = async { (flood.await, std::time::Instant::now()) };
+    let ((replies, flood_ended), probe_ended) = futures_util::future::join(flood, probe).await;
+    assert!(probe_ended < flood_ended);
+    let refused: Vec<_> = replies.iter().filter(|reply| reply.status != 200).collect();
+    assert!(!refused.is_empty() && refused.len() < replies.len());
+    for reply in refused {
+        reply.refused(503, "unavailable");
+        assert!(reply.header("retry-after").is_some());
+    }
 }
 
 #[actix_web::test]

@@ -1,9 +1,11 @@
 //! Exporting personal data and deleting an account.
 
+use std::time::Duration;
+
 use chrono::TimeDelta;
 use serde_json::{Value, json};
 
-use crate::support::{PASSWORD, Person, TestApp, png};
+use crate::support::{PASSWORD, Person, TestApp, png, wait_until};
 
 async fn org(app: &TestApp, person: &Person, name: &str) -> Value {
     app.post("/orgs", &json!({"name": name}))
@@ -42,6 +44,118 @@ async fn an_export_contains_no_secrets() {
         .bearer(tokens["access_token"].as_str().unwrap())
         .await;
     reply.refused(401, "reauthentication_required");
+}
+
+/// Inserts notifications of a person, older than any other.
+fn insert_notifications(app: &TestApp, person: &Person, count: u32) {
+    use diesel::prelude::*;
+    let insert = "INSERT INTO notifications (id, user_id, type, data, created_at) \
+        SELECT keyward_uuid_v7(now() - interval '1 day'), $1, 'password_changed', '{\"method\": \"reset_link\"}', \
+            now() - interval '1 day' FROM generate_series(1, $2)";
+    diesel::sql_query(insert)
+        .bind::<diesel::sql_types::Uuid, _>(person.id.uuid())
+        .bind::<diesel::sql_types::Integer, _>(i32::try_from(count).unwrap())
+        .execute(&mut app.connect())
+        .unwrap();
+}
+
+#[actix_web::test]
+async fn an_export_of_many_batches_is_whole() {
+    let app = TestApp::start();
+    let [ada, bob] = app.people(["ada", "bob"]).await;
+    insert_notifications(&app, &ada, 300);
+    insert_notifications(&app, &bob, 1);
+    for n in 0..3 {
+        app.org(&ada, &format!("Org {n}")).await;
+    }
+    let export = app.get("/me/export").bearer(&ada.access_token).await;
+    assert_eq!(export.header("content-type"), Some("application/json"));
+    let export = export.expect(200);
+    let ids: std::collections::BTreeSet<&str> = export["notifications"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|notification| notification["id"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        (ids.len(), export["notifications"].as_array().unwrap().len()),
+        (300, 300)
+    );
+    assert_eq!(export["organisations"].as_array().unwrap().len(), 3);
+    let lists = [
+        "released_usernames",
+        "email_changes",
+        "invitations",
+        "join_requests",
+        "mail_opt_outs",
+    ];
+    for list in lists {
+        assert_eq!(export[list], json!([]), "{list}");
+    }
+    assert_eq!(
+        export["activity"].as_array().unwrap().last().unwrap()["action"],
+        "account.exported"
+    );
+    assert_eq!(app.records_of("account.exported"), 1);
+}
+
+#[actix_web::test]
+async fn an_export_that_fails_midway_breaks_the_connection() {
+    use diesel::connection::SimpleConnection as _;
+
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    app.connect()
+        .batch_execute("ALTER TABLE join_requests RENAME TO unavailable")
+        .unwrap();
+    let url = format!("http://{}/me/export", app.address);
+    let export = app.client.get(url).bearer_auth(&ada.access_token).send().await.unwrap();
+    assert_eq!(export.status(), 200);
+    assert!(export.bytes().await.is_err());
+}
+
+#[actix_web::test]
+async fn a_person_exports_once_at_a_time() {
+    let app = TestApp::start();
+    let [ada, bob] = app.people(["ada", "bob"]).await;
+    let slot = app.state.exports.enter(ada.id).unwrap();
+    let refused = app.get("/me/export").bearer(&ada.access_token).await;
+    refused.refused(429, "rate_limited");
+    assert!(refused.header("retry-after").is_some() && refused.header("ratelimit").is_some());
+    app.get("/me/export").bearer(&bob.access_token).await.expect(200);
+    drop(slot);
+    app.get("/me/export").bearer(&ada.access_token).await.expect(200);
+    assert_eq!(app.records_of("account.exported"), 2);
+    // The slot of an export whose client reads nothing further is released, too.
+    let url = format!("http://{}/me/export", app.address);
+    drop(app.client.get(url).bearer_auth(&ada.access_token).send().await.unwrap());
+    wait_until(Duration::from_secs(10), async || {
+        app.state.exports.enter(ada.id).is_ok()
+    })
+    .await;
+}
+
+#[actix_web::test]
+async fn an_export_hides_the_addresses_of_administrators() {
+    let app = TestApp::start();
+    let [ada, grace] = [app.person("ada").await, app.admin("grace").await];
+    let revoke = app.request("POST", &format!("/admin/users/{}/revoke-sessions", ada.id));
+    revoke.bearer(&grace.access_token).await.expect(204);
+    let ada = app.log_in("ada", PASSWORD).await;
+    let token = ada["access_token"].as_str().unwrap();
+    let export = app.get("/me/export").bearer(token).await.expect(200);
+    let record = |action: &str| {
+        let activity = export["activity"].as_array().unwrap();
+        activity
+            .iter()
+            .find(|record| record["action"] == action)
+            .unwrap()
+            .clone()
+    };
+    let by_admin = record("user.sessions_revoked");
+    assert_eq!((&by_admin["ip"], &by_admin["request_id"]), (&Value::Null, &Value::Null));
+    assert_eq!(record("session.created")["ip"], "127.0.0.1");
+    assert!(!export.to_string().contains("grace"));
 }
 
 #[actix_web::test]

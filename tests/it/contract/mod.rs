@@ -5,6 +5,7 @@ mod failures;
 mod held;
 mod idempotency;
 mod layout;
+mod limits;
 mod pages;
 mod pairs;
 mod protocol;

@@ -79,8 +79,8 @@ request_type! {
 /// Invite a person
 ///
 /// Sends an e-mail with a link that is valid for seven days, and notifies the account that has this address, if there is
-/// one; the response is the same in both cases. Only one invitation can be pending for an address. Needs the role
-/// `admin` or `owner`; only an owner can invite with the role `admin` or `owner`.
+/// one; the response is the same in both cases. One invitation can be pending for an address, and 500 in an organisation.
+/// Needs the role `admin` or `owner`; only an owner can invite with the role `admin` or `owner`.
 #[utoipa::path(
     operation_id = "createInvitation", tag = "Invitations", security(("session" = [])),
     request_body = CreateInvitationRequest,

@@ -144,7 +144,8 @@ request_type! {
 /// Request to join an organisation
 ///
 /// Creates a pending request and notifies every owner and admin of the organisation. Only an organisation with the join
-/// policy `request` accepts requests; every other one is 404. A user can have one pending request to an organisation.
+/// policy `request` accepts requests; every other one is 404. A user can have one pending request to an organisation,
+/// and 100 in all.
 #[utoipa::path(
     operation_id = "createJoinRequest", tag = "Join requests", security(("session" = [])),
     request_body = Option<CreateJoinRequestRequest>,
