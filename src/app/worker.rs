@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use secrecy::SecretString;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::db::migrations;
+use crate::db::migrations::{self, NEWER_SCHEMA, Schema};
 use crate::error::Error;
 use crate::notifications::email::{Mailer, outbox};
 use crate::state::State;
@@ -27,6 +27,11 @@ const REMINDER_INTERVAL: Duration = Duration::from_secs(10);
 const USAGE_FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 /// Time between attempts to migrate a database that is not reachable yet.
 const MIGRATION_RETRY_INTERVAL: Duration = Duration::from_millis(500);
+/// Maximum time for all pending migrations, with the wait for another instance that applies them.
+const MIGRATION_TIMEOUT: Duration = Duration::from_mins(30);
+/// When the service stops: maximum time for the step in progress, which is repeated after the next start, and then for
+/// the uses of API keys.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The running loops.
 pub struct Background {
@@ -40,13 +45,21 @@ impl Background {
     /// Waits for the step in progress, and writes the uses of API keys that are not in the database yet.
     pub async fn stop(self) {
         self.stop.notify_one();
-        // An error means that the task panicked, which is logged already.
-        let _ = self.task.await;
-        // With this lock no flush is in progress, so that the task can be aborted without losing uses.
-        let flush_lock = self.state.key_usage.flush_lock.lock().await;
-        self.usage_flusher.abort();
-        drop(flush_lock);
-        if let Err(error) = api_keys::flush_usage(&self.state).await {
+        let mut task = self.task;
+        // An error of the task means that it panicked, which is logged already.
+        if tokio::time::timeout(STOP_TIMEOUT, &mut task).await.is_err() {
+            tracing::warn!("background work is not finished; it is repeated after the next start");
+            task.abort();
+        }
+        let flush = async {
+            // With this lock no flush is in progress, so that the task can be aborted without losing uses.
+            let flush_lock = self.state.key_usage.flush_lock.lock().await;
+            self.usage_flusher.abort();
+            drop(flush_lock);
+            api_keys::flush_usage(&self.state).await
+        };
+        let flushed = tokio::time::timeout(STOP_TIMEOUT, flush).await;
+        if let Err(error) = flushed.unwrap_or_else(|elapsed| Err(Error::unavailable(elapsed))) {
             log("record the uses of API keys", &error);
         }
     }
@@ -60,7 +73,7 @@ pub fn spawn(state: State, database_url: SecretString, mailer: Mailer) -> Backgr
     let usage_flusher = tokio::task::spawn_local(flush_usage_periodically(state.clone()));
     let task = tokio::task::spawn_local(async move {
         tokio::select! {
-            () = migrate(database_url) => {}
+            () = migrate(state.clone(), database_url) => {}
             () = stopped.notified() => return,
         }
         let mut swept_at = tokio::time::Instant::now();
@@ -113,21 +126,40 @@ pub async fn remind(state: &State) -> Result<(), Error> {
     Ok(())
 }
 
-async fn migrate(database_url: SecretString) {
+/// Returns once the schema of the database is that of this program, or a newer one.
+async fn migrate(state: State, database_url: SecretString) {
+    let mut last_failure = String::new();
     loop {
-        let url = database_url.clone();
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "once, before the pool has a database to connect to"
-        )]
-        let done = tokio::task::spawn_blocking(move || migrations::migrate(&url)).await;
-        match done {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => log("migrate the database", &error),
-            Err(error) => tracing::error!(%error, "cannot migrate the database"),
+        let result = match state.db.schema(state.clock.now()).await {
+            Ok(Schema::Pending) => apply_migrations(database_url.clone()).await,
+            result => result,
+        };
+        match result {
+            Ok(Schema::Current) => return,
+            Ok(Schema::Newer) => return tracing::error!("{NEWER_SCHEMA}"),
+            Ok(Schema::Pending) => {}
+            Err(error) => {
+                // Not each attempt: the database can be away for long.
+                let failure = std::error::Error::source(&error).map_or_else(String::new, ToString::to_string);
+                if failure != last_failure {
+                    log("migrate the database", &error);
+                    last_failure = failure;
+                }
+            }
         }
         tokio::time::sleep(MIGRATION_RETRY_INTERVAL).await;
     }
+}
+
+/// On a thread of its own, which is abandoned if the database stops to respond. The process can end without it.
+async fn apply_migrations(database_url: SecretString) -> Result<Schema, Error> {
+    let (sender, result) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("migrations".to_owned());
+    thread
+        .spawn(move || drop(sender.send(migrations::migrate(&database_url))))
+        .map_err(Error::unavailable)?;
+    let result = tokio::time::timeout(MIGRATION_TIMEOUT, result).await;
+    result.map_err(Error::unavailable)?.map_err(Error::unavailable)?
 }
 
 /// Deletes expired rows of all slices.

@@ -15,6 +15,7 @@ mod api_keys;
 mod audit;
 mod cli;
 mod contract;
+mod database;
 mod embedded;
 mod gateway;
 mod invitations;
