@@ -53,6 +53,9 @@ fn raise_file_limit() {
 /// Serves until SIGTERM or SIGINT.
 pub fn run(context: &CommandContext, listeners: Listeners) -> Result<(), Failure> {
     raise_file_limit();
+    for warning in context.config.warnings() {
+        tracing::warn!("{warning}");
+    }
     let metrics = metrics::install_recorder()?;
     let keystore = context.keystore()?;
     let state = context.state(keystore)?;

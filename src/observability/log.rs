@@ -55,7 +55,8 @@ pub fn carry_request<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T {
 /// # Errors
 /// `KEYWARD_LOG` is not valid; the message is one line that names the setting.
 pub fn start(config: &Config) -> Result<(), String> {
-    let filter = filter(&config.log).map_err(|error| format!("KEYWARD_LOG: {error}"))?;
+    let filter = filter(&config.log)
+        .map_err(|_| "KEYWARD_LOG: must be a level, or directives such as info,keyward=debug")?;
     let is_json = match config.log_format {
         LogFormat::Pretty => false,
         LogFormat::Json => true,

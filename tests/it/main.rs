@@ -14,6 +14,7 @@ mod admin;
 mod api_keys;
 mod audit;
 mod cli;
+mod config;
 mod contract;
 mod database;
 mod embedded;

@@ -38,7 +38,7 @@ async fn an_instance_is_not_ready_if_it_starts_on_a_newer_schema() {
 #[actix_web::test]
 async fn an_instance_with_a_read_only_database_is_ready_and_verifies_keys() {
     let app = TestApp::start();
-    let ada = app.person("ada").await;
+    let ada = app.admin("ada").await;
     let key = app.key(&ada, json!({"scopes": ["keys:verify"]})).await;
     let setting = "ALTER DATABASE $DATABASE SET default_transaction_read_only = on";
     app.database().run_outside(setting);
