@@ -76,6 +76,12 @@ pub fn spawn(state: State, database_url: SecretString, mailer: Mailer) -> Backgr
             () = migrate(state.clone(), database_url) => {}
             () = stopped.notified() => return,
         }
+        match register_keys(&state).await {
+            Ok(differences) => differences
+                .iter()
+                .for_each(|difference| tracing::error!("{difference}")),
+            Err(error) => log("compare the keys with those of other instances", &error),
+        }
         let mut swept_at = tokio::time::Instant::now();
         let mut reminded_at: Option<tokio::time::Instant> = None;
         loop {
@@ -107,6 +113,17 @@ pub fn spawn(state: State, database_url: SecretString, mailer: Mailer) -> Backgr
         usage_flusher,
         state: background_state,
     }
+}
+
+/// Compares the keys of this instance with those of the one that served the database last, and records its own.
+pub async fn register_keys(state: &State) -> Result<Vec<&'static str>, Error> {
+    let (now, keys) = (state.clock.now(), state.key_ids());
+    let compared = keys.clone();
+    let differences = state.db.read(now, move |tx| compared.differences(tx)).await?;
+    if !state.db.is_read_only(now).await? {
+        state.db.transaction(now, move |tx| keys.record(tx)).await?;
+    }
+    Ok(differences)
 }
 
 /// In a task of its own, because e-mail delivery can take longer than this interval.

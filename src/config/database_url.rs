@@ -17,7 +17,9 @@ pub(super) fn parse(text: &str) -> Result<SecretString, String> {
     match url {
         Some(rest) => check_url(rest)?,
         None if text.contains("://") || !text.contains('=') => return Err(FORM.to_owned()),
-        None => check_keywords(text).ok_or("the keywords must be name=value, with values that contain blanks in quotes")?,
+        None => {
+            check_keywords(text).ok_or("the keywords must be name=value, with values that contain blanks in quotes")?
+        }
     }
     Ok(SecretString::from(text))
 }
@@ -53,15 +55,21 @@ fn is_percent_encoded(text: &str) -> bool {
 fn is_host(text: &str) -> bool {
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
-            let Some((address, port)) = rest.split_once(']') else { return false };
+            let Some((address, port)) = rest.split_once(']') else {
+                return false;
+            };
             if address.parse::<std::net::Ipv6Addr>().is_err() {
                 return false;
             }
             ("", port.strip_prefix(':'))
         }
-        None => text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
+        None => text
+            .split_once(':')
+            .map_or((text, None), |(host, port)| (host, Some(port))),
     };
-    let is_name = host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._%~".contains(&byte));
+    let is_name = host
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || b"-._%~".contains(&byte));
     is_name && port.is_none_or(|port| port.is_empty() || port.parse::<u16>().is_ok_and(|port| port > 0))
 }
 

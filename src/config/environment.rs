@@ -3,12 +3,28 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use clap::Args as _;
 use clap::error::{ContextKind, ContextValue};
+use clap::{Args as _, FromArgMatches as _};
 
-use super::{Config, dotenv, kubernetes};
+use super::settings::Config;
+use super::{dotenv, kubernetes};
 
 const PREFIX: &str = "KEYWARD_";
+
+impl Config {
+    /// The settings of `environment`, without a command line.
+    ///
+    /// # Errors
+    /// One line that names the unknown or invalid variable.
+    pub fn from_environment(environment: impl IntoIterator<Item = (String, String)>) -> Result<Self, String> {
+        let flags = flags(environment)?;
+        let matches = command().no_binary_name(true).try_get_matches_from(flags);
+        matches
+            .and_then(|matches| Self::from_arg_matches(&matches))
+            .map_err(|error| one_line(&error))?
+            .validated()
+    }
+}
 
 /// An entry of `keyward --help` and of `.env.example`.
 pub struct Setting {
@@ -17,7 +33,7 @@ pub struct Setting {
     pub help: String,
 }
 
-pub(super) fn command() -> clap::Command {
+fn command() -> clap::Command {
     Config::augment_args(
         clap::Command::new("keyward")
             .disable_help_flag(true)
@@ -68,7 +84,11 @@ pub fn flags(environment: impl IntoIterator<Item = (String, String)>) -> Result<
                 "{variable}: unknown setting; `keyward --help` lists the settings"
             ));
         }
-        if value.len() >= 2 && ['"', '\''].iter().any(|quote| value.starts_with(*quote) && value.ends_with(*quote)) {
+        if value.len() >= 2
+            && ['"', '\'']
+                .iter()
+                .any(|quote| value.starts_with(*quote) && value.ends_with(*quote))
+        {
             return Err(format!(
                 "{variable}: the value is in quotes; remove them (a shell does that, docker's --env-file does not)"
             ));

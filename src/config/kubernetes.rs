@@ -3,11 +3,7 @@
 /// Whether the variable is one of a Service and not a misspelled setting:
 /// `KEYWARD_SERVICE_HOST`, `KEYWARD_SERVICE_PORT_HTTP`, `KEYWARD_PORT=tcp://…`, `KEYWARD_DB_PORT_5432_TCP_ADDR`.
 pub(super) fn is_service_variable(variable: &str, value: &str) -> bool {
-    let ends_with_word = |word: &str| {
-        variable
-            .strip_suffix(word)
-            .is_some_and(|rest| rest.ends_with('_'))
-    };
+    let ends_with_word = |word: &str| variable.strip_suffix(word).is_some_and(|rest| rest.ends_with('_'));
     ends_with_word("SERVICE_HOST")
         || variable.contains("_SERVICE_PORT")
         || (ends_with_word("PORT") && is_address(value))
@@ -38,7 +34,9 @@ fn is_protocol(text: &str) -> bool {
 }
 
 fn is_address(value: &str) -> bool {
-    value.split_once("://").is_some_and(|(protocol, _)| is_protocol(protocol))
+    value
+        .split_once("://")
+        .is_some_and(|(protocol, _)| is_protocol(protocol))
 }
 
 #[cfg(test)]

@@ -136,7 +136,10 @@ fn supervise(
         stopped,
         self_test_channel: format!("keyward_hello_{}", uuid::Uuid::new_v4().simple()),
     };
-    if let Err(error) = Builder::new().name("listener-io".to_owned()).spawn(move || worker.run()) {
+    if let Err(error) = Builder::new()
+        .name("listener-io".to_owned())
+        .spawn(move || worker.run())
+    {
         tracing::error!(%error, "cannot start a thread");
     }
     let mut connected = false;
@@ -237,7 +240,11 @@ impl Worker {
     fn connect(&self) -> Result<PgConnection, Exit> {
         let mut connection = PgConnection::establish(self.url.expose_secret())?;
         let test_channel = &self.self_test_channel;
-        let listen: String = self.channels.iter().map(|channel| format!("LISTEN {channel};")).collect();
+        let listen: String = self
+            .channels
+            .iter()
+            .map(|channel| format!("LISTEN {channel};"))
+            .collect();
         connection.batch_execute(&format!("{SESSION_SETTINGS}; {listen} LISTEN {test_channel}"))?;
         PgConnection::establish(self.url.expose_secret())?.batch_execute(&format!("NOTIFY {test_channel}"))?;
         let sent_at = Instant::now();

@@ -19,7 +19,8 @@ const MIGRATIONS: EmbeddedMigrations = embed_migrations!("migrations");
 const LOCK_KEY: i64 = 0x006b_6579_7761_7264;
 
 /// For an operator, when an instance starts on such a schema.
-pub const NEWER_SCHEMA: &str = "The schema of the database is newer than this version of Keyward. Start the newer version.";
+pub const NEWER_SCHEMA: &str =
+    "The schema of the database is newer than this version of Keyward. Start the newer version.";
 
 /// The database, compared with the migrations of this program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

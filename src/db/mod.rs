@@ -4,6 +4,7 @@
 //! started finds a free connection without waiting. Both waits are bounded; a request that gets neither thread nor
 //! connection in time fails with 503.
 
+pub mod deployment;
 mod invalidation_log;
 pub mod listener;
 pub mod migrations;
@@ -17,8 +18,8 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 use diesel::connection::TransactionManager;
 use diesel::pg::PgConnection;
-use diesel::{QueryableByName, RunQueryDsl as _};
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use diesel::{QueryableByName, RunQueryDsl as _};
 use secrecy::SecretString;
 use tokio::sync::Notify;
 
@@ -211,7 +212,9 @@ impl Db {
             read_only: bool,
         }
         let query = "SELECT current_setting('transaction_read_only')::bool AS read_only";
-        let read = self.read(now, move |tx| Ok(diesel::sql_query(query).get_result::<ReadOnly>(tx.conn)?));
+        let read = self.read(now, move |tx| {
+            Ok(diesel::sql_query(query).get_result::<ReadOnly>(tx.conn)?)
+        });
         Ok(read.await?.read_only)
     }
 

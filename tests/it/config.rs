@@ -45,7 +45,10 @@ fn assert_secret_is_hidden(output: &Output) {
 fn assert_one_line(output: &Output, start: &str) {
     let text = String::from_utf8_lossy(&output.stderr);
     assert!(!output.status.success());
-    assert!(text.starts_with(start) && text.trim_end().lines().count() == 1, "{text}");
+    assert!(
+        text.starts_with(start) && text.trim_end().lines().count() == 1,
+        "{text}"
+    );
 }
 
 #[test]
@@ -139,7 +142,11 @@ fn dotenv_is_read_from_the_working_folder_alone_and_literally() {
     let mut command = Command::new(env!("CARGO_BIN_EXE_keyward"));
     let output = command.arg("openapi").env_clear().current_dir(&below).output().unwrap();
     assert!(output.status.success(), "{output:?}");
-    std::fs::write(below.join(".env"), "HOME=/x\nKEYWARD_PUBLIC_URL='https://a.example/$HOME'\n").unwrap();
+    std::fs::write(
+        below.join(".env"),
+        "HOME=/x\nKEYWARD_PUBLIC_URL='https://a.example/$HOME'\n",
+    )
+    .unwrap();
     let output = command.output().unwrap();
     let document = String::from_utf8(output.stdout).unwrap();
     assert!(document.contains("https://a.example/$HOME"), "{document:.300}");

@@ -26,5 +26,6 @@ mod load;
 mod members;
 mod notifications;
 mod orgs;
+mod process;
 mod sessions;
 mod support;

@@ -33,10 +33,16 @@ impl PgBouncer {
     /// With two sessions on the server for all clients; `None` if it is not installed.
     fn start(database: &SecretString) -> Option<Self> {
         let downloaded = concat!(env!("CARGO_MANIFEST_DIR"), "/target/gateways");
-        let program = [downloaded, "/usr/sbin", "/usr/bin", "/usr/local/bin", "/opt/homebrew/bin"]
-            .iter()
-            .map(|folder| Path::new(folder).join("pgbouncer"))
-            .find(|path| path.exists())?;
+        let program = [
+            downloaded,
+            "/usr/sbin",
+            "/usr/bin",
+            "/usr/local/bin",
+            "/opt/homebrew/bin",
+        ]
+        .iter()
+        .map(|folder| Path::new(folder).join("pgbouncer"))
+        .find(|path| path.exists())?;
         let mut url = Url::parse(database.expose_secret()).unwrap();
         let decoded = |text: &str| percent_decode_str(text).decode_utf8().unwrap().into_owned();
         let (host, port) = (decoded(url.host_str().unwrap()), url.port().unwrap_or(5432));
@@ -110,7 +116,10 @@ async fn several_instances_migrate_and_serve_through_a_pooler() {
     });
     let replies = futures_util::future::join_all(calls).await;
     assert!(replies.iter().all(|reply| reply.status == 200));
-    assert_eq!(app.number("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"), 0);
+    assert_eq!(
+        app.number("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'"),
+        0
+    );
 }
 
 #[actix_web::test]
@@ -123,10 +132,16 @@ async fn no_credential_is_cached_behind_a_pooler() {
     let (first, second) = (app.another_at(&pooler.url), app.another_at(&pooler.url));
     let ada = first.person("ada").await;
     for round in 0..10 {
-        let key = first.key(&ada, json!({"name": round.to_string(), "scopes": ["me:read"]})).await;
+        let key = first
+            .key(&ada, json!({"name": round.to_string(), "scopes": ["me:read"]}))
+            .await;
         second.get("/me").bearer(&key.secret).await.expect(200);
         first.delete(&key.path()).bearer(&ada.access_token).await.expect(204);
-        second.get("/me").bearer(&key.secret).await.refused(401, "invalid_token");
+        second
+            .get("/me")
+            .bearer(&key.secret)
+            .await
+            .refused(401, "invalid_token");
     }
     // Longer than the self-test of the listener.
     let started = Instant::now();

@@ -28,7 +28,10 @@ impl Proxy {
     /// Odd states are silent ones. Connections of an earlier state get no response any more, even when it is over.
     pub fn start(database: &SecretString) -> Self {
         let mut url = Url::parse(database.expose_secret()).unwrap();
-        let host = percent_decode_str(url.host_str().unwrap()).decode_utf8().unwrap().into_owned();
+        let host = percent_decode_str(url.host_str().unwrap())
+            .decode_utf8()
+            .unwrap()
+            .into_owned();
         let port = url.port().unwrap_or(5432);
         let upstream = if host.starts_with('/') {
             Upstream::Unix(format!("{host}/.s.PGSQL.{port}"))
@@ -74,7 +77,9 @@ fn forward(client: TcpStream, upstream: &Upstream, state: &Arc<AtomicU64>) {
             copy(server_reader, writer, state);
         }
         Upstream::Tcp(address) => {
-            let Ok(server) = TcpStream::connect(address) else { return };
+            let Ok(server) = TcpStream::connect(address) else {
+                return;
+            };
             let server_reader = server.try_clone().unwrap();
             copy(reader, server, state);
             copy(server_reader, writer, state);

@@ -82,6 +82,8 @@ pub async fn deliver_due(db: &Db, now: DateTime<Utc>, mailer: &Mailer) -> Result
 /// The result of one attempt.
 enum Outcome {
     Sent,
+    /// Its link does not work any more: it is of no use to the recipient.
+    Expired,
     /// The e-mail couldn't be composed, or the server refused it.
     Refused {
         permanent: bool,
@@ -205,6 +207,11 @@ impl DeliveryRun<'_> {
         };
         // Not permanent: an event that this version doesn't know is sent by the newer version that runs beside it.
         let event: Event = serde_json::from_value(claimed.event.clone()).map_err(|error| refused(false, &error))?;
+        if let Some((link, _)) = event.link()
+            && claimed.created_at + link.lifetime() <= self.now()
+        {
+            return Err(Outcome::Expired);
+        }
         let email = Email {
             id: claimed.id,
             recipient: claimed.recipient.clone(),
@@ -251,6 +258,14 @@ fn attempt_of(email: &ClaimedEmail, outcome: Outcome, now: DateTime<Utc>) -> Att
             tracing::debug!(mail = %id, event, attempts, "e-mail sent");
             return Attempt {
                 sent_at: Some(now),
+                ..Attempt::default()
+            };
+        }
+        Outcome::Expired => {
+            tracing::warn!(mail = %id, event, attempts, "e-mail given up: its link has expired");
+            return Attempt {
+                failed_at: Some(now),
+                last_error: Some("the link has expired".to_owned()),
                 ..Attempt::default()
             };
         }
