@@ -2,6 +2,7 @@ use chrono::TimeDelta;
 use diesel::connection::SimpleConnection as _;
 use diesel::{QueryableByName, RunQueryDsl as _};
 use keyward::app::worker;
+use serde_json::json;
 
 use super::announce;
 use crate::support::TestApp;
