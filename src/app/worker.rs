@@ -9,6 +9,7 @@ use secrecy::SecretString;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
+use crate::clock::Clock;
 use crate::db::migrations::{self, NEWER_SCHEMA, Schema};
 use crate::error::Error;
 use crate::notifications::email::{Mailer, outbox};
@@ -23,6 +24,8 @@ const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
 const SENT_MAIL_RETENTION: TimeDelta = TimeDelta::days(1);
 /// How often API keys that are about to expire are looked for.
 const REMINDER_INTERVAL: Duration = Duration::from_secs(10);
+/// How often the metrics of the outbox are read from the database.
+const MEASURE_INTERVAL: Duration = Duration::from_secs(15);
 /// How often uses of API keys are written to the database.
 const USAGE_FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 /// Time between attempts to migrate a database that is not reachable yet.
@@ -83,22 +86,25 @@ pub fn spawn(state: State, database_url: SecretString, mailer: Mailer) -> Backgr
             Err(error) => log("compare the keys with those of other instances", &error),
         }
         let mut swept_at = tokio::time::Instant::now();
+        let mut measured_at: Option<tokio::time::Instant> = None;
         let mut reminded_at: Option<tokio::time::Instant> = None;
         loop {
-            if let Err(error) = outbox::deliver_due(&state.db, state.clock.now(), &mailer).await {
-                log("deliver e-mails", &error);
+            step(
+                "deliver e-mails",
+                outbox::deliver_due(&state.db, state.clock.now(), &mailer),
+            )
+            .await;
+            if measured_at.is_none_or(|at| at.elapsed() >= MEASURE_INTERVAL) {
+                measured_at = Some(tokio::time::Instant::now());
+                step("measure the outbox", measure_outbox(&state)).await;
             }
             if reminded_at.is_none_or(|at| at.elapsed() >= REMINDER_INTERVAL) {
                 reminded_at = Some(tokio::time::Instant::now());
-                if let Err(error) = remind(&state).await {
-                    log("send expiry reminders", &error);
-                }
+                step("send expiry reminders", remind(&state)).await;
             }
             if swept_at.elapsed() >= SWEEP_INTERVAL {
                 swept_at = tokio::time::Instant::now();
-                if let Err(error) = sweep(&state).await {
-                    log("delete expired rows", &error);
-                }
+                step("delete expired rows", sweep(&state)).await;
             }
             tokio::select! {
                 () = state.db.mail_queued().notified() => {}

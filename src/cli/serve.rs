@@ -70,7 +70,9 @@ pub fn run(context: &CommandContext, listeners: Listeners) -> Result<(), Failure
         let running = app::start(listeners.api, state.clone()).map_err(one_line)?;
         actix_web::rt::spawn(running.server);
         if let Some(admin) = listeners.admin {
-            actix_web::rt::spawn(metrics::serve(admin, metrics).map_err(one_line)?);
+            let measured = state.clone();
+            let server = metrics::serve(admin, metrics, move || app::update_gauges(&measured));
+            actix_web::rt::spawn(server.map_err(one_line)?);
         }
         let background = worker::spawn(state.clone(), database_url, mailer);
         print_first_steps(&state.config)?;

@@ -60,6 +60,15 @@ struct Pools {
     abandoned: Vec<Weak<Pool>>,
 }
 
+/// For the metrics.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectionCounts {
+    pub in_use: u32,
+    pub idle: u32,
+    /// Pools that wait for a server that doesn't respond.
+    pub abandoned_pools: usize,
+}
+
 /// As many threads as connections.
 struct Pool {
     connections: r2d2::Pool<ConnectionManager>,
@@ -84,6 +93,16 @@ impl Db {
             listener: Arc::default(),
             mail_queued: Arc::default(),
             schema_matched: Arc::default(),
+        }
+    }
+
+    pub fn connection_counts(&self) -> ConnectionCounts {
+        let pools = self.pools.read().unwrap_or_else(PoisonError::into_inner);
+        let state = pools.current.connections.state();
+        ConnectionCounts {
+            in_use: state.connections.saturating_sub(state.idle_connections),
+            idle: state.idle_connections,
+            abandoned_pools: pools.abandoned.iter().filter(|pool| pool.strong_count() > 0).count(),
         }
     }
 
@@ -182,6 +201,7 @@ impl Db {
         let mut pools = self.pools.write().unwrap_or_else(PoisonError::into_inner);
         pools.abandoned.retain(|pool| pool.strong_count() > 0);
         if Arc::ptr_eq(&pools.current, pool) && pools.abandoned.len() < MAX_ABANDONED {
+            metrics::counter!("keyward_db_abandoned_pools_total").increment(1);
             tracing::warn!("the database does not respond; trying new connections");
             let manager = ConnectionManager::new(&self.url, self.generation.clone(), self.own_sessions.clone());
             pools.current = Arc::new(Pool::new(manager, pools.max_connections));

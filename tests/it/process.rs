@@ -1,5 +1,6 @@
 //! The running program: signals, its output, its user, its keys, and a database that stops to respond.
 
+use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt as _;
@@ -272,4 +273,39 @@ fn a_secret_in_the_place_of_its_file_is_not_printed() {
             "{text}"
         );
     }
+}
+
+#[actix_web::test]
+async fn the_metrics_page_describes_every_metric() {
+    let app = TestApp::start();
+    let folder = TempDir::new().unwrap();
+    let (mut command, address) = Service::command(folder.path(), Some(app.database().url.expose_secret()));
+    let admin = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    command.env("KEYWARD_ADMIN_BIND", admin.to_string());
+    let service = Service::start((command, address)).await;
+    let registration = serde_json::json!({"email": "ada@example.com", "password": crate::support::PASSWORD});
+    let url = format!("http://{address}/auth/register");
+    app.client.post(url).json(&registration).send().await.unwrap();
+    let mut text = String::new();
+    wait_until(START, async || {
+        let reply = app.client.get(format!("http://{admin}/metrics")).send().await.unwrap();
+        text = reply.text().await.unwrap();
+        text.contains("result=\"sent\"") && text.contains("keyward_db_listener_connected 1")
+    })
+    .await;
+    drop(service);
+    let page = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md"));
+    let described: BTreeSet<&str> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split('`').next())
+        .collect();
+    let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+    let rendered: BTreeSet<&str> = types.filter_map(|line| line.split(' ').next()).collect();
+    // A counter of failures appears with the first one.
+    let missing: Vec<_> = described.difference(&rendered).collect();
+    assert!(
+        missing.is_empty() || missing == [&"keyward_worker_failures_total"],
+        "{missing:?}"
+    );
+    assert!(rendered.is_subset(&described), "{:?}", rendered.difference(&described));
 }

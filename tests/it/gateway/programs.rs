@@ -341,11 +341,18 @@ async fn lets_preflights_through_and_rejects_the_rest(
     let reply = preflight.try_clone().unwrap().send().await.unwrap();
     assert_eq!(reply.status(), 200);
     let head = reply.text().await.unwrap();
-    assert!(head.contains("options /some/path") && head.contains("access-control-request-method: post"), "{head}");
+    assert!(
+        head.contains("options /some/path") && head.contains("access-control-request-method: post"),
+        "{head}"
+    );
     assert!(!head.contains("evil") && !head.contains("x-keyward-"), "{head}");
     // Without one of the headers it is an ordinary request.
     let options = client.request("OPTIONS".parse().unwrap(), &url);
-    let options = options.header("origin", "https://app.example.com").send().await.unwrap();
+    let options = options
+        .header("origin", "https://app.example.com")
+        .send()
+        .await
+        .unwrap();
     assert_eq!(options.status(), 401);
 
     // The key was never used, so that it is not in the cache.
@@ -361,6 +368,9 @@ async fn lets_preflights_through_and_rejects_the_rest(
     app.stop(|_, handle| async move { handle.stop(false).await }).await;
     let reply = call.send().await.unwrap();
     assert_eq!(reply.status(), status_if_unreachable);
-    assert_eq!(reply.headers().contains_key("retry-after"), status_if_unreachable == 503);
+    assert_eq!(
+        reply.headers().contains_key("retry-after"),
+        status_if_unreachable == 503
+    );
     assert_eq!(preflight.send().await.unwrap().status(), 200);
 }

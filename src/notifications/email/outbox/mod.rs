@@ -24,7 +24,7 @@ use crate::notifications::text::clean;
 use store::{Attempt, ClaimedEmail};
 
 pub use announcement::{ANNOUNCEMENT_AUDIENCE, enqueue_announcement};
-pub use store::{count_event_since, count_since, enqueue, sweep};
+pub use store::{count_event_since, count_since, enqueue, pending, sweep};
 
 /// The number of e-mails that a delivery run claims at a time.
 const BATCH: i64 = 20;
@@ -252,6 +252,13 @@ impl DeliveryRun<'_> {
 
 /// The columns that an attempt changes; logs its result.
 fn attempt_of(email: &ClaimedEmail, outcome: Outcome, now: DateTime<Utc>) -> Attempt {
+    let result = match &outcome {
+        Outcome::Sent => "sent",
+        Outcome::Expired => "expired",
+        Outcome::Refused { .. } => "refused",
+        Outcome::Unreachable { .. } => "unreachable",
+    };
+    metrics::counter!("keyward_mail_attempts_total", "result" => result).increment(1);
     let (id, event, attempts) = (email.id, email.event_name(), email.attempts);
     let (reason, permanent, refused) = match outcome {
         Outcome::Sent => {
