@@ -10,7 +10,7 @@ pub fn update(state: &State) {
     metrics::gauge!("keyward_db_abandoned_pools").set(capped(connections.abandoned_pools));
     let is_listening = state.db.invalidation_log().is_connected();
     metrics::gauge!("keyward_db_listener_connected").set(f64::from(u8::from(is_listening)));
-    metrics::gauge!("keyward_credential_cache_entries").set(capped(state.credential_cache.len()));
+    metrics::gauge!("keyward_credential_cache_entries").set(capped(state.credential_cache.entries()));
 }
 
 /// Larger numbers do not occur.

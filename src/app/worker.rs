@@ -136,10 +136,39 @@ pub async fn register_keys(state: &State) -> Result<Vec<&'static str>, Error> {
 async fn flush_usage_periodically(state: State) {
     loop {
         tokio::time::sleep(USAGE_FLUSH_INTERVAL).await;
-        if let Err(error) = api_keys::flush_usage(&state).await {
-            log("record the uses of API keys", &error);
+        step("record the uses of API keys", api_keys::flush_usage(&state)).await;
+    }
+}
+
+/// Runs a step, logs its failure, and keeps its metrics.
+async fn step<T>(name: &'static str, work: impl Future<Output = Result<T, Error>>) {
+    let started_at = tokio::time::Instant::now();
+    match work.await {
+        Ok(_) => {
+            // For the clock of the monitoring system, which computes the time since.
+            let now = Clock::system().now().timestamp();
+            metrics::gauge!("keyward_worker_last_success_timestamp_seconds", "step" => name).set(capped(now));
+        }
+        Err(error) => {
+            metrics::counter!("keyward_worker_failures_total", "step" => name).increment(1);
+            log(name, &error);
         }
     }
+    metrics::gauge!("keyward_worker_duration_seconds", "step" => name).set(started_at.elapsed().as_secs_f64());
+}
+
+/// Larger numbers do not occur: seconds reach this limit in 2106.
+fn capped(number: i64) -> u32 {
+    u32::try_from(number.max(0)).unwrap_or(u32::MAX)
+}
+
+async fn measure_outbox(state: &State) -> Result<(), Error> {
+    let now = state.clock.now();
+    let (pending, oldest) = state.db.read(now, outbox::pending).await?;
+    let age = oldest.map_or(0, |oldest| (now - oldest).num_seconds());
+    metrics::gauge!("keyward_mail_pending").set(capped(pending));
+    metrics::gauge!("keyward_mail_oldest_pending_seconds").set(capped(age));
+    Ok(())
 }
 
 /// Sends the reminders of all API keys that are about to expire.

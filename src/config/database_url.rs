@@ -8,7 +8,7 @@ const ESCAPE: &str = "percent-encode special characters in the user and the pass
 
 /// Accepts a URL, or libpq's keywords: `host=… dbname=…`.
 pub(super) fn parse(text: &str) -> Result<SecretString, String> {
-    if text.chars().any(|character| character.is_control()) {
+    if text.contains(char::is_control) {
         return Err("contains a control character".to_owned());
     }
     let url = text
@@ -18,7 +18,7 @@ pub(super) fn parse(text: &str) -> Result<SecretString, String> {
         Some(rest) => check_url(rest)?,
         None if text.contains("://") || !text.contains('=') => return Err(FORM.to_owned()),
         None => {
-            check_keywords(text).ok_or("the keywords must be name=value, with values that contain blanks in quotes")?
+            check_keywords(text).ok_or("the keywords must be name=value, with values that contain blanks in quotes")?;
         }
     }
     Ok(SecretString::from(text))

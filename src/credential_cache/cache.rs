@@ -105,7 +105,7 @@ impl CredentialCache {
     }
 
     /// The number of entries, also those that are no longer valid.
-    pub fn len(&self) -> usize {
+    pub fn entries(&self) -> usize {
         self.keys.len() + self.tokens.len()
     }
 

@@ -240,11 +240,12 @@ impl Worker {
     fn connect(&self) -> Result<PgConnection, Exit> {
         let mut connection = PgConnection::establish(self.url.expose_secret())?;
         let test_channel = &self.self_test_channel;
-        let listen: String = self
+        let listen: Vec<String> = self
             .channels
             .iter()
             .map(|channel| format!("LISTEN {channel};"))
             .collect();
+        let listen = listen.concat();
         connection.batch_execute(&format!("{SESSION_SETTINGS}; {listen} LISTEN {test_channel}"))?;
         PgConnection::establish(self.url.expose_secret())?.batch_execute(&format!("NOTIFY {test_channel}"))?;
         let sent_at = Instant::now();

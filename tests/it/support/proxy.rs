@@ -94,7 +94,7 @@ fn copy(mut from: impl Read + Send + 'static, mut to: impl Write + Send + 'stati
     std::thread::spawn(move || {
         let mut buffer = [0; 16 * 1024];
         while let Ok(length) = from.read(&mut buffer) {
-            let is_forwarded = own_state % 2 == 0 && state.load(Ordering::SeqCst) == own_state;
+            let is_forwarded = own_state.is_multiple_of(2) && state.load(Ordering::SeqCst) == own_state;
             // The connection of a silent proxy stays open until its client closes it.
             if length == 0 || (is_forwarded && to.write_all(&buffer[..length]).is_err()) {
                 return;
