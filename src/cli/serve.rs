@@ -7,7 +7,6 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::context::CommandContext;
@@ -52,7 +51,6 @@ fn raise_file_limit() {
     }
 }
 
-/// Serves until SIGTERM or SIGINT.
 /// Serves until SIGTERM, SIGINT or SIGQUIT; a second one does not wait for requests in progress.
 pub fn run(context: &CommandContext, listeners: Listeners) -> Result<(), Failure> {
     raise_file_limit();
