@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use metrics::{Counter, Gauge};
 use tokio::sync::oneshot;
 
 use crate::error::Error;
@@ -28,12 +29,14 @@ pub struct BlockingPool {
     max_queued: usize,
     queue_timeout: Duration,
     shared: Arc<Shared>,
+    timeouts: Counter,
 }
 
-#[derive(Default)]
 struct Shared {
     state: Mutex<State>,
     job_added: Condvar,
+    queued: Gauge,
+    busy: Gauge,
 }
 
 #[derive(Default)]
@@ -53,7 +56,13 @@ impl BlockingPool {
             max_threads,
             max_queued,
             queue_timeout,
-            shared: Arc::default(),
+            shared: Arc::new(Shared {
+                state: Mutex::default(),
+                job_added: Condvar::new(),
+                queued: metrics::gauge!("keyward_blocking_pool_queued_jobs", "pool" => name),
+                busy: metrics::gauge!("keyward_blocking_pool_busy_threads", "pool" => name),
+            }),
+            timeouts: metrics::counter!("keyward_blocking_pool_timeouts_total", "pool" => name),
         }
     }
 
@@ -80,7 +89,10 @@ impl BlockingPool {
         }))?;
         let result = match tokio::time::timeout(self.queue_timeout, &mut result).await {
             Ok(result) => result,
-            Err(elapsed) if !claimed.swap(true, Ordering::SeqCst) => return Err(Error::unavailable(elapsed)),
+            Err(elapsed) if !claimed.swap(true, Ordering::SeqCst) => {
+                self.timeouts.increment(1);
+                return Err(Error::unavailable(elapsed));
+            }
             Err(_) => result.await,
         };
         // The panic hook has already logged the message and location.
@@ -98,11 +110,13 @@ impl BlockingPool {
             )));
         }
         state.queue.push_back(job);
+        self.shared.queued.increment(1);
         if state.queue.len() > state.idle_threads && state.threads < self.max_threads {
             match self.start_thread() {
                 Ok(()) => state.threads += 1,
                 Err(error) if state.threads == 0 => {
                     state.queue.clear();
+                    self.shared.queued.set(0);
                     return Err(Error::unavailable(error));
                 }
                 Err(error) => tracing::warn!(%error, pool = self.name, "cannot start another thread"),
@@ -141,7 +155,10 @@ impl Shared {
         loop {
             if let Some(job) = state.queue.pop_front() {
                 drop(state);
+                self.queued.decrement(1);
+                self.busy.increment(1);
                 job();
+                self.busy.decrement(1);
                 state = self.lock();
             } else if state.shut_down {
                 return;

@@ -77,6 +77,8 @@ pub enum Purpose {
     Throttle,
     /// The salt of the passwords of all registrations of an address.
     RegistrationSalt,
+    /// By which instances compare their secrets.
+    Fingerprint,
 }
 
 impl Purpose {
@@ -93,6 +95,7 @@ impl Purpose {
             Self::Idempotency => "idempotency",
             Self::Throttle => "throttle",
             Self::RegistrationSalt => "registration_salt",
+            Self::Fingerprint => "fingerprint",
         }
     }
 }
@@ -119,6 +122,11 @@ impl ServerSecret {
         let mut mac = [0; 32];
         mac.copy_from_slice(context.sign().as_ref());
         mac
+    }
+
+    /// Identifies the secret without disclosing it.
+    pub fn fingerprint(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.mac(Purpose::Fingerprint, &[]))
     }
 
     /// The token of the row `id`: 43 characters of base64url (RFC 4648 §5).

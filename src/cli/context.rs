@@ -9,7 +9,7 @@ use super::private_postgres;
 use crate::app::{self, Keystore};
 use crate::clock::Clock;
 use crate::config::Config;
-use crate::db::migrations;
+use crate::db::migrations::{self, NEWER_SCHEMA, Schema};
 use crate::state::State;
 
 /// The settings and the database of a command.
@@ -21,7 +21,10 @@ pub struct CommandContext {
 
 impl CommandContext {
     pub fn migrate(&self) -> Result<(), Failure> {
-        migrations::migrate(&self.database_url).map_err(with_source)
+        match migrations::migrate(&self.database_url).map_err(with_source)? {
+            Schema::Newer => Err(NEWER_SCHEMA.to_owned()),
+            Schema::Current | Schema::Pending => Ok(()),
+        }
     }
 
     pub fn keystore(&self) -> Result<Keystore, Failure> {

@@ -7,16 +7,19 @@ pub mod args;
 mod context;
 mod failure;
 mod operator;
+mod output;
 mod private_postgres;
 mod serve;
 mod user;
 
+use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use self::args::{Command, CommandLine, KeysCommand, ParseError};
 use self::context::{CommandContext, with_database};
 use self::failure::{Failure, one_line};
+use self::output::print;
 use crate::app;
 use crate::auth::generate_signing_key;
 use crate::config::{self, Config};
@@ -25,16 +28,14 @@ use crate::observability::log;
 pub fn main() -> ExitCode {
     let result = match parse() {
         Ok((command_line, default_data_dir)) => run(command_line, default_data_dir),
-        Err(ParseError::HelpOrVersion(text)) => {
-            print!("{text}");
-            Ok(())
-        }
+        Err(ParseError::HelpOrVersion(text)) => print(text),
         Err(ParseError::Invalid(failure)) => Err(failure),
     };
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("keyward: {failure}");
+            // Standard error may be closed; `eprintln!` would panic.
+            let _ = writeln!(std::io::stderr(), "keyward: {failure}");
             ExitCode::FAILURE
         }
     }
@@ -50,13 +51,10 @@ fn run(command_line: CommandLine, default_data_dir: PathBuf) -> Result<(), Failu
     let config = command_line.config;
     match command_line.command.unwrap_or(Command::Serve) {
         Command::Openapi => {
-            println!("{}", app::document(&config).to_pretty_json().map_err(one_line)?);
-            Ok(())
+            let document = app::document(&config).to_pretty_json().map_err(one_line)?;
+            print(format_args!("{document}\n"))
         }
-        Command::Keys(KeysCommand::Generate) => {
-            print!("{}", generate_signing_key().map_err(one_line)?);
-            Ok(())
-        }
+        Command::Keys(KeysCommand::Generate) => print(generate_signing_key().map_err(one_line)?),
         Command::Serve => {
             log::start(&config)?;
             // Before the database, so that a port in use is reported without starting a private PostgreSQL first.

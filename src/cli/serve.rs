@@ -7,10 +7,11 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::context::CommandContext;
 use super::failure::{Failure, one_line};
+use super::output::print;
 use crate::app::{self, worker};
 use crate::config::{Config, DEFAULT_ADMIN_BIND};
 use crate::notifications::email::Mailer;
@@ -50,9 +51,12 @@ fn raise_file_limit() {
     }
 }
 
-/// Serves until SIGTERM or SIGINT.
+/// Serves until SIGTERM, SIGINT or SIGQUIT; a second one does not wait for requests in progress.
 pub fn run(context: &CommandContext, listeners: Listeners) -> Result<(), Failure> {
     raise_file_limit();
+    for warning in context.config.warnings() {
+        tracing::warn!("{warning}");
+    }
     let metrics = metrics::install_recorder()?;
     let keystore = context.keystore()?;
     let state = context.state(keystore)?;
@@ -64,23 +68,56 @@ pub fn run(context: &CommandContext, listeners: Listeners) -> Result<(), Failure
         let running = app::start(listeners.api, state.clone()).map_err(one_line)?;
         actix_web::rt::spawn(running.server);
         if let Some(admin) = listeners.admin {
-            actix_web::rt::spawn(metrics::serve(admin, metrics).map_err(one_line)?);
+            let measured = state.clone();
+            let server = metrics::serve(admin, metrics, move || app::update_gauges(&measured));
+            actix_web::rt::spawn(server.map_err(one_line)?);
         }
         let background = worker::spawn(state.clone(), database_url, mailer);
         print_first_steps(&state.config)?;
-        let mut sigterm = signal(SignalKind::terminate()).map_err(one_line)?;
-        let mut sigint = signal(SignalKind::interrupt()).map_err(one_line)?;
-        // SIGINT skips the drain: a person is waiting. SIGTERM comes from a service manager; the drain gives load
+        let mut signals = Signals::listen().map_err(one_line)?;
+        // SIGINT and SIGQUIT skip the drain: a person is waiting. SIGTERM comes from a service manager; the drain gives load
         // balancers the time to notice that `/readyz` fails.
-        let drain = tokio::select! {
-            _ = sigterm.recv() => drain,
-            _ = sigint.recv() => Duration::ZERO,
+        let drain = if signals.next().await == SignalKind::terminate() {
+            drain
+        } else {
+            Duration::ZERO
         };
         tracing::info!("stopping");
-        app::stop(&state, running.handle, drain).await;
-        background.stop().await;
+        let stopped = async {
+            app::stop(&state, running.handle, drain).await;
+            background.stop().await;
+        };
+        tokio::select! {
+            () = stopped => {}
+            _ = signals.next() => tracing::warn!("second signal: requests in progress are cut off"),
+        }
         Ok(())
     })
+}
+
+/// The signals that stop the service.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    quit: Signal,
+}
+
+impl Signals {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
+        })
+    }
+
+    async fn next(&mut self) -> SignalKind {
+        tokio::select! {
+            _ = self.terminate.recv() => SignalKind::terminate(),
+            _ = self.interrupt.recv() => SignalKind::interrupt(),
+            _ = self.quit.recv() => SignalKind::quit(),
+        }
+    }
 }
 
 /// The example password is random, because some users will keep it.
@@ -89,11 +126,15 @@ fn print_first_steps(config: &Config) -> Result<(), Failure> {
     let password = URL_SAFE_NO_PAD.encode(password);
     let url = config.public_url();
     let url = url.as_str();
-    println!("Keyward is at {url}");
-    println!("Swagger UI:   {url}/docs/");
-    println!(
-        "Sign up:      curl -i {url}/auth/register -H 'Content-Type: application/json' \
-         -d '{{\"email\":\"you@example.com\",\"password\":\"{password}\"}}'"
-    );
+    let printed = print(format_args!(
+        "Keyward is at {url}\n\
+         Swagger UI:   {url}/docs/\n\
+         Sign up:      curl -i {url}/auth/register -H 'Content-Type: application/json' \
+         -d '{{\"email\":\"you@example.com\",\"password\":\"{password}\"}}'\n"
+    ));
+    if let Err(failure) = printed {
+        // Nobody reads these lines, which is no reason not to serve.
+        tracing::debug!("{failure}");
+    }
     Ok(())
 }

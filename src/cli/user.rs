@@ -6,6 +6,7 @@ use super::args::{CreateUserArgs, SetPasswordArgs, UserCommand};
 use super::context::CommandContext;
 use super::failure::{Failure, one_line, with_source};
 use super::operator;
+use super::output::print;
 use crate::account::{self, NewUser};
 use crate::auth::{Password, PlatformRole};
 use crate::db::Tx;
@@ -19,6 +20,7 @@ pub fn run(context: &CommandContext, command: UserCommand) -> Result<(), Failure
     context.migrate()?;
     let state = context.state(context.keystore()?)?;
     actix_web::rt::System::new().block_on(async move {
+        warn_about_other_keys(&state).await?;
         match command {
             UserCommand::Create(args) => create(&state, args).await,
             UserCommand::List => list(&state).await,
@@ -26,21 +28,33 @@ pub fn run(context: &CommandContext, command: UserCommand) -> Result<(), Failure
             UserCommand::SetRole { login, role } => {
                 let role = PlatformRole::from_name(&role).unwrap_or(PlatformRole::User);
                 change(&state, &login, move |tx, user| operator::set_role(tx, user, role)).await?;
-                println!("{login} now has the role {role}.");
+                print(format_args!("{login} now has the role {role}.\n"))?;
                 Ok(())
             }
             UserCommand::Disable { login } => {
                 change(&state, &login, operator::disable).await?;
-                println!("{login} is disabled. All sessions have ended, and all API keys are suspended.");
+                print(format_args!(
+                    "{login} is disabled. All sessions have ended, and all API keys are suspended.\n"
+                ))?;
                 Ok(())
             }
             UserCommand::Enable { login } => {
                 change(&state, &login, operator::enable).await?;
-                println!("{login} is enabled.");
+                print(format_args!("{login} is enabled.\n"))?;
                 Ok(())
             }
         }
     })
+}
+
+/// With a secret other than that of the service, the links that a command mails don't work.
+async fn warn_about_other_keys(state: &State) -> Result<(), Failure> {
+    let keys = state.key_ids();
+    let compared = state.db.read(state.clock.now(), move |tx| keys.differences(tx));
+    for difference in compared.await.map_err(failure)? {
+        tracing::warn!("{difference}");
+    }
+    Ok(())
 }
 
 /// The line that the operator reads: the detail of an error, or its cause if the database failed.
@@ -78,9 +92,11 @@ async fn create(state: &State, args: CreateUserArgs) -> Result<(), Failure> {
         .transaction(state.clock.now(), move |tx| account::create_user(tx, &secret, &new))
         .await
         .map_err(failure)?;
-    println!("Created the account {username} ({id}).");
+    print(format_args!("Created the account {username} ({id}).\n"))?;
     if let Some(email) = unverified {
-        println!("A link is mailed to {email}. It asks for the password of the account, or for a new one.");
+        print(format_args!(
+            "A link is mailed to {email}. It asks for the password of the account, or for a new one.\n"
+        ))?;
     }
     Ok(())
 }
@@ -94,7 +110,10 @@ async fn list(state: &State) -> Result<(), Failure> {
     for user in users {
         let username = user.username.as_deref().unwrap_or("-");
         let (role, status) = (user.role, user.status());
-        println!("{}\t{}\t{username}\t{role}\t{status}", user.id, user.email);
+        print(format_args!(
+            "{}\t{}\t{username}\t{role}\t{status}\n",
+            user.id, user.email
+        ))?;
     }
     Ok(())
 }
@@ -110,7 +129,10 @@ async fn set_password(state: &State, args: SetPasswordArgs) -> Result<(), Failur
     let hash = state.hasher.hash(password).await.map_err(failure)?;
     let set_password = move |tx: &mut Tx<'_>, user: User| operator::set_password(tx, user, &hash);
     change(state, &args.login, set_password).await?;
-    println!("The password of {} is set. All sessions have ended.", args.login);
+    print(format_args!(
+        "The password of {} is set. All sessions have ended.\n",
+        args.login
+    ))?;
     Ok(())
 }
 

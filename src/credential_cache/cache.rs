@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures_util::FutureExt as _;
+use metrics::Counter;
 use quick_cache::Weighter;
 use quick_cache::sync::Cache;
 use uuid::Uuid;
@@ -72,6 +73,8 @@ pub struct CredentialCache {
     keys: Cache<TokenHash, Arc<Cached<ResolvedKey>>, EntrySize>,
     tokens: Cache<TokenHash, Arc<CachedToken>, EntrySize>,
     log: Arc<InvalidationLog>,
+    hits: Counter,
+    misses: Counter,
 }
 
 /// Estimates the size of an entry in bytes.
@@ -96,7 +99,20 @@ impl CredentialCache {
             keys: Cache::with_weighter(MAX_ENTRIES, MAX_BYTES, EntrySize),
             tokens: Cache::with_weighter(MAX_ENTRIES, MAX_BYTES, EntrySize),
             log,
+            hits: metrics::counter!("keyward_credential_cache_lookups_total", "result" => "hit"),
+            misses: metrics::counter!("keyward_credential_cache_lookups_total", "result" => "miss"),
         }
+    }
+
+    /// The number of entries, also those that are no longer valid.
+    pub fn entries(&self) -> usize {
+        self.keys.len() + self.tokens.len()
+    }
+
+    fn count<T>(&self, hit: Option<T>) -> Option<T> {
+        let counter = if hit.is_some() { &self.hits } else { &self.misses };
+        counter.increment(1);
+        hit
     }
 
     /// The version to insert with. Must be taken before the database is read: a change that commits during the read
@@ -111,8 +127,8 @@ impl CredentialCache {
     where
         F: Future<Output: Send> + Send + 'static,
     {
-        let key = self.keys.get(hash)?;
-        self.is_valid(&key, refresh).then_some(key)
+        let key = self.keys.get(hash).filter(|key| self.is_valid(key, refresh));
+        self.count(key)
     }
 
     /// Whether an entry is valid. Starts `refresh` if it is about to expire and no other caller has started it.
@@ -146,7 +162,7 @@ impl CredentialCache {
     where
         F: Future<Output: Send> + Send + 'static,
     {
-        let token = self.tokens.get(hash)?;
+        let token = self.count(self.tokens.get(hash))?;
         Some(if self.is_valid(&token.session, || refresh(token.claims.clone())) {
             TokenLookup::Valid(token)
         } else {

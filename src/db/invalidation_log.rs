@@ -20,7 +20,7 @@ use secrecy::SecretString;
 use uuid::Uuid;
 
 use super::listener::{Event, Listener};
-use super::pool::PoolGeneration;
+use super::pool::{OwnSessions, PoolGeneration};
 
 /// Must be a power of two.
 const SLOTS: usize = 1 << 16;
@@ -95,6 +95,16 @@ impl InvalidationLog {
         self.last_heartbeat.store(0, Ordering::SeqCst);
     }
 
+    /// Whether the changes of other instances are noticed; otherwise no read is valid.
+    pub fn is_connected(&self) -> bool {
+        self.is_connected_at(self.millis_at(Instant::now()))
+    }
+
+    fn is_connected_at(&self, now: u64) -> bool {
+        let last_heartbeat = self.last_heartbeat.load(Ordering::SeqCst);
+        last_heartbeat != 0 && now.saturating_sub(last_heartbeat) <= as_millis(HEARTBEAT_TIMEOUT)
+    }
+
     fn slot(&self, id: Uuid) -> Option<&AtomicU64> {
         // The low bits are random in UUID v4 and v7.
         let (_, low) = id.as_u64_pair();
@@ -111,10 +121,8 @@ impl InvalidationLog {
     /// Whether a read at `read_version` that depends on the rows `ids` is still valid.
     pub fn freshness(&self, read_version: ReadVersion, ids: impl IntoIterator<Item = Uuid>) -> Freshness {
         let now = self.millis_at(Instant::now());
-        let last_heartbeat = self.last_heartbeat.load(Ordering::SeqCst);
         let age = now.saturating_sub(read_version.taken_at);
-        let is_valid = last_heartbeat != 0
-            && now.saturating_sub(last_heartbeat) <= as_millis(HEARTBEAT_TIMEOUT)
+        let is_valid = self.is_connected_at(now)
             && age <= as_millis(MAX_AGE)
             && read_version.version >= self.min_version.load(Ordering::SeqCst)
             && ids.into_iter().all(|id| {
@@ -137,7 +145,7 @@ impl InvalidationLog {
         }
     }
 
-    fn invalidate_all(&self) {
+    pub(super) fn invalidate_all(&self) {
         let version = self.version.fetch_add(1, Ordering::SeqCst) + 1;
         self.min_version.fetch_max(version, Ordering::SeqCst);
     }
@@ -162,11 +170,13 @@ impl InvalidationLog {
 pub(super) fn listen(
     url: &SecretString,
     log: &Arc<InvalidationLog>,
-    generation: &PoolGeneration,
+    generation: PoolGeneration,
+    own_sessions: OwnSessions,
 ) -> std::io::Result<Listener> {
-    let (log, generation) = (Arc::clone(log), generation.clone());
+    let log = Arc::clone(log);
     Listener::spawn(url, &[CHANNEL], move |event| match event {
         Event::Connected => {
+            own_sessions.set(true);
             log.invalidate_all();
             log.connected(Instant::now());
         }
@@ -175,6 +185,7 @@ pub(super) fn listen(
             generation.bump();
             log.disconnected();
         }
+        Event::Pooled => own_sessions.set(false),
         Event::Notified { payload, .. } => log.record_payload(&payload),
     })
 }

@@ -25,24 +25,28 @@
 //! The changes of a caller get the first three from `auth::Caller::transaction`. Background work takes rows that are locked
 //! already at its next run (`SKIP LOCKED`), or locks rows of one table only.
 
+pub mod deployment;
 mod invalidation_log;
 pub mod listener;
 pub mod migrations;
 mod pool;
 pub mod schema;
 
-use std::sync::{Arc, OnceLock};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use diesel::connection::TransactionManager;
 use diesel::pg::PgConnection;
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
+use diesel::{QueryableByName, RunQueryDsl as _};
 use secrecy::SecretString;
 use tokio::sync::Notify;
 
 use self::listener::{Event, Listener};
-use self::pool::{ConnectionManager, PoolGeneration};
+use self::migrations::Schema;
+use self::pool::{ConnectionManager, OwnSessions, PoolGeneration};
 use crate::blocking_pool::BlockingPool;
 use crate::error::{Code, Error};
 
@@ -57,45 +61,76 @@ const MAX_ATTEMPTS: u32 = 3;
 const RETRY_DELAY: Duration = Duration::from_millis(50);
 /// Statements that may wait for a thread. With 10 threads and 1 ms each, as many finish within the queue timeout ten times over.
 const MAX_QUEUED: usize = 2_000;
+/// Maximum time from the call to its result. It is longer than both waits and the longest statement, so only a server that
+/// doesn't respond at all, although its connections stay open, makes a job exceed it.
+const JOB_TIMEOUT: Duration = Duration::from_secs(9);
 const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_mins(10);
+/// How many sets of connections may wait for a server that doesn't respond. Each holds `KEYWARD_DB_POOL_SIZE` threads.
+const MAX_ABANDONED: usize = 3;
 
 /// A handle of the database. Clones share the pool.
 #[derive(Clone)]
 pub struct Db {
-    connections: r2d2::Pool<ConnectionManager>,
-    blocking_pool: Arc<BlockingPool>,
+    pools: Arc<RwLock<Pools>>,
     url: SecretString,
     generation: PoolGeneration,
+    own_sessions: OwnSessions,
     invalidation_log: Arc<InvalidationLog>,
     listener: Arc<OnceLock<Listener>>,
     mail_queued: Arc<Notify>,
+    schema_matched: Arc<AtomicBool>,
+}
+
+/// The pool in use, and those whose jobs never got a response and may still wait for one.
+struct Pools {
+    max_connections: u32,
+    current: Arc<Pool>,
+    abandoned: Vec<Weak<Pool>>,
+}
+
+/// For the metrics.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectionCounts {
+    pub in_use: u32,
+    pub idle: u32,
+    /// Pools that wait for a server that doesn't respond.
+    pub abandoned_pools: usize,
+}
+
+/// As many threads as connections.
+struct Pool {
+    connections: r2d2::Pool<ConnectionManager>,
+    threads: BlockingPool,
 }
 
 impl Db {
     /// Doesn't connect: the service may start before its database.
     pub fn new(url: &SecretString, max_connections: u32) -> Self {
-        let generation = PoolGeneration::default();
-        let connections = r2d2::Pool::builder()
-            .max_size(max_connections)
-            .min_idle(Some(0))
-            .connection_timeout(QUEUE_TIMEOUT)
-            .idle_timeout(Some(IDLE_CONNECTION_TIMEOUT))
-            .test_on_check_out(true)
-            .error_handler(Box::new(pool::LogErrors))
-            .build_unchecked(ConnectionManager::new(url, generation.clone()));
+        let (generation, own_sessions) = (PoolGeneration::default(), OwnSessions::default());
+        let manager = ConnectionManager::new(url, generation.clone(), own_sessions.clone());
         Self {
-            connections,
-            blocking_pool: Arc::new(BlockingPool::new(
-                "database",
-                max_connections as usize,
-                MAX_QUEUED,
-                QUEUE_TIMEOUT,
-            )),
+            pools: Arc::new(RwLock::new(Pools {
+                max_connections,
+                current: Arc::new(Pool::new(manager, max_connections)),
+                abandoned: Vec::new(),
+            })),
             url: url.clone(),
             generation,
+            own_sessions,
             invalidation_log: Arc::default(),
             listener: Arc::default(),
             mail_queued: Arc::default(),
+            schema_matched: Arc::default(),
+        }
+    }
+
+    pub fn connection_counts(&self) -> ConnectionCounts {
+        let pools = self.pools.read().unwrap_or_else(PoisonError::into_inner);
+        let state = pools.current.connections.state();
+        ConnectionCounts {
+            in_use: state.connections.saturating_sub(state.idle_connections),
+            idle: state.idle_connections,
+            abandoned_pools: pools.abandoned.iter().filter(|pool| pool.strong_count() > 0).count(),
         }
     }
 
@@ -109,7 +144,8 @@ impl Db {
         if self.listener.get().is_some() {
             return;
         }
-        match invalidation_log::listen(&self.url, &self.invalidation_log, &self.generation) {
+        let (generation, own_sessions) = (self.generation.clone(), self.own_sessions.clone());
+        match invalidation_log::listen(&self.url, &self.invalidation_log, generation, own_sessions) {
             // If another thread was faster, this listener is dropped and ends.
             Ok(listener) => drop(self.listener.set(listener)),
             Err(error) => tracing::error!(%error, "cannot listen for changes; credentials are not cached"),
@@ -183,19 +219,79 @@ impl Db {
         &self,
         work: impl FnOnce(&mut PgConnection, &InvalidationLog) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let connections = self.connections.clone();
+        let pool = Arc::clone(&self.pools.read().unwrap_or_else(PoisonError::into_inner).current);
         let invalidation_log = Arc::clone(&self.invalidation_log);
         let generation = self.generation.clone();
+        let job_pool = Arc::clone(&pool);
         let job = move || {
-            let mut connection = connections.get().map_err(Error::unavailable)?;
-            let result = work(connection.postgres(), &invalidation_log);
+            let mut connection = job_pool.connections.get().map_err(Error::unavailable)?;
+            let result = connection.run(|conn| work(conn, &invalidation_log));
+            if !connection.has_own_session() {
+                // Its own changes were not recorded one by one.
+                invalidation_log.invalidate_all();
+            }
             let is_suspect = |error: &Error| error.code() == Code::Unavailable && !is_conflict(error);
             if result.as_ref().is_err_and(is_suspect) {
                 generation.bump();
             }
             result
         };
-        self.blocking_pool.run(job).await
+        match tokio::time::timeout(JOB_TIMEOUT, pool.threads.run(job)).await {
+            Ok(result) => result,
+            Err(elapsed) => {
+                self.abandon(&pool);
+                Err(Error::unavailable(elapsed))
+            }
+        }
+    }
+
+    /// Replaces a pool that has a connection on which the server doesn't respond: a thread may wait there for ever, while new
+    /// connections can work again.
+    fn abandon(&self, pool: &Arc<Pool>) {
+        let mut pools = self.pools.write().unwrap_or_else(PoisonError::into_inner);
+        pools.abandoned.retain(|pool| pool.strong_count() > 0);
+        if Arc::ptr_eq(&pools.current, pool) && pools.abandoned.len() < MAX_ABANDONED {
+            metrics::counter!("keyward_db_abandoned_pools_total").increment(1);
+            tracing::warn!("the database does not respond; trying new connections");
+            let manager = ConnectionManager::new(&self.url, self.generation.clone(), self.own_sessions.clone());
+            pools.current = Arc::new(Pool::new(manager, pools.max_connections));
+            pools.abandoned.push(Arc::downgrade(pool));
+        }
+    }
+
+    /// Compares the schema of the database with this program.
+    ///
+    /// # Errors
+    /// As [`Db::read`].
+    pub async fn schema(&self, now: DateTime<Utc>) -> Result<Schema, Error> {
+        let schema = self.read(now, |tx| migrations::compare(tx.conn)).await?;
+        if schema == Schema::Current {
+            self.schema_matched.store(true, Ordering::Relaxed);
+        }
+        Ok(schema)
+    }
+
+    /// Whether the database accepts no changes: a standby, or `default_transaction_read_only`.
+    ///
+    /// # Errors
+    /// As [`Db::read`].
+    pub async fn is_read_only(&self, now: DateTime<Utc>) -> Result<bool, Error> {
+        #[derive(QueryableByName)]
+        struct ReadOnly {
+            #[diesel(sql_type = diesel::sql_types::Bool)]
+            read_only: bool,
+        }
+        let query = "SELECT current_setting('transaction_read_only')::bool AS read_only";
+        let read = self.read(now, move |tx| {
+            Ok(diesel::sql_query(query).get_result::<ReadOnly>(tx.conn)?)
+        });
+        Ok(read.await?.read_only)
+    }
+
+    /// Whether the schema was that of this program at some time since the start. A later migration by a newer version of the
+    /// program is one that both can work with; with a schema that was newer from the start, that is not known.
+    pub fn schema_has_matched(&self) -> bool {
+        self.schema_matched.load(Ordering::Relaxed)
     }
 
     /// Listens on `channels` with a connection of its own; see [`Listener::spawn`].
@@ -208,6 +304,23 @@ impl Db {
         on_event: impl Fn(Event) + Send + 'static,
     ) -> std::io::Result<Listener> {
         Listener::spawn(&self.url, channels, on_event)
+    }
+}
+
+impl Pool {
+    fn new(manager: ConnectionManager, max_connections: u32) -> Self {
+        let connections = r2d2::Pool::builder()
+            .max_size(max_connections)
+            .min_idle(Some(0))
+            .connection_timeout(QUEUE_TIMEOUT)
+            .idle_timeout(Some(IDLE_CONNECTION_TIMEOUT))
+            .test_on_check_out(true)
+            .error_handler(Box::new(pool::LogErrors))
+            .build_unchecked(manager);
+        Self {
+            connections,
+            threads: BlockingPool::new("database", max_connections as usize, MAX_QUEUED, QUEUE_TIMEOUT),
+        }
     }
 }
 
@@ -273,43 +386,31 @@ impl From<DieselError> for Error {
     }
 }
 
-/// Whether a later attempt may succeed: the connection is lost, the server is starting, stopping, read-only or out of
-/// space, or a timeout or deadlock ended the statement.
+/// Whether the cause is the state of the server and not the statement: a later attempt may succeed.
+///
+/// Diesel has a kind for each violated constraint, but doesn't expose the SQLSTATE of other errors, and their messages are in
+/// the language of the server. So every error of an unknown kind counts as trouble: a statement or lock timeout, a deadlock, a
+/// server that starts, stops, has no connection or disk space left, a missing privilege, and a table that is missing because
+/// the migrations are not applied yet.
 fn is_transient(error: &DieselError) -> bool {
     match error {
         DieselError::BrokenTransactionManager => true,
-        DieselError::DatabaseError(kind, info) => match kind {
+        DieselError::RollbackErrorOnCommit { commit_error, .. } => is_transient(commit_error),
+        DieselError::DatabaseError(kind, _) => matches!(
+            kind,
             DatabaseErrorKind::ClosedConnection
-            | DatabaseErrorKind::SerializationFailure
-            | DatabaseErrorKind::ReadOnlyTransaction
-            | DatabaseErrorKind::UnableToSendCommand => true,
-            // Diesel doesn't expose the SQLSTATE. These are parts of PostgreSQL's own messages, which `lc_messages = C`
-            // keeps in English.
-            DatabaseErrorKind::Unknown => {
-                const PARTS: [&str; 12] = [
-                    "connection",
-                    "terminating",
-                    "canceling statement",
-                    "deadlock detected",
-                    "starting up",
-                    "shutting down",
-                    "recovery",
-                    "read-only",
-                    "too many clients",
-                    "No space left",
-                    "could not write",
-                    "SSL SYSCALL",
-                ];
-                PARTS.iter().any(|part| info.message().contains(part))
-            }
-            _ => false,
-        },
+                | DatabaseErrorKind::SerializationFailure
+                | DatabaseErrorKind::ReadOnlyTransaction
+                | DatabaseErrorKind::UnableToSendCommand
+                | DatabaseErrorKind::Unknown
+        ),
         _ => false,
     }
 }
 
 /// Whether PostgreSQL ended the transaction because it and another one waited for each other, or could not be serialised.
-/// The other one could go on, and the same transaction may succeed now.
+/// The other one could go on, and the same transaction may succeed now. Diesel doesn't expose the SQLSTATE of a deadlock, so on
+/// a server whose messages are not in English only serialisation failures are recognised.
 fn is_conflict(error: &Error) -> bool {
     let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<DieselError>());
     match source {
@@ -321,10 +422,13 @@ fn is_conflict(error: &Error) -> bool {
     }
 }
 
-/// Whether an inserted or updated row refers to a row that was deleted after it was looked up.
-fn refers_to_deleted_row(error: &DieselError) -> bool {
-    matches!(error, DieselError::DatabaseError(DatabaseErrorKind::ForeignKeyViolation, info)
-        if info.message().starts_with("insert or update"))
+/// Whether an inserted or updated row refers to a row that was deleted after it was looked up. Rows that refer to a deleted
+/// row go with it (a test of the schema checks this), so that a DELETE cannot violate a foreign key.
+const fn refers_to_deleted_row(error: &DieselError) -> bool {
+    matches!(
+        error,
+        DieselError::DatabaseError(DatabaseErrorKind::ForeignKeyViolation, _)
+    )
 }
 
 /// Whether the commit would leave an organisation without an owner. The operations check this under a lock; the trigger

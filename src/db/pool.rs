@@ -1,18 +1,20 @@
 //! The pooled connections: timeouts, session settings, and when a connection is tested before use.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use diesel::Connection as _;
-use diesel::connection::SimpleConnection as _;
+use diesel::connection::{CacheSize, SimpleConnection as _, TransactionManager as _};
 use diesel::pg::PgConnection;
 use diesel::r2d2::R2D2Connection as _;
+use diesel::{Connection as _, QueryResult};
 use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::error::Error;
 
 /// libpq has no timeouts by default: without these, a server that stops responding would block a connection for ever.
 /// In seconds, `tcp_user_timeout` in milliseconds.
-const CONNECT_OPTIONS: [(&str, &str); 6] = [
+pub const CONNECT_OPTIONS: [(&str, &str); 6] = [
     ("connect_timeout", "2"),
     ("tcp_user_timeout", "2500"),
     ("keepalives_idle", "5"),
@@ -21,12 +23,25 @@ const CONNECT_OPTIONS: [(&str, &str); 6] = [
     ("application_name", "keyward"),
 ];
 
-/// Every statement finds its rows by an index whatever its parameters are, so one generic plan per statement is enough.
-/// By default, PostgreSQL plans the list of a user's API keys anew for each execution once another user has 60,000 keys: 270
-/// instead of 80 µs of its CPU. The messages stay in English because `is_transient` in `db` compares them.
-const SESSION_SETTINGS: &str = "SET statement_timeout = '5s'; SET lock_timeout = '3s'; \
-    SET idle_in_transaction_session_timeout = '10s'; SET timezone = 'UTC'; SET lc_messages = 'C'; \
-    SET plan_cache_mode = 'force_generic_plan'";
+/// Only settings that every role may change: managed databases give no superuser.
+///
+/// `plan_cache_mode`: every statement finds its rows by an index whatever its parameters are, so one generic plan per
+/// statement is enough. By default, PostgreSQL plans the list of a user's API keys anew for each execution once another
+/// user has 60,000 keys: 270 instead of 80 µs of its CPU.
+const SETTINGS: [(&str, &str); 5] = [
+    ("statement_timeout", "5s"),
+    ("lock_timeout", "3s"),
+    ("idle_in_transaction_session_timeout", "10s"),
+    ("timezone", "UTC"),
+    ("plan_cache_mode", "force_generic_plan"),
+];
+
+/// `command` is `SET` for the session or `SET LOCAL` for the transaction.
+fn set_all(command: &str) -> String {
+    SETTINGS
+        .map(|(name, value)| format!("{command} {name} = '{value}';"))
+        .concat()
+}
 
 /// A connection that was idle for longer is tested before use. A test before every use would add a round trip of 0.1 ms,
 /// half of what the statement of `GET /me` takes (pgbench, one client).
@@ -48,18 +63,36 @@ impl PoolGeneration {
     }
 }
 
+/// Whether each connection has a server session of its own. Behind a pooler such as `PgBouncer` in transaction mode it
+/// has not: each transaction can run in another session, so that neither settings nor prepared statements may outlive it.
+/// Assumed only once the listener has seen that notifications arrive between transactions, which such a pooler prevents.
+#[derive(Clone, Debug, Default)]
+pub struct OwnSessions(Arc<AtomicBool>);
+
+impl OwnSessions {
+    pub fn set(&self, are_own: bool) {
+        self.0.store(are_own, Ordering::Relaxed);
+    }
+
+    pub fn get(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// Makes and tests connections for r2d2.
 #[derive(Debug)]
 pub struct ConnectionManager {
     url: SecretString,
     generation: PoolGeneration,
+    own_sessions: OwnSessions,
 }
 
 impl ConnectionManager {
-    pub fn new(url: &SecretString, generation: PoolGeneration) -> Self {
+    pub fn new(url: &SecretString, generation: PoolGeneration, own_sessions: OwnSessions) -> Self {
         Self {
             url: SecretString::from(with_options(url.expose_secret(), &CONNECT_OPTIONS)),
             generation,
+            own_sessions,
         }
     }
 }
@@ -69,11 +102,36 @@ pub struct Connection {
     /// The generation in which this connection was last known to work.
     generation: u64,
     last_used_at: Instant,
+    /// Whether the settings are those of the session, and statements stay prepared.
+    has_own_session: bool,
 }
 
 impl Connection {
-    pub const fn postgres(&mut self) -> &mut PgConnection {
-        &mut self.postgres
+    /// Runs `work`: with a session of its own, each statement of `work` is a transaction; without one, they share one
+    /// transaction, which has the settings. It is committed after an error too, so that what succeeded before remains.
+    pub fn run<T>(&mut self, work: impl FnOnce(&mut PgConnection) -> Result<T, Error>) -> Result<T, Error> {
+        type Manager = <PgConnection as diesel::Connection>::TransactionManager;
+        if self.has_own_session {
+            return work(&mut self.postgres);
+        }
+        Manager::begin_transaction(&mut self.postgres)?;
+        // If this fails, the transaction stays open, and the pool drops the connection.
+        self.postgres.batch_execute(&set_all("SET LOCAL"))?;
+        let result = work(&mut self.postgres);
+        let committed = Manager::commit_transaction(&mut self.postgres);
+        result.and_then(|value| committed.map(|()| value).map_err(Error::from))
+    }
+
+    pub const fn has_own_session(&self) -> bool {
+        self.has_own_session
+    }
+
+    fn use_own_session(&mut self) -> QueryResult<()> {
+        self.postgres.batch_execute(&set_all("SET"))?;
+        listen_to_own_changes(&mut self.postgres);
+        self.postgres.set_prepared_statement_cache_size(CacheSize::Unbounded);
+        self.has_own_session = true;
+        Ok(())
     }
 }
 
@@ -85,24 +143,32 @@ impl r2d2::ManageConnection for ConnectionManager {
         let generation = self.generation.current();
         let mut postgres =
             PgConnection::establish(self.url.expose_secret()).map_err(diesel::r2d2::Error::ConnectionError)?;
-        postgres
-            .batch_execute(SESSION_SETTINGS)
-            .map_err(diesel::r2d2::Error::QueryError)?;
-        listen_to_own_changes(&mut postgres);
+        postgres.set_prepared_statement_cache_size(CacheSize::Disabled);
         Ok(Connection {
             postgres,
             generation,
             last_used_at: Instant::now(),
+            has_own_session: false,
         })
     }
 
     fn is_valid(&self, connection: &mut Connection) -> Result<(), Self::Error> {
         let generation = self.generation.current();
         if connection.generation < generation || connection.last_used_at.elapsed() > TEST_AFTER_IDLE {
-            connection.postgres.ping().map_err(diesel::r2d2::Error::QueryError)?;
+            // A simple query: it needs no prepared statement.
+            connection
+                .postgres
+                .batch_execute("SELECT 1")
+                .map_err(diesel::r2d2::Error::QueryError)?;
             connection.generation = generation;
         }
-        Ok(())
+        match (connection.has_own_session, self.own_sessions.get()) {
+            (false, true) => connection.use_own_session().map_err(diesel::r2d2::Error::QueryError),
+            (true, false) => Err(diesel::r2d2::Error::ConnectionError(
+                diesel::ConnectionError::BadConnection("the connection has lost its session".to_owned()),
+            )),
+            _ => Ok(()),
+        }
     }
 
     fn has_broken(&self, connection: &mut Connection) -> bool {

@@ -70,6 +70,15 @@ diesel::table! {
 }
 
 diesel::table! {
+    deployment (id) {
+        id -> Bool,
+        secret_fingerprint -> Text,
+        signing_key_id -> Text,
+        updated_at -> Timestamptz,
+    }
+}
+
+diesel::table! {
     email_changes (id) {
         id -> Uuid,
         user_id -> Uuid,
@@ -333,6 +342,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     api_key_usage,
     api_keys,
     audit_log,
+    deployment,
     email_changes,
     idempotency_keys,
     images,

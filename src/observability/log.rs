@@ -55,13 +55,17 @@ pub fn carry_request<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T {
 /// # Errors
 /// `KEYWARD_LOG` is not valid; the message is one line that names the setting.
 pub fn start(config: &Config) -> Result<(), String> {
-    let filter = filter(&config.log).map_err(|error| format!("KEYWARD_LOG: {error}"))?;
+    let filter =
+        filter(&config.log).map_err(|_| "KEYWARD_LOG: must be a level, or directives such as info,keyward=debug")?;
     let is_json = match config.log_format {
         LogFormat::Pretty => false,
         LogFormat::Json => true,
         LogFormat::Auto => !std::io::stderr().is_terminal(),
     };
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    // An error of standard error cannot be reported anywhere: by default it is printed there, which panics.
+    let lines = tracing_subscriber::fmt::layer()
+        .with_writer(std::io::stderr)
+        .log_internal_errors(false);
     let registry = tracing_subscriber::registry().with(filter);
     if is_json {
         registry.with(lines.event_format(Json)).init();

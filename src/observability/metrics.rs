@@ -19,13 +19,20 @@ pub fn install_recorder() -> Result<PrometheusHandle, String> {
         .map_err(|error| error.to_string())
 }
 
-/// Serves `GET /metrics`.
-pub fn serve(listener: std::net::TcpListener, metrics: PrometheusHandle) -> std::io::Result<actix_web::dev::Server> {
-    let get_metrics = |metrics: web::Data<PrometheusHandle>| async move {
-        metrics.run_upkeep();
-        HttpResponse::Ok()
-            .content_type("text/plain; version=0.0.4; charset=utf-8")
-            .body(metrics.render())
+/// Serves `GET /metrics`. `update_gauges` runs before each response.
+pub fn serve(
+    listener: std::net::TcpListener,
+    metrics: PrometheusHandle,
+    update_gauges: impl Fn() + Clone + Send + 'static,
+) -> std::io::Result<actix_web::dev::Server> {
+    let get_metrics = move |metrics: web::Data<PrometheusHandle>| {
+        update_gauges();
+        async move {
+            metrics.run_upkeep();
+            HttpResponse::Ok()
+                .content_type("text/plain; version=0.0.4; charset=utf-8")
+                .body(metrics.render())
+        }
     };
     let metrics = web::Data::new(metrics);
     // Measurements are queued until upkeep adds them to their histograms. Without this the queue would grow for as long as
@@ -40,7 +47,7 @@ pub fn serve(listener: std::net::TcpListener, metrics: PrometheusHandle) -> std:
     let server = HttpServer::new(move || {
         App::new()
             .app_data(metrics.clone())
-            .route("/metrics", web::get().to(get_metrics))
+            .route("/metrics", web::get().to(get_metrics.clone()))
     })
     .workers(1)
     // They are part of the files that `app/listener.rs` reserves.

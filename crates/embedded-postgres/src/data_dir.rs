@@ -109,6 +109,11 @@ impl DataDir {
         self.path.join("postgres.log")
     }
 
+    /// See [`crate::lock`].
+    pub fn lock_files(&self) -> [PathBuf; 2] {
+        ["postgres.lock", "postgres.users"].map(|name| self.path.join(name))
+    }
+
     pub fn password_file(&self) -> PathBuf {
         self.path.join("postgres-password")
     }

@@ -17,6 +17,7 @@
 //! - A cluster is complete or absent: it is created under a temporary name, synced and renamed.
 //! - A new cluster is never created while an existing one is out of reach, moved or of another version.
 //! - A process never stops a server that another process uses.
+//! - A server that ends while it is used is started again; one whose last process is killed is stopped.
 //!
 //! # Modules
 //!
@@ -25,6 +26,7 @@
 //! | module | content |
 //! |---|---|
 //! | `postgres` | [`EmbeddedPostgres`]: the order of the steps of start and stop |
+//! | `watchdog` | the process that stops the server if the application is killed |
 //! | `server` | start, find and stop the server process |
 //! | `cluster` | create the cluster, set its password |
 //! | `lock`, `pid_file`, `settings`, `programs`, `command` | one mechanism each |
@@ -58,6 +60,7 @@ mod settings;
 mod socket;
 mod url;
 mod version;
+mod watchdog;
 
 pub use error::Error;
 pub use options::Options;

@@ -1,6 +1,10 @@
 //! The handle through which an application uses its server.
 
 use std::path::Path;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::Duration;
 
 use secrecy::SecretString;
 
@@ -14,18 +18,34 @@ use crate::programs::Programs;
 use crate::server::Server;
 use crate::url;
 use crate::version;
+use crate::watchdog::Watchdog;
 
-/// A running PostgreSQL server, shared by all processes that use the same data folder.
+/// How often it is checked whether the server is still running.
+const SUPERVISION_INTERVAL: Duration = Duration::from_millis(250);
+
+/// A running PostgreSQL server, shared by all processes that use the same data folder. If the server ends unexpectedly, it
+/// is started again under the same URL.
 ///
 /// [`EmbeddedPostgres::stop`] ends the use of the server and returns errors. Dropping the value does the same and logs
-/// errors. Both block while the server shuts down.
+/// errors. Both block while the server shuts down. If this process is killed, a watchdog process stops the server.
 #[derive(Debug)]
 pub struct EmbeddedPostgres {
-    data_dir: DataDir,
+    shared: Arc<Shared>,
     url: SecretString,
+    /// The supervising thread, which ends when the sender is dropped.
+    supervisor: Option<(Sender<()>, JoinHandle<()>)>,
+    watchdog: Option<Watchdog>,
+}
+
+/// What the supervising thread needs, too.
+#[derive(Debug)]
+struct Shared {
+    data_dir: DataDir,
+    options: Options,
+    /// Taken only while `running` is locked: for the lock on the file, two threads of a process are one holder.
     lifecycle_lock: LifecycleLock,
     /// `None` after the server has been stopped or left to other processes.
-    running: Option<(Server, UsersLock)>,
+    running: Mutex<Option<(Server, UsersLock)>>,
 }
 
 impl EmbeddedPostgres {
@@ -50,11 +70,25 @@ impl EmbeddedPostgres {
             None => start_server(&data_dir, options)?,
         };
         drop(guard);
-        Ok(Self {
-            url: url::build(&server.socket_dir, server.port, &options.name, &password),
+        let url = url::build(&server.socket_dir, server.port, &options.name, &password);
+        let watchdog = Some(Watchdog::start(&data_dir));
+        let shared = Arc::new(Shared {
             data_dir,
+            options: options.clone(),
             lifecycle_lock,
-            running: Some((server, users_lock)),
+            running: Mutex::new(Some((server, users_lock))),
+        });
+        let (stop, stopped) = channel();
+        let supervised = Arc::clone(&shared);
+        let thread = std::thread::Builder::new().name("postgres".to_owned());
+        let supervisor = thread
+            .spawn(move || supervised.supervise(&stopped))
+            .inspect_err(|error| tracing::warn!(%error, "PostgreSQL is not started again if it ends unexpectedly"));
+        Ok(Self {
+            shared,
+            url,
+            supervisor: supervisor.ok().map(|thread| (stop, thread)),
+            watchdog,
         })
     }
 
@@ -65,7 +99,7 @@ impl EmbeddedPostgres {
 
     /// The directory of the cluster: `postgres` in the data folder, or the target of the link of that name.
     pub fn cluster_dir(&self) -> &Path {
-        &self.data_dir.cluster
+        &self.shared.data_dir.cluster
     }
 
     /// Ends the use of the server. If no other process uses it, it is shut down: clients are disconnected, and the call
@@ -80,7 +114,23 @@ impl EmbeddedPostgres {
     }
 
     fn release(&mut self) -> Result<(), Error> {
-        let Some((server, users_lock)) = self.running.take() else {
+        if let Some((stop, thread)) = self.supervisor.take() {
+            drop(stop);
+            // An error means that the thread panicked, which is no reason not to stop the server.
+            let _ = thread.join();
+        }
+        self.watchdog.take();
+        self.shared.release()
+    }
+}
+
+impl Shared {
+    fn running(&self) -> MutexGuard<'_, Option<(Server, UsersLock)>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn release(&self) -> Result<(), Error> {
+        let Some((server, users_lock)) = self.running().take() else {
             return Ok(());
         };
         let guard = self.lifecycle_lock.acquire()?;
@@ -89,6 +139,31 @@ impl EmbeddedPostgres {
         } else {
             tracing::info!("PostgreSQL keeps running for another process that uses this data folder");
             Ok(())
+        }
+    }
+
+    /// Starts the server again whenever it has ended, until `stopped` is closed.
+    fn supervise(&self, stopped: &Receiver<()>) {
+        while stopped.recv_timeout(SUPERVISION_INTERVAL) == Err(RecvTimeoutError::Timeout) {
+            let mut running = self.running();
+            let Some((server, _)) = running.as_mut() else { return };
+            if server.is_running(&self.data_dir) {
+                continue;
+            }
+            tracing::error!("PostgreSQL has ended unexpectedly; starting it again");
+            match self.restart() {
+                Ok(restarted) => *server = restarted,
+                Err(error) => tracing::error!(%error, "cannot start PostgreSQL again; trying until it works"),
+            }
+        }
+    }
+
+    fn restart(&self) -> Result<Server, Error> {
+        let _guard = self.lifecycle_lock.acquire()?;
+        // Another process that uses the server may have been faster.
+        match Server::find(&self.data_dir, false)? {
+            Some(server) => Ok(server),
+            None => Ok(start_server(&self.data_dir, &self.options)?.0),
         }
     }
 }

@@ -117,7 +117,7 @@ impl Server {
 
     /// The ID of a child process is not reused before `try_wait` has returned its status. The ID of another process can
     /// be, so the pid file has to confirm it.
-    fn is_running(&mut self, data_dir: &DataDir) -> bool {
+    pub fn is_running(&mut self, data_dir: &DataDir) -> bool {
         match &mut self.child {
             Some(child) => matches!(child.try_wait(), Ok(None)),
             None => self

@@ -95,7 +95,7 @@ impl SmtpServer {
         let mut tls = None;
         for (name, value) in url.query_pairs() {
             if name != "tls" || tls.is_some() {
-                return Err(format!("the option {name} is unknown or given twice"));
+                return Err("only the option tls may follow the ?, once".to_owned());
             }
             tls = Some(value.into_owned());
         }

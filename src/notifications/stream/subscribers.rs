@@ -198,7 +198,8 @@ impl Shared {
 
     fn on_event(&self, event: &Event) {
         match event {
-            Event::Connected => self.signal_refetch(),
+            // Behind a pooler no notification arrives, but this event, once a minute.
+            Event::Connected | Event::Pooled => self.signal_refetch(),
             Event::Disconnected | Event::Alive { .. } => {}
             Event::Notified { payload, .. } => match payload.split_once(':') {
                 Some((user_id, id)) => {

@@ -161,6 +161,7 @@ impl Check {
                 "timestamp with time zone" => "now()",
                 "bytea" => "'\\x00'",
                 "bigint" => "-1",
+                "boolean" => "false",
                 other => panic!("{}: give an example of {other}", self.name),
             };
             let null = if *nullable { ", NULL" } else { "" };
@@ -272,4 +273,15 @@ async fn each_migration_can_be_reverted_and_applied_again() {
     }
     connection.run_pending_migrations(migrations).unwrap();
     assert_eq!(schema_objects(&mut connection), complete);
+}
+
+#[actix_web::test]
+async fn a_delete_cannot_violate_a_foreign_key() {
+    let app = TestApp::start();
+    let blocking = lines(
+        &mut app.connect(),
+        "SELECT conname::text AS line FROM pg_constraint
+         WHERE contype = 'f' AND confdeltype NOT IN ('c', 'n') AND NOT condeferrable",
+    );
+    assert_eq!(blocking, BTreeSet::new());
 }

@@ -203,8 +203,18 @@ async fn nginx_passes_on_valid_credentials_with_verified_identity_headers() {
 }
 
 #[actix_web::test]
+async fn nginx_lets_preflights_through_and_rejects_requests_that_cannot_be_checked() {
+    lets_preflights_through_and_rejects_the_rest(nginx, 503).await;
+}
+
+#[actix_web::test]
 async fn caddy_passes_on_valid_credentials_with_verified_identity_headers() {
     passes_on_valid_credentials(caddy, true).await;
+}
+
+#[actix_web::test]
+async fn caddy_lets_preflights_through_and_rejects_requests_that_cannot_be_checked() {
+    lets_preflights_through_and_rejects_the_rest(caddy, 503).await;
 }
 
 #[actix_web::test]
@@ -213,8 +223,18 @@ async fn traefik_passes_on_valid_credentials_with_verified_identity_headers() {
 }
 
 #[actix_web::test]
+async fn traefik_lets_preflights_through_and_rejects_requests_that_cannot_be_checked() {
+    lets_preflights_through_and_rejects_the_rest(traefik, 500).await;
+}
+
+#[actix_web::test]
 async fn envoy_passes_on_valid_credentials_with_verified_identity_headers() {
     passes_on_valid_credentials(envoy, false).await;
+}
+
+#[actix_web::test]
+async fn envoy_lets_preflights_through_and_rejects_requests_that_cannot_be_checked() {
+    lets_preflights_through_and_rejects_the_rest(envoy, 503).await;
 }
 
 /// `keyward_checks_scope`: Keyward checks the scope, and its challenge names it. Envoy checks the scope itself.
@@ -295,4 +315,62 @@ async fn passes_on_valid_credentials(
     let (status, challenges, _) = call(Some(&key.secret)).await;
     assert_eq!(status, 401);
     assert!(challenges[0].contains("invalid_token"));
+}
+
+/// `status_if_unreachable`: what the gateway makes of a Keyward that cannot be reached.
+async fn lets_preflights_through_and_rejects_the_rest(
+    start: impl FnOnce(&TestApp, SocketAddr) -> Option<Gateway>,
+    status_if_unreachable: u16,
+) {
+    let file = ScopesFile::usual();
+    let mut app = TestApp::start_with(&[("KEYWARD_SCOPES_FILE", file.path())]);
+    let Some(gateway) = start(&app, echo()) else {
+        eprintln!("skipped: the gateway is not installed");
+        return;
+    };
+    let ada = app.person("ada").await;
+    let key = app.key(&ada, json!({"scopes": ["data:read"]})).await;
+    let client = app.client.clone();
+    let url = format!("http://{}/some/path", gateway.address);
+    let preflight = client
+        .request("OPTIONS".parse().unwrap(), &url)
+        .header("origin", "https://app.example.com")
+        .header("access-control-request-method", "POST")
+        .header("x-keyward-user", "evil")
+        .bearer_auth("evil");
+    let reply = preflight.try_clone().unwrap().send().await.unwrap();
+    assert_eq!(reply.status(), 200);
+    let head = reply.text().await.unwrap();
+    assert!(
+        head.contains("options /some/path") && head.contains("access-control-request-method: post"),
+        "{head}"
+    );
+    assert!(!head.contains("evil") && !head.contains("x-keyward-"), "{head}");
+    // Without one of the headers it is an ordinary request.
+    let options = client.request("OPTIONS".parse().unwrap(), &url);
+    let options = options
+        .header("origin", "https://app.example.com")
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(options.status(), 401);
+
+    // The key was never used, so that it is not in the cache.
+    app.database()
+        .run_outside("ALTER DATABASE $DATABASE WITH ALLOW_CONNECTIONS false");
+    app.database()
+        .run_outside("SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '$DATABASE'");
+    let call = client.get(&url).bearer_auth(&key.secret);
+    let reply = call.try_clone().unwrap().send().await.unwrap();
+    assert_eq!(reply.status(), 503);
+    assert!(reply.headers().contains_key("retry-after"));
+
+    app.stop(|_, handle| async move { handle.stop(false).await }).await;
+    let reply = call.send().await.unwrap();
+    assert_eq!(reply.status(), status_if_unreachable);
+    assert_eq!(
+        reply.headers().contains_key("retry-after"),
+        status_if_unreachable == 503
+    );
+    assert_eq!(preflight.send().await.unwrap().status(), 200);
 }

@@ -2,6 +2,7 @@ use chrono::TimeDelta;
 use diesel::connection::SimpleConnection as _;
 use diesel::{QueryableByName, RunQueryDsl as _};
 use keyward::app::worker;
+use serde_json::json;
 
 use super::announce;
 use crate::support::TestApp;
@@ -42,4 +43,20 @@ async fn read_and_resolved_notifications_are_deleted_after_90_days_and_all_after
     app.advance(TimeDelta::days(275));
     worker::sweep(&app.state).await.unwrap();
     assert_eq!(titles(&app), ["new"]);
+}
+
+#[actix_web::test]
+async fn an_email_whose_link_has_expired_during_an_outage_is_not_sent() {
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    let before = app.mails_to(&ada.email).await.len();
+    let forgotten = json!({"email": ada.email});
+    app.post("/password/forgot", &forgotten).await.expect(202);
+    app.advance(TimeDelta::minutes(61));
+    assert_eq!(app.mails_to(&ada.email).await.len(), before);
+    let given_up = "SELECT count(*) FROM mail_outbox WHERE failed_at IS NOT NULL AND last_error LIKE '%expired%'";
+    assert_eq!(app.number(given_up), 1);
+    app.post("/password/forgot", &forgotten).await.expect(202);
+    app.advance(TimeDelta::minutes(59));
+    assert_eq!(app.mails_to(&ada.email).await.len(), before + 1);
 }

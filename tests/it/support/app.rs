@@ -90,13 +90,34 @@ impl TestApp {
         )
     }
 
+    /// Another instance that reaches the database at another URL: with another role, or through a proxy.
+    pub fn another_at(&self, url: &SecretString) -> Self {
+        Self::launch_at(
+            url,
+            Arc::clone(&self.database),
+            Arc::clone(&self.folder),
+            self.settings.clone(),
+            self.state.clock.clone(),
+        )
+    }
+
     fn launch(database: Arc<Database>, folder: Arc<TempDir>, settings: Vec<(String, String)>, clock: Clock) -> Self {
+        let url = database.url.clone();
+        Self::launch_at(&url, database, folder, settings, clock)
+    }
+
+    fn launch_at(
+        url: &SecretString,
+        database: Arc<Database>,
+        folder: Arc<TempDir>,
+        settings: Vec<(String, String)>,
+        clock: Clock,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let config = config_with(&settings, "http://keyward.test");
         let keystore = Keystore::load(&config, folder.path()).unwrap();
-        let url: SecretString = database.url.clone();
-        let state = app::build_state(config, &url, keystore, clock).unwrap();
+        let state = app::build_state(config, url, keystore, clock).unwrap();
         let server_state = state.clone();
         let (sender, receiver) = mpsc::channel();
         let thread = std::thread::spawn(move || {

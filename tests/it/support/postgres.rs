@@ -6,8 +6,8 @@
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash as _, Hasher as _};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use diesel::connection::SimpleConnection as _;
 use diesel::pg::PgConnection;
@@ -15,6 +15,7 @@ use diesel::{Connection as _, QueryableByName, RunQueryDsl as _};
 use embedded_postgres::{EmbeddedPostgres, Options};
 use keyward::db::migrations;
 use secrecy::{ExposeSecret as _, SecretString};
+use url::Url;
 
 struct Server {
     url: String,
@@ -29,7 +30,14 @@ static DATABASES: AtomicU32 = AtomicU32::new(0);
 /// A database, deleted on drop.
 pub struct Database {
     pub url: SecretString,
-    name: String,
+    pub name: String,
+    roles: Mutex<Vec<String>>,
+}
+
+/// A role that is not a superuser, and the URL with which it connects.
+pub struct Role {
+    pub name: String,
+    pub url: SecretString,
 }
 
 impl Database {
@@ -42,6 +50,7 @@ impl Database {
         Self {
             url: SecretString::from(server.url_of(&name)),
             name,
+            roles: Mutex::default(),
         }
     }
 
@@ -54,11 +63,32 @@ impl Database {
         Self {
             url: SecretString::from(server.url_of(&name)),
             name,
+            roles: Mutex::default(),
         }
     }
 
     pub fn connect(&self) -> PgConnection {
         PgConnection::establish(self.url.expose_secret()).unwrap()
+    }
+
+    /// A new role without any privilege that is not granted to everyone. It is dropped with the database.
+    pub fn create_role(&self, kind: &str) -> Role {
+        let name = format!("{}_{kind}", self.name);
+        self.run_outside(&format!("CREATE ROLE {name} LOGIN PASSWORD 'role-password'"));
+        self.roles.lock().unwrap().push(name.clone());
+        let mut url = Url::parse(self.url.expose_secret()).unwrap();
+        url.set_username(&name).unwrap();
+        url.set_password(Some("role-password")).unwrap();
+        Role {
+            name,
+            url: SecretString::from(String::from(url)),
+        }
+    }
+
+    /// The URL of another database on the server; `$DATABASE` is the name of this one.
+    pub fn url_of(&self, database: &str) -> SecretString {
+        let name = database.replace("$DATABASE", &self.name);
+        SecretString::from(SERVER.get().unwrap().url_of(&name))
     }
 
     /// Runs statements in the database `postgres`; `$DATABASE` is the name of this database.
@@ -73,6 +103,9 @@ impl Drop for Database {
             .get()
             .unwrap()
             .run(&format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
+        for role in self.roles.lock().unwrap().iter() {
+            self.run_outside(&format!("DROP ROLE {role}"));
+        }
     }
 }
 

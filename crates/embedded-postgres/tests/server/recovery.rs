@@ -10,8 +10,8 @@ use nix::unistd::geteuid;
 use tempfile::TempDir;
 
 use crate::support::{
-    OtherProcess, connect, count_rows, count_unfinished, fast_options, insert_row, kill_server, socket_dir, start,
-    start_error, wait_until,
+    OtherProcess, connect, count_rows, count_unfinished, fast_options, insert_row, kill_server, server_pid, socket_dir,
+    start, start_error, wait_until,
 };
 
 #[test]
@@ -27,6 +27,25 @@ fn a_killed_server_is_restarted_and_recovers() {
     let postgres = start(data_dir.path());
     assert_eq!(count_rows(&postgres), 1);
     postgres.stop().unwrap();
+}
+
+#[test]
+fn a_server_that_is_killed_while_it_is_used_is_started_again() {
+    let data_dir = TempDir::new().unwrap();
+    let postgres = start(data_dir.path());
+    insert_row(&postgres);
+    let cluster = postgres.cluster_dir().to_owned();
+    for _ in 0..2 {
+        let killed = server_pid(&cluster);
+        kill_server(&cluster);
+        wait_until(|| {
+            let text = fs::read_to_string(cluster.join("postmaster.pid")).unwrap_or_default();
+            text.contains("ready") && !text.starts_with(&killed.to_string())
+        });
+        assert_eq!(count_rows(&postgres), 1);
+    }
+    postgres.stop().unwrap();
+    assert!(!cluster.join("postmaster.pid").exists());
 }
 
 #[test]

@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::support::{
     OtherProcess, count_rows, count_starts, evaluate, execute, fast_options, insert_row, is_running, open_folder,
-    server_pid, start, start_error,
+    server_pid, start, start_error, wait_until,
 };
 
 #[test]
@@ -48,22 +48,34 @@ fn threads_can_start_and_stop_concurrently() {
 }
 
 #[test]
-fn the_server_of_a_killed_process_is_used_by_the_next_one() {
+fn the_server_ends_with_the_last_process_that_uses_it_also_if_that_is_killed() {
     let data_dir = TempDir::new().unwrap();
-    let mut other = OtherProcess::start(data_dir.path());
-    other.wait_until_ready();
-    other.kill();
-    let postgres = start(data_dir.path());
-    let cluster = postgres.cluster_dir().to_owned();
-    assert_eq!(count_starts(data_dir.path()), 1);
-    insert_row(&postgres);
+    let mut others: Vec<_> = (0..2).map(|_| OtherProcess::start(data_dir.path())).collect();
+    others.iter_mut().for_each(OtherProcess::wait_until_ready);
+    let cluster = data_dir.path().join("postgres").canonicalize().unwrap();
     let server = server_pid(&cluster);
+    others.remove(0).kill();
+    let postgres = start(data_dir.path());
+    insert_row(&postgres);
     postgres.stop().unwrap();
-    assert!(!is_running(&cluster));
-    let next = start(data_dir.path());
-    assert_ne!(server_pid(&cluster), server);
-    assert_eq!(count_rows(&next), 1);
-    next.stop().unwrap();
+    assert_eq!(server_pid(&cluster), server, "the other process still uses it");
+    others.remove(0).kill();
+    wait_until(|| !is_running(&cluster));
+}
+
+#[test]
+fn a_process_that_starts_right_after_another_was_killed_has_a_server() {
+    let data_dir = TempDir::new().unwrap();
+    for _ in 0..3 {
+        let mut other = OtherProcess::start(data_dir.path());
+        other.wait_until_ready();
+        other.kill();
+        let postgres = start(data_dir.path());
+        insert_row(&postgres);
+        let cluster = postgres.cluster_dir().to_owned();
+        postgres.stop().unwrap();
+        assert!(!is_running(&cluster));
+    }
 }
 
 #[test]

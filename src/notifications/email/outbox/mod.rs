@@ -24,7 +24,7 @@ use crate::notifications::text::clean;
 use store::{Attempt, ClaimedEmail};
 
 pub use announcement::{ANNOUNCEMENT_AUDIENCE, enqueue_announcement};
-pub use store::{count_event_since, count_since, enqueue, sweep};
+pub use store::{count_event_since, count_since, enqueue, pending, sweep};
 
 /// The number of e-mails that a delivery run claims at a time.
 const BATCH: i64 = 20;
@@ -82,6 +82,8 @@ pub async fn deliver_due(db: &Db, now: DateTime<Utc>, mailer: &Mailer) -> Result
 /// The result of one attempt.
 enum Outcome {
     Sent,
+    /// Its link does not work any more: it is of no use to the recipient.
+    Expired,
     /// The e-mail couldn't be composed, or the server refused it.
     Refused {
         permanent: bool,
@@ -205,6 +207,11 @@ impl DeliveryRun<'_> {
         };
         // Not permanent: an event that this version doesn't know is sent by the newer version that runs beside it.
         let event: Event = serde_json::from_value(claimed.event.clone()).map_err(|error| refused(false, &error))?;
+        if let Some((link, _)) = event.link()
+            && claimed.created_at + link.lifetime() <= self.now()
+        {
+            return Err(Outcome::Expired);
+        }
         let email = Email {
             id: claimed.id,
             recipient: claimed.recipient.clone(),
@@ -245,12 +252,27 @@ impl DeliveryRun<'_> {
 
 /// The columns that an attempt changes; logs its result.
 fn attempt_of(email: &ClaimedEmail, outcome: Outcome, now: DateTime<Utc>) -> Attempt {
+    let result = match &outcome {
+        Outcome::Sent => "sent",
+        Outcome::Expired => "expired",
+        Outcome::Refused { .. } => "refused",
+        Outcome::Unreachable { .. } => "unreachable",
+    };
+    metrics::counter!("keyward_mail_attempts_total", "result" => result).increment(1);
     let (id, event, attempts) = (email.id, email.event_name(), email.attempts);
     let (reason, permanent, refused) = match outcome {
         Outcome::Sent => {
             tracing::debug!(mail = %id, event, attempts, "e-mail sent");
             return Attempt {
                 sent_at: Some(now),
+                ..Attempt::default()
+            };
+        }
+        Outcome::Expired => {
+            tracing::warn!(mail = %id, event, attempts, "e-mail given up: its link has expired");
+            return Attempt {
+                failed_at: Some(now),
+                last_error: Some("the link has expired".to_owned()),
                 ..Attempt::default()
             };
         }

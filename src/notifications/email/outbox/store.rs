@@ -59,6 +59,14 @@ pub fn sweep(tx: &mut Tx<'_>, before: DateTime<Utc>) -> Result<usize, Error> {
     Ok(diesel::delete(done).execute(tx.conn)?)
 }
 
+/// How many e-mails are neither sent nor given up, and since when the oldest of them waits.
+pub fn pending(tx: &mut Tx<'_>) -> Result<(i64, Option<DateTime<Utc>>), Error> {
+    let pending = mail_outbox::table
+        .filter(mail_outbox::sent_at.is_null().and(mail_outbox::failed_at.is_null()))
+        .select((diesel::dsl::count_star(), diesel::dsl::min(mail_outbox::created_at)));
+    Ok(pending.get_result(tx.conn)?)
+}
+
 /// A claimed row.
 #[derive(Queryable)]
 pub struct ClaimedEmail {
