@@ -11,7 +11,6 @@ use crate::db::Db;
 use crate::http::RateLimit;
 use crate::images::ImageResizer;
 use crate::notifications::TextCatalog;
-use crate::notifications::email::MailLimit;
 use crate::secret::ServerSecret;
 
 /// Built once at the start, by `app::build_state`; a clone shares the same services.
@@ -28,8 +27,6 @@ pub struct State {
     pub throttle: Throttle,
     /// Limits requests to public endpoints.
     pub rate_limit: RateLimit,
-    /// Limits the e-mails to one address that anonymous clients can cause.
-    pub mail_limit: MailLimit,
     /// The texts of notifications and e-mails.
     pub texts: Arc<TextCatalog>,
     /// Verified API keys and sessions.

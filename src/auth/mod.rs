@@ -17,7 +17,8 @@ pub use access_token::{AccessTokens, Claims, KeyError, TokenSubject, generate_si
 pub use caller::{Caller, OfSession};
 pub use key_usage::{DayCount, KeyUsage, LastUse, PendingUsage};
 pub use password::{
-    AttemptId, Password, PasswordHasher, PasswordPolicy, SALT_BYTES, Throttle, ThrottleKey, sweep_password_attempts,
+    AttemptId, Password, PasswordHasher, PasswordPolicy, SALT_BYTES, Throttle, ThrottleKey, network_of,
+    sweep_password_attempts,
 };
 pub use permission::{
     Admin, AnyApiKey, AnyCredential, KeysRead, KeysVerify, MeRead, MeWrite, MembersRead, NotificationsRead, OrgsRead,

@@ -41,6 +41,7 @@ pub struct Db {
     invalidation_log: Arc<InvalidationLog>,
     listener: Arc<OnceLock<Listener>>,
     mail_queued: Arc<Notify>,
+    rate_limits: bool,
 }
 
 impl Db {
@@ -63,7 +64,15 @@ impl Db {
             invalidation_log: Arc::default(),
             listener: Arc::default(),
             mail_queued: Arc::default(),
+            rate_limits: true,
         }
+    }
+
+    /// The same handle, with [`Tx::rate_limits`] for its transactions.
+    #[must_use]
+    pub const fn with_rate_limits(mut self, enabled: bool) -> Self {
+        self.rate_limits = enabled;
+        self
     }
 
     /// Which cached reads are still valid; none before [`Db::listen_for_changes`] has connected.
@@ -106,9 +115,12 @@ impl Db {
         now: DateTime<Utc>,
         work: impl FnOnce(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let mailer = Arc::clone(&self.mail_queued);
+        let (mailer, rate_limits) = (Arc::clone(&self.mail_queued), self.rate_limits);
         self.with_connection(move |conn, invalidation_log| {
-            let result = transaction(conn, now, |tx| work(tx).map(|value| (value, tx.mail_queued)));
+            let result = transaction(conn, now, |tx| {
+                tx.rate_limits = rate_limits;
+                work(tx).map(|value| (value, tx.mail_queued))
+            });
             // Before the caller gets the result, so that its next request doesn't use a cache entry that is now stale.
             invalidation_log.record_own_changes(conn);
             let (value, mail_queued) = result?;
@@ -160,6 +172,8 @@ impl Db {
 pub struct Tx<'a> {
     pub conn: &'a mut PgConnection,
     pub now: DateTime<Utc>,
+    /// False with `KEYWARD_RATE_LIMITS=off`.
+    pub rate_limits: bool,
     mail_queued: bool,
 }
 
@@ -168,6 +182,7 @@ impl<'a> Tx<'a> {
         Self {
             conn,
             now,
+            rate_limits: true,
             mail_queued: false,
         }
     }

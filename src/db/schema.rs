@@ -157,6 +157,21 @@ diesel::table! {
         last_error -> Nullable<Text>,
         sent_at -> Nullable<Timestamptz>,
         failed_at -> Nullable<Timestamptz>,
+        open_to_merge -> Bool,
+        merged -> Int4,
+    }
+}
+
+diesel::table! {
+    mail_requests (id) {
+        id -> Int8,
+        recipient -> Text,
+        is_reset -> Bool,
+        user_id -> Nullable<Uuid>,
+        org_id -> Nullable<Uuid>,
+        network -> Nullable<Cidr>,
+        is_admitted -> Bool,
+        requested_at -> Timestamptz,
     }
 }
 
@@ -340,6 +355,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     join_requests,
     mail_opt_outs,
     mail_outbox,
+    mail_requests,
     memberships,
     notifications,
     one_time_tokens,

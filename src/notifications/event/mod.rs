@@ -284,6 +284,20 @@ impl Event {
         }
     }
 
+    /// Whether later e-mails about this event make an earlier one to the same address superfluous, if the notifications list all
+    /// of them. An e-mail with a link of its own is always sent; the link of a pending change replaces that of the change before.
+    pub const fn can_be_merged(&self) -> bool {
+        match self {
+            Self::Announcement { .. } | Self::OrgInvitation { .. } | Self::EmailChanged { .. } => false,
+            _ => self.notification_type().is_some(),
+        }
+    }
+
+    /// Whether the event is about the security of the account.
+    pub fn is_security(&self) -> bool {
+        self.notification_type().is_some_and(NotificationType::is_security)
+    }
+
     /// All fields, for the templates.
     pub fn fields(&self) -> Result<Map<String, Value>, serde_json::Error> {
         let mut fields: Map<String, Value> = serde_json::from_value(serde_json::to_value(self)?)?;

@@ -12,7 +12,6 @@ use crate::error::{Code, Error};
 use crate::notifications::{self, Event, Subject};
 use crate::orgs::{self, JoinPolicy, Org, OrgMember, PermissionType, Slug, can, membership};
 use crate::secret::ServerSecret;
-use crate::state::State;
 use crate::users::{self, User};
 use crate::values::ids::{JoinRequestId, OrgId, UserId};
 use crate::values::{Cursors, Page, PageQuery};
@@ -62,7 +61,6 @@ pub fn find_open(tx: &mut Tx<'_>, caller: &Principal, org_id: OrgId) -> Result<O
 /// Requests to join an organisation, and notifies its owners and admins.
 pub fn create<P>(
     tx: &mut Tx<'_>,
-    state: &State,
     caller: &Caller<P>,
     org_id: OrgId,
     message: Option<&RequestMessage>,
@@ -85,8 +83,7 @@ pub fn create<P>(
         join_request_id: id,
     };
     for contact in &membership::list_admins(tx, org_id)? {
-        // A user can withdraw a request and make another any number of times; the limit bounds the e-mails.
-        notifications::notify_limited(tx, state.mail_limit, contact.into(), &event)?;
+        notifications::notify(tx, contact.into(), &event)?;
     }
     let entry = audit_entry(caller, Action::JoinRequestCreated, &request, &caller.name);
     audit::record(tx, entry)?;

@@ -161,6 +161,7 @@ impl Check {
                 "timestamp with time zone" => "now()",
                 "bytea" => "'\\x00'",
                 "bigint" => "-1",
+                "cidr" => "'192.0.2.0/24'",
                 other => panic!("{}: give an example of {other}", self.name),
             };
             let null = if *nullable { ", NULL" } else { "" };

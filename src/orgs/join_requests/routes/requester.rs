@@ -164,7 +164,7 @@ async fn create_join_request(
     let db = state.db.clone();
     idempotent
         .transaction(&db, caller.now(), move |tx| {
-            let request = operations::create(tx, &state, &caller, org_id, message.as_ref())?;
+            let request = operations::create(tx, &caller, org_id, message.as_ref())?;
             let path = format!("/orgs/{org_id}/join-requests/{}", request.id);
             ApiResponse::created(&state.config, &path, &JoinRequestResponse::new(request, &state.config))
         })
