@@ -280,6 +280,7 @@ diesel::table! {
         user_id -> Uuid,
         org_id -> Nullable<Uuid>,
         user_agent -> Nullable<Text>,
+        device -> Text,
         ip -> Inet,
         created_at -> Timestamptz,
         authenticated_at -> Timestamptz,

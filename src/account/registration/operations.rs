@@ -274,7 +274,7 @@ pub fn reset_role(tx: &mut Tx<'_>, client: &Client, user: &User) -> Result<(), E
     }
     users::set_access(tx, user.id, PlatformRole::User, user.disabled_at)?;
     let entry = Entry::by_user(client, user.id, user.name(), Action::UserRoleChanged);
-    let entry = entry.object("user", user.id.uuid(), user.name().to_owned());
+    let entry = entry.object("user", user.id.uuid(), user.name().map(ToOwned::to_owned));
     audit::record(tx, entry.detail("role", PlatformRole::User.as_str()))
 }
 

@@ -302,3 +302,13 @@ pub fn revoke_by(tx: &mut Tx<'_>, org_id: OrgId, inviter_id: UserId, role: Optio
     }
     Ok(revoked.len())
 }
+
+/// Revokes all pending invitations of a person whose account is disabled or deleted, and returns how many there were. A caller
+/// who deletes the account does so before, because the deletion clears the inviter.
+pub fn revoke_all_by(tx: &mut Tx<'_>, inviter_id: UserId) -> Result<usize, Error> {
+    let revoked = store::revoke_all_by(tx, inviter_id)?;
+    for id in &revoked {
+        end_link_and_notification(tx, *id)?;
+    }
+    Ok(revoked.len())
+}

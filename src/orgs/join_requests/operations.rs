@@ -74,7 +74,7 @@ pub fn create<P>(
     let message = message.map(RequestMessage::as_str);
     let id = store::insert(tx, org_id, caller.user_id, message)?.ok_or_else(|| Error::new(Code::AlreadyRequested))?;
     let request = reload(tx, org_id, id)?;
-    let person = request.person.display_name().unwrap_or(&caller.name).to_owned();
+    let person = request.person.display_name().map(ToOwned::to_owned);
     let event = Event::JoinRequest {
         org_id,
         org_name: org.name,
@@ -85,17 +85,17 @@ pub fn create<P>(
     for contact in &membership::list_admins(tx, org_id)? {
         notifications::notify(tx, contact.into(), &event)?;
     }
-    let entry = audit_entry(caller, Action::JoinRequestCreated, &request, &caller.name);
+    let entry = audit_entry(caller, Action::JoinRequestCreated, &request, caller.name.as_deref());
     audit::record(tx, entry)?;
     Ok(request)
 }
 
 /// `person_name`: the name of the person who wants to join.
-pub fn audit_entry<P>(caller: &Caller<P>, action: Action, request: &JoinRequest, person_name: &str) -> Entry {
+pub fn audit_entry<P>(caller: &Caller<P>, action: Action, request: &JoinRequest, person_name: Option<&str>) -> Entry {
     Entry::by(caller, action)
         .org(request.org.id)
         .user(request.person.id)
-        .object("join_request", request.id.uuid(), person_name.to_owned())
+        .object("join_request", request.id.uuid(), person_name.map(ToOwned::to_owned))
 }
 
 /// A request to an organisation in which the caller has the permission `P`.
@@ -158,7 +158,7 @@ fn mark_decided(tx: &mut Tx<'_>, id: JoinRequestId, decision: Decision<'_>) -> R
 pub fn withdraw<P>(tx: &mut Tx<'_>, caller: &Caller<P>, org_id: OrgId, id: JoinRequestId) -> Result<(), Error> {
     let request = find_own(tx, caller, org_id, id)?;
     mark_decided(tx, id, Decision::Withdrawn)?;
-    let entry = audit_entry(caller, Action::JoinRequestWithdrawn, &request, &caller.name);
+    let entry = audit_entry(caller, Action::JoinRequestWithdrawn, &request, caller.name.as_deref());
     audit::record(tx, entry)
 }
 

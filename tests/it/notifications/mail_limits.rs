@@ -17,7 +17,7 @@ async fn invite(app: &TestApp, org: &str, inviter: &Person, email: &str) -> Repl
     .await
 }
 
-/// Invites this many strangers, ten at a time, and returns how many invitations were created.
+/// Invites this many strangers, four at a time, and returns how many invitations were created.
 async fn invite_strangers(app: &TestApp, org: &str, inviter: &Person, count: usize) -> usize {
     let statuses: Vec<u16> = stream::iter(0..count)
         .map(|n| async move {
@@ -30,7 +30,7 @@ async fn invite_strangers(app: &TestApp, org: &str, inviter: &Person, count: usi
             }
             reply.status
         })
-        .buffer_unordered(10)
+        .buffer_unordered(4)
         .collect()
         .await;
     statuses.iter().filter(|status| **status == 201).count()
@@ -52,9 +52,8 @@ async fn a_user_can_invite_fifty_strangers_an_hour() {
     .await;
     assert_eq!(first + second, 50);
     assert_eq!(app.number("SELECT count(*) FROM invitations"), 50);
-    let mails = app.mails().await;
-    assert_eq!(mails.len(), 50);
-    for mail in &mails {
+    assert_eq!(app.number("SELECT count(*) FROM mail_outbox"), 50);
+    for mail in &app.mails().await {
         for text in [&mail.subject, &mail.text, &mail.html] {
             assert!(
                 !text.contains("evil.example") && !text.contains("https://evil"),
