@@ -12,7 +12,6 @@ use crate::db::deployment::KeyIds;
 use crate::http::{ConcurrencyLimit, RateLimit, WriteLimit};
 use crate::images::ImageResizer;
 use crate::notifications::TextCatalog;
-use crate::notifications::email::MailLimit;
 use crate::secret::ServerSecret;
 
 /// Built once at the start, by `app::build_state`; a clone shares the same services.
@@ -31,8 +30,6 @@ pub struct State {
     pub rate_limit: RateLimit,
     /// Limits authenticated requests that change something.
     pub write_limit: WriteLimit,
-    /// Limits the e-mails to one address that anonymous clients can cause.
-    pub mail_limit: MailLimit,
     /// The texts of notifications and e-mails.
     pub texts: Arc<TextCatalog>,
     /// Verified API keys and sessions.

@@ -48,6 +48,8 @@ COMMENT ON COLUMN users.disabled_at IS
     'When a platform admin or an operator disabled the account. Null: enabled. While it is disabled, its sessions and '
     'API keys are refused.';
 CREATE INDEX users_created ON users (created_at DESC, id DESC);
+-- Each login reads the distinct parameters of all hashes.
+CREATE INDEX users_hash_parameters ON users (split_part(password_hash, '$', 4)) WHERE password_hash IS NOT NULL;
 CREATE INDEX users_avatar ON users (avatar_id) WHERE avatar_id IS NOT NULL;
 -- For the status filter of GET /admin/users.
 CREATE INDEX users_unverified ON users (created_at DESC, id DESC)

@@ -3,6 +3,7 @@ CREATE TABLE sessions (
     user_id           uuid        NOT NULL REFERENCES users ON DELETE CASCADE,
     org_id            uuid        REFERENCES orgs ON DELETE SET NULL,
     user_agent        text,
+    device            text        NOT NULL,
     ip                inet        NOT NULL,
     created_at        timestamptz NOT NULL,
     authenticated_at  timestamptz NOT NULL,
@@ -19,6 +20,8 @@ COMMENT ON COLUMN sessions.org_id IS
     'The organisation for which the next refresh issues an access token. Access tokens that were issued before keep '
     'theirs. Null: no organisation.';
 COMMENT ON COLUMN sessions.user_agent IS 'The User-Agent header of the login. Null: none was sent.';
+COMMENT ON COLUMN sessions.device IS
+    'Browser and system that user_agent names, without versions. A login from another device is reported.';
 COMMENT ON COLUMN sessions.ip IS 'The client address of the login.';
 COMMENT ON COLUMN sessions.authenticated_at IS
     'When the user last authenticated with the password in this session. It is the auth_time of access tokens; '

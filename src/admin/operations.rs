@@ -9,6 +9,7 @@ use crate::auth::{Admin, Caller, PlatformRole};
 use crate::db::Tx;
 use crate::error::{Code, Error};
 use crate::notifications::{self, Announcement};
+use crate::orgs::invitations;
 use crate::sessions::{self, EndReason};
 use crate::users::{self, User};
 use crate::values::Precondition;
@@ -76,8 +77,11 @@ pub fn update(
     match new_disabled {
         Some(true) => {
             let ended = sessions::end_all(tx, id, EndReason::Disabled)?;
-            let entry = entry(caller, Action::UserDisabled, &user);
-            audit::record(tx, entry.detail("sessions_ended", ended))?;
+            let revoked = invitations::revoke_all_by(tx, id)?;
+            let entry = entry(caller, Action::UserDisabled, &user)
+                .detail("sessions_ended", ended)
+                .detail("invitations_revoked", revoked);
+            audit::record(tx, entry)?;
         }
         Some(false) => audit::record(tx, entry(caller, Action::UserEnabled, &user))?,
         None => {}
@@ -88,7 +92,7 @@ pub fn update(
 fn entry(caller: &Caller<Admin>, action: Action, user: &User) -> Entry {
     Entry::by(caller, action)
         .user(user.id)
-        .object("user", user.id.uuid(), user.name().to_owned())
+        .object("user", user.id.uuid(), user.name().map(ToOwned::to_owned))
 }
 
 /// Ends all sessions of a user. Platform admins may end their own.

@@ -106,8 +106,8 @@ request_type! {
 
 /// Update a user
 ///
-/// Changes the role of a user, or disables or enables the account. Disabling ends all sessions and suspends all API keys of
-/// the user at once; enabling makes the API keys valid again. Platform admins cannot change their own account. Needs the
+/// Changes the role of a user, or disables or enables the account. Disabling ends all sessions, revokes all
+/// pending invitations and suspends all API keys of the user at once; enabling makes the API keys valid again. Platform admins cannot change their own account. Needs the
 /// platform role `admin`.
 #[utoipa::path(
     operation_id = "updateUser", tag = "Administration", security(("session" = [])),

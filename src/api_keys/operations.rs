@@ -35,8 +35,15 @@ fn scope_not_allowed(index: usize) -> FieldError {
     .at(format!("#/scopes/{index}"))
 }
 
+/// The maximum lifetime where none is configured.
+const DEFAULT_MAX_LIFETIME_DAYS: u32 = 3650;
+
+fn max_lifetime_days(config: &Config) -> u32 {
+    config.key_max_lifetime_days.unwrap_or(DEFAULT_MAX_LIFETIME_DAYS)
+}
+
 fn latest_expiry(config: &Config, now: DateTime<Utc>) -> DateTime<Utc> {
-    now + TimeDelta::days(i64::from(config.key_max_lifetime_days))
+    now + TimeDelta::days(i64::from(max_lifetime_days(config)))
 }
 
 /// Checks that the caller may create a key with this grant, and returns its expiry.
@@ -62,8 +69,13 @@ pub fn check_grant<P>(
         .map(|(index, _)| scope_not_allowed(index))
         .collect();
     let now = caller.now();
-    match grant.expiry.resolve(now, latest_expiry(&state.config, now)) {
-        Ok(expires_at) if errors.is_empty() => return Ok(expires_at),
+    let latest = latest_expiry(&state.config, now);
+    match grant.expiry.resolve(now, latest) {
+        Ok(expires_at) if errors.is_empty() => {
+            // Otherwise leaving the expiry out would evade the maximum.
+            let limited = state.config.key_max_lifetime_days.map(|_| latest);
+            return Ok(expires_at.or(limited));
+        }
         Ok(_) => {}
         Err(error) => errors.push(*error),
     }
@@ -284,7 +296,7 @@ pub fn extended_expiry(
         let max = (latest - start).num_days().max(0);
         let detail = format!(
             "A key may expire {} days from now at the latest.",
-            config.key_max_lifetime_days
+            max_lifetime_days(config)
         );
         let invalid = Invalid::new(FieldCode::OutOfRange, detail).with("max", max);
         return Err(invalid.at("#/days").into());
@@ -381,7 +393,8 @@ pub fn revoke<P>(tx: &mut Tx<'_>, caller: &Caller<P>, tenant: TenantScope, id: A
         name: key.name,
         hint: key.hint,
         org_name,
-        revoked_by: (owner.id != caller.user_id).then(|| caller.name.clone()),
+        by_owner: owner.id == caller.user_id,
+        revoked_by: caller.name.clone().filter(|_| owner.id != caller.user_id),
     };
     notifications::notify(tx, recipient(&owner), &event)
 }

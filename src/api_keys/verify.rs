@@ -158,7 +158,7 @@ mod tests {
         let id = ApiKeyId::new(now);
         let principal = Principal {
             user_id: UserId::new(now),
-            name: "ada".to_owned(),
+            name: Some("ada".to_owned()),
             username: Some("ada".to_owned()),
             role: PlatformRole::User,
             active_org: None,

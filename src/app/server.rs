@@ -32,7 +32,6 @@ use crate::http::{
     WriteLimit, fallback, with_request_context,
 };
 use crate::images::ImageResizer;
-use crate::notifications::email::MailLimit;
 use crate::notifications::{NotificationStreams, TextCatalog};
 use crate::sessions;
 use crate::state::State;
@@ -47,7 +46,7 @@ pub fn build_state(
     keystore: Keystore,
     clock: Clock,
 ) -> Result<State, Error> {
-    let db = Db::new(database_url, config.db_pool_size);
+    let db = Db::new(database_url, config.db_pool_size).with_rate_limits(config.rate_limits_enabled());
     Ok(State {
         credential_cache: Arc::new(CredentialCache::new(Arc::clone(db.invalidation_log()))),
         key_usage: Arc::default(),
@@ -61,9 +60,6 @@ pub fn build_state(
         },
         rate_limit: RateLimit::new(config.rate_limits_enabled()),
         write_limit: WriteLimit::new(config.rate_limits_enabled().then_some(config.write_limit)),
-        mail_limit: MailLimit {
-            enabled: config.rate_limits_enabled(),
-        },
         texts: Arc::new(TextCatalog::new().map_err(Error::internal)?),
         scopes: Arc::new(ScopeCatalog::load(config.scopes_file.as_deref()).map_err(Error::internal)?),
         policy: PasswordPolicy::new(&config),

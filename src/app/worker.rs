@@ -12,7 +12,7 @@ use tokio::task::JoinHandle;
 use crate::clock::Clock;
 use crate::db::migrations::{self, NEWER_SCHEMA, Schema};
 use crate::error::Error;
-use crate::notifications::email::{Mailer, outbox};
+use crate::notifications::email::{Mailer, limit, outbox};
 use crate::state::State;
 use crate::{account, api_keys, auth, http, notifications, one_time_tokens};
 
@@ -20,7 +20,7 @@ use crate::{account, api_keys, auth, http, notifications, one_time_tokens};
 const MAIL_INTERVAL: Duration = Duration::from_secs(1);
 /// How often expired rows are deleted. Queries ignore expired rows, so this only bounds the size of the tables.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
-/// How long a sent e-mail is kept in the outbox: the limit of e-mails per address counts the rows of a day.
+/// How long a sent e-mail is kept in the outbox: the limit of verification e-mails counts the rows of a day.
 const SENT_MAIL_RETENTION: TimeDelta = TimeDelta::days(1);
 /// How often API keys that are about to expire are looked for.
 const REMINDER_INTERVAL: Duration = Duration::from_secs(10);
@@ -228,6 +228,7 @@ pub async fn sweep(state: &State) -> Result<(), Error> {
             account::sweep_registrations(tx)?;
             notifications::sweep(tx)?;
             outbox::sweep(tx, now - SENT_MAIL_RETENTION)?;
+            limit::sweep(tx)?;
             api_keys::sweep_usage(tx)?;
             Ok(())
         })

@@ -70,7 +70,7 @@ impl Entry {
             Credential::Session { .. } => Actor {
                 kind: ActorType::User,
                 id: Some(caller.user_id.uuid()),
-                name: Some(caller.name.clone()),
+                name: caller.name.clone(),
             },
             Credential::ApiKey { id, name, .. } => Actor {
                 kind: ActorType::ApiKey,
@@ -84,11 +84,11 @@ impl Entry {
     }
 
     /// An action of a user on their own account, authenticated by a password, a refresh token or a mailed link.
-    pub fn by_user(client: &Client, user_id: UserId, name: &str, action: Action) -> Self {
+    pub fn by_user(client: &Client, user_id: UserId, name: Option<&str>, action: Action) -> Self {
         let actor = Actor {
             kind: ActorType::User,
             id: Some(user_id.uuid()),
-            name: Some(name.to_owned()),
+            name: name.map(ToOwned::to_owned),
         };
         Self::new(client.now, action, actor).of_client(client).user(user_id)
     }

@@ -19,7 +19,7 @@ pub use caller::{Caller, OfSession, incorrect_password};
 pub use change::{Locking, Recheck, Rechecked};
 pub use key_usage::{DayCount, KeyUsage, LastUse, PendingUsage};
 pub use password::{
-    AttemptId, Password, PasswordHasher, PasswordPolicy, PasswordRules, SALT_BYTES, Throttle, ThrottleKey,
+    AttemptId, Password, PasswordHasher, PasswordPolicy, PasswordRules, SALT_BYTES, Throttle, ThrottleKey, network_of,
     sweep_password_attempts,
 };
 pub use permission::{

@@ -25,8 +25,9 @@ pub enum Identity {
 #[derive(Clone, Debug)]
 pub struct Principal {
     pub user_id: UserId,
-    /// The name in audit records: the username, or the e-mail address of a user without one.
-    pub name: String,
+    /// The name in audit records and in messages to others: the username, or the nickname of a user without one. Never the
+    /// e-mail address, which others may not see.
+    pub name: Option<String>,
     pub username: Option<String>,
     /// The current role, not the one in the access token.
     pub role: PlatformRole,

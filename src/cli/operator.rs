@@ -5,12 +5,13 @@ use crate::auth::PlatformRole;
 use crate::db::Tx;
 use crate::error::{Code, Error};
 use crate::notifications::{self, Event, PasswordChangeMethod};
+use crate::orgs::invitations;
 use crate::sessions::{self, EndReason};
 use crate::users::{self, User};
 
 fn entry(tx: &Tx<'_>, action: Action, user: &User) -> Entry {
     Entry::by_system(tx.now, action)
-        .object("user", user.id.uuid(), user.name().to_owned())
+        .object("user", user.id.uuid(), user.name().map(ToOwned::to_owned))
         .user(user.id)
 }
 
@@ -38,10 +39,11 @@ pub fn set_role(tx: &mut Tx<'_>, user: User, role: PlatformRole) -> Result<(), E
     audit::record(tx, entry.detail("role", role.as_str()))
 }
 
-/// Disables an account and ends its sessions.
+/// Disables an account, ends its sessions and revokes its invitations.
 pub fn disable(tx: &mut Tx<'_>, user: User) -> Result<(), Error> {
     users::set_access(tx, user.id, user.role, Some(tx.now))?;
     sessions::end_all(tx, user.id, EndReason::Disabled)?;
+    invitations::revoke_all_by(tx, user.id)?;
     let entry = entry(tx, Action::UserDisabled, &user);
     audit::record(tx, entry)
 }

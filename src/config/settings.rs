@@ -83,9 +83,10 @@ pub struct Config {
     /// Prefix of API keys, before the underscore
     #[arg(long, global = true, value_name = "WORD", default_value = "kw", value_parser = parse_key_prefix)]
     pub key_prefix: String,
-    /// Maximum lifetime of an API key in days, counted from its creation or from the last change of its expiry
-    #[arg(long, global = true, value_name = "DAYS", default_value_t = 3650, value_parser = value_parser!(u32).range(1..=36_500))]
-    pub key_max_lifetime_days: u32,
+    /// Maximum lifetime of an API key in days, counted from its creation or from the last change of its expiry; if set, a key
+    /// that is created without an expiry gets this one, otherwise it never expires and an expiry may be 3650 days away
+    #[arg(long, global = true, value_name = "DAYS", value_parser = value_parser!(u32).range(1..=36_500))]
+    pub key_max_lifetime_days: Option<u32>,
     /// Whether people can sign up
     #[arg(long, global = true, default_value = "open")]
     pub registration: Registration,

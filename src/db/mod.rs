@@ -79,6 +79,7 @@ pub struct Db {
     listener: Arc<OnceLock<Listener>>,
     mail_queued: Arc<Notify>,
     schema_matched: Arc<AtomicBool>,
+    rate_limits: bool,
 }
 
 /// The pool in use, and those whose jobs never got a response and may still wait for one.
@@ -121,6 +122,7 @@ impl Db {
             listener: Arc::default(),
             mail_queued: Arc::default(),
             schema_matched: Arc::default(),
+            rate_limits: true,
         }
     }
 
@@ -132,6 +134,13 @@ impl Db {
             idle: state.idle_connections,
             abandoned_pools: pools.abandoned.iter().filter(|pool| pool.strong_count() > 0).count(),
         }
+    }
+
+    /// The same handle, with [`Tx::rate_limits`] for its transactions.
+    #[must_use]
+    pub const fn with_rate_limits(mut self, enabled: bool) -> Self {
+        self.rate_limits = enabled;
+        self
     }
 
     /// Which cached reads are still valid; none before [`Db::listen_for_changes`] has connected.
@@ -196,9 +205,12 @@ impl Db {
         now: DateTime<Utc>,
         work: Arc<impl Fn(&mut Tx<'_>) -> Result<T, Error> + Send + Sync + 'static>,
     ) -> Result<T, Error> {
-        let mailer = Arc::clone(&self.mail_queued);
+        let (mailer, rate_limits) = (Arc::clone(&self.mail_queued), self.rate_limits);
         self.with_connection(move |conn, invalidation_log| {
-            let result = transaction(conn, now, |tx| work(tx).map(|value| (value, tx.mail_queued)));
+            let result = transaction(conn, now, |tx| {
+                tx.rate_limits = rate_limits;
+                work(tx).map(|value| (value, tx.mail_queued))
+            });
             // Before the caller gets the result, so that its next request doesn't use a cache entry that is now stale.
             invalidation_log.record_own_changes(conn);
             let (value, mail_queued) = result?;
@@ -328,6 +340,8 @@ impl Pool {
 pub struct Tx<'a> {
     pub conn: &'a mut PgConnection,
     pub now: DateTime<Utc>,
+    /// False with `KEYWARD_RATE_LIMITS=off`.
+    pub rate_limits: bool,
     mail_queued: bool,
 }
 
@@ -336,6 +350,7 @@ impl<'a> Tx<'a> {
         Self {
             conn,
             now,
+            rate_limits: true,
             mail_queued: false,
         }
     }

@@ -166,6 +166,21 @@ diesel::table! {
         last_error -> Nullable<Text>,
         sent_at -> Nullable<Timestamptz>,
         failed_at -> Nullable<Timestamptz>,
+        open_to_merge -> Bool,
+        merged -> Int4,
+    }
+}
+
+diesel::table! {
+    mail_requests (id) {
+        id -> Int8,
+        recipient -> Text,
+        is_reset -> Bool,
+        user_id -> Nullable<Uuid>,
+        org_id -> Nullable<Uuid>,
+        network -> Nullable<Cidr>,
+        is_admitted -> Bool,
+        requested_at -> Timestamptz,
     }
 }
 
@@ -274,6 +289,7 @@ diesel::table! {
         user_id -> Uuid,
         org_id -> Nullable<Uuid>,
         user_agent -> Nullable<Text>,
+        device -> Text,
         ip -> Inet,
         created_at -> Timestamptz,
         authenticated_at -> Timestamptz,
@@ -350,6 +366,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     join_requests,
     mail_opt_outs,
     mail_outbox,
+    mail_requests,
     memberships,
     notifications,
     one_time_tokens,

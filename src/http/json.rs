@@ -9,11 +9,13 @@ use serde_json::{Number, Value};
 
 use crate::error::{Code, Error};
 
-/// Parses a JSON object; `None` for any other JSON value.
+/// Parses a JSON object; `None` for any other JSON value. A byte order mark before it is ignored (RFC 8259 §8.1): some editors
+/// and platforms write one.
 ///
 /// # Errors
 /// `malformed_json`; the detail names line and column and does not repeat the body, which may contain a password.
 pub fn parse_object(bytes: &[u8]) -> Result<Option<BTreeMap<String, Value>>, Error> {
+    let bytes = bytes.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(bytes);
     if let Ok(StrictObject(fields)) = serde_json::from_slice(bytes) {
         return Ok(Some(fields));
     }
@@ -149,6 +151,12 @@ mod tests {
     }
 
     #[test]
+    fn a_byte_order_mark_before_the_object_is_ignored() {
+        let fields = parse_object("\u{feff}{\"a\": 1}".as_bytes()).unwrap().unwrap();
+        assert_eq!(fields["a"], 1);
+    }
+
+    #[test]
     fn malformed_json_is_an_error() {
         for text in [
             "",
@@ -156,7 +164,8 @@ mod tests {
             "{\"a\": \"\\ud800\"}",
             "{\"a\": 1} x",
             "{'a': 1}",
-            "\u{feff}{}",
+            "\u{feff}\u{feff}{}",
+            "{}\u{feff}",
         ] {
             assert!(parse_object(text.as_bytes()).is_err(), "{text}");
         }

@@ -149,22 +149,19 @@ impl RequestInput {
     async fn fields_of(self, media_types: &[&str], optional: bool) -> Result<Fields, Error> {
         let request = self.request.clone();
         let headers = request.headers();
-        let body = if optional && !headers.contains_key(CONTENT_TYPE) {
-            let body = self.read(MAX_BODY_BYTES).await?;
-            if body.is_empty() {
-                Bytes::from_static(b"{}")
-            } else {
-                return Err(Error::new(Code::UnsupportedMediaType));
-            }
-        } else {
-            check_media_type(headers, media_types)?;
-            let body = self.read(MAX_BODY_BYTES).await?;
-            if optional && body.is_empty() {
-                Bytes::from_static(b"{}")
-            } else {
-                body
-            }
+        let media_type = check_media_type(headers, media_types);
+        let mut body = match (media_type, optional) {
+            (Ok(()), _) => self.read(MAX_BODY_BYTES).await?,
+            (Err(error), false) => return Err(error),
+            // Some clients name a media type for a body that they don't send.
+            (Err(error), true) => match self.read(MAX_BODY_BYTES).await {
+                Ok(body) if body.is_empty() => body,
+                _ => return Err(error),
+            },
         };
+        if optional && body.is_empty() {
+            body = Bytes::from_static(b"{}");
+        }
         let Some(values) = json::parse_object(&body)? else {
             return Err(Error::field(
                 "#",
@@ -248,10 +245,16 @@ fn check_media_type(headers: &HeaderMap, media_types: &[&str]) -> Result<(), Err
         .and_then(|value| value.to_str().ok())
         .ok_or_else(unsupported)?
         .split(';');
-    let essence = parts.next().unwrap_or_default().trim();
+    let essence = match parts.next().unwrap_or_default().trim() {
+        // Not a registered name, but widespread.
+        jpeg if jpeg.eq_ignore_ascii_case("image/jpg") => "image/jpeg",
+        other => other,
+    };
     let charset_fits = parts.all(|parameter| match parameter.trim().split_once('=') {
         Some((name, value)) if name.eq_ignore_ascii_case("charset") => {
-            value.trim_matches('"').eq_ignore_ascii_case("utf-8")
+            let charset = value.trim_matches('"');
+            // Not a registered name, but widespread.
+            charset.eq_ignore_ascii_case("utf-8") || charset.eq_ignore_ascii_case("utf8")
         }
         _ => true,
     });

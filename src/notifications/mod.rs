@@ -27,7 +27,7 @@ mod text;
 
 pub use event::{Event, Link, NotificationType, PasswordChangeMethod, Subject};
 pub use model::{Announcement, Recipient};
-pub use operations::{announce, notify, notify_in_app, notify_limited, resolve, sweep, wants_mail};
+pub use operations::{announce, notify, notify_in_app, resolve, sweep, wants_mail};
 pub use stream::{FindLiveSessions, NotificationStreams};
 pub use text::{TextCatalog, TextError};
 

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 
-use super::email::{MailLimit, outbox};
+use super::email::outbox;
 use super::event::{Event, NotificationType, Subject};
 use super::model::{Announcement, MailPreference, Notification, NotificationState, Recipient};
 use super::store;
@@ -22,16 +22,6 @@ const SWEEP_BATCH: i64 = 5_000;
 pub fn notify(tx: &mut Tx<'_>, recipient: Recipient<'_>, event: &Event) -> Result<(), Error> {
     notify_in_app(tx, recipient.user_id, event)?;
     if wants_mail(tx, recipient.user_id, event)? {
-        outbox::enqueue(tx, recipient.email, recipient.locale, event)?;
-    }
-    Ok(())
-}
-
-/// Like [`notify`], for an event that strangers can cause any number of times: the e-mail is dropped when the address has
-/// reached `limit`.
-pub fn notify_limited(tx: &mut Tx<'_>, limit: MailLimit, recipient: Recipient<'_>, event: &Event) -> Result<(), Error> {
-    notify_in_app(tx, recipient.user_id, event)?;
-    if wants_mail(tx, recipient.user_id, event)? && limit.allows(tx, recipient.email)? {
         outbox::enqueue(tx, recipient.email, recipient.locale, event)?;
     }
     Ok(())

@@ -90,13 +90,13 @@ fn principal(row: SessionRow) -> Principal {
         session,
         role,
         username,
-        email,
+        nickname,
         membership,
         ..
     } = row;
     Principal {
         user_id: session.user_id,
-        name: username.clone().unwrap_or(email),
+        name: username.clone().or(nickname),
         username,
         role,
         active_org: membership.as_ref().map(|membership| ActiveOrg {

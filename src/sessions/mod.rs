@@ -18,6 +18,7 @@
 
 mod authenticate;
 mod cookie;
+mod device;
 mod model;
 mod operations;
 mod routes;

@@ -19,6 +19,8 @@ pub struct NewSession<'a> {
     pub user_id: UserId,
     pub org_id: Option<OrgId>,
     pub user_agent: Option<&'a str>,
+    /// From [`device::name`](super::device::name).
+    pub device: &'a str,
     pub ip: IpAddr,
 }
 
@@ -29,6 +31,7 @@ pub fn insert(tx: &mut Tx<'_>, new: &NewSession<'_>) -> Result<Session, Error> {
             sessions::user_id.eq(new.user_id),
             sessions::org_id.eq(new.org_id),
             sessions::user_agent.eq(new.user_agent),
+            sessions::device.eq(new.device),
             sessions::ip.eq(IpNet::from(new.ip)),
             sessions::created_at.eq(tx.now),
             sessions::authenticated_at.eq(tx.now),
@@ -187,26 +190,13 @@ pub fn list_of_enabled_users(tx: &mut Tx<'_>, ids: &[SessionId]) -> Result<Vec<S
         .load(tx.conn)?)
 }
 
-/// The earlier logins of a user, to decide whether the event `new_sign_in` is due.
-#[derive(Queryable)]
-pub struct LoginHistory {
-    /// Whether the user has logged in before.
-    pub has_sessions: bool,
-    /// Whether the user has used this user agent since the given time.
-    pub has_user_agent: bool,
-}
-
-pub fn login_history(
-    tx: &mut Tx<'_>,
-    user_id: UserId,
-    user_agent: Option<&str>,
-    since: DateTime<Utc>,
-) -> Result<LoginHistory, Error> {
-    let all = sessions::table.filter(sessions::user_id.eq(user_id));
-    let with_user_agent = all
-        .filter(sessions::user_agent.is_not_distinct_from(user_agent))
+/// Whether a user has used a device since the given time.
+pub fn has_device(tx: &mut Tx<'_>, user_id: UserId, device: &str, since: DateTime<Utc>) -> Result<bool, Error> {
+    let of_device = sessions::table
+        .filter(sessions::user_id.eq(user_id))
+        .filter(sessions::device.eq(device))
         .filter(sessions::last_used_at.gt(since));
-    Ok(diesel::select((exists(all), exists(with_user_agent))).get_result(tx.conn)?)
+    Ok(diesel::select(exists(of_device)).get_result(tx.conn)?)
 }
 
 /// The membership of the user in the organisation for which an access token was issued.
@@ -224,7 +214,7 @@ pub struct SessionRow {
     pub session: Session,
     pub role: PlatformRole,
     pub username: Option<String>,
-    pub email: String,
+    pub nickname: Option<String>,
     pub disabled_at: Option<DateTime<Utc>>,
     pub membership: Option<MembershipRow>,
 }
@@ -243,7 +233,7 @@ pub fn find_with_principal(tx: &mut Tx<'_>, id: SessionId, org_id: Option<OrgId>
             Session::as_select(),
             users::role,
             users::username,
-            users::email,
+            users::nickname,
             users::disabled_at,
             (
                 memberships::id,

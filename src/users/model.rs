@@ -168,9 +168,10 @@ pub struct User {
 }
 
 impl User {
-    /// The name in audit records and messages to others: the username, or the e-mail address of a user without one.
-    pub fn name(&self) -> &str {
-        self.username.as_deref().unwrap_or(&self.email)
+    /// The name in audit records and messages to others: the username, or the nickname of a user without one. Never the e-mail
+    /// address, which others may not see.
+    pub fn name(&self) -> Option<&str> {
+        self.username.as_deref().or(self.nickname.as_deref())
     }
 
     /// Words that make the user's password easy to guess, for the password policy.

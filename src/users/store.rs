@@ -3,7 +3,7 @@
 use chrono::{DateTime, TimeDelta, Utc};
 use diesel::dsl::{case_when, exists};
 use diesel::prelude::*;
-use diesel::sql_types::{Nullable, Timestamptz};
+use diesel::sql_types::{Nullable, Text, Timestamptz};
 
 use super::model::{User, Username};
 use crate::auth::PlatformRole;
@@ -79,6 +79,29 @@ pub fn find_by_login(tx: &mut Tx<'_>, login: &str) -> Result<Option<User>, Error
     } else {
         query.filter(users::username.eq(login)).first(tx.conn).optional()?
     })
+}
+
+/// The parameters of all stored password hashes, as in the PHC strings. It reads one index entry for each, however many
+/// accounts there are.
+pub fn list_hash_parameters(tx: &mut Tx<'_>) -> Result<Vec<String>, Error> {
+    const NEXT: &str =
+        "SELECT split_part(password_hash, '$', 4) AS parameters FROM users WHERE password_hash IS NOT NULL";
+    const FIRST: &str = "ORDER BY 1 LIMIT 1";
+    #[derive(QueryableByName)]
+    struct Row {
+        #[diesel(sql_type = Text)]
+        parameters: String,
+    }
+    let statement = format!(
+        "WITH RECURSIVE used AS ( \
+             ({NEXT} {FIRST}) \
+             UNION ALL \
+             SELECT (SELECT next.parameters FROM ({NEXT} AND split_part(password_hash, '$', 4) > used.parameters {FIRST}) next) \
+             FROM used WHERE used.parameters IS NOT NULL \
+         ) SELECT parameters FROM used WHERE parameters IS NOT NULL"
+    );
+    let rows: Vec<Row> = diesel::sql_query(statement).load(tx.conn)?;
+    Ok(rows.into_iter().map(|row| row.parameters).collect())
 }
 
 /// Every account, newest first.

@@ -8,7 +8,8 @@ use crate::audit::{self, Action, Entry};
 use crate::auth::{Caller, Session};
 use crate::db::{Tx, violated_constraint};
 use crate::error::{Code, Error, FieldCode, Invalid};
-use crate::notifications::email::{MailLimit, outbox};
+use crate::notifications::email::limit::{self, Requester};
+use crate::notifications::email::outbox;
 use crate::notifications::{self, Event, Recipient, Subject};
 use crate::one_time_tokens::{self, Target};
 use crate::secret::{Purpose, ServerSecret, Token};
@@ -45,11 +46,10 @@ pub fn check_confirmation(new_email: &EmailAddress, confirm_email: Option<&Email
 /// without a link.
 ///
 /// # Errors
-/// `validation_error` when it is the caller's present address.
+/// `validation_error` when it is the caller's present address; `rate_limited`.
 pub fn request(
     tx: &mut Tx<'_>,
     secret: &ServerSecret,
-    limit: MailLimit,
     caller: &Caller<Session>,
     new_email: &EmailAddress,
 ) -> Result<EmailStatus, Error> {
@@ -60,7 +60,9 @@ pub fn request(
     }
     cancel_pending(tx, user.id)?;
     let change = store::insert(tx, user.id, &user.email, new_email.as_str())?;
-    mail_new_address(tx, secret, limit, &user, &change)?;
+    if may_mail_new_address(tx, &user, &change)? {
+        mail_new_address(tx, secret, &user, &change)?;
+    }
     let target = Target::EmailChange(change.id);
     // The change can be confirmed until the end of LIFETIME, and reverted for REVERT_WINDOW after that.
     let token_id = one_time_tokens::issue(tx, secret, Purpose::RevertEmail, target, LIFETIME + REVERT_WINDOW)?;
@@ -82,15 +84,17 @@ pub fn request(
     })
 }
 
+/// Whether the new address, which may belong to a person who requested nothing, may get another e-mail.
+///
+/// # Errors
+/// `rate_limited`.
+fn may_mail_new_address(tx: &mut Tx<'_>, user: &User, change: &EmailChange) -> Result<bool, Error> {
+    limit::admit(tx, Requester::User(user.id), &change.new_email)
+}
+
 /// Mails a new confirmation link to the new address; the previous link stops working. An address that another account has
 /// gets an e-mail without a link.
-fn mail_new_address(
-    tx: &mut Tx<'_>,
-    secret: &ServerSecret,
-    limit: MailLimit,
-    user: &User,
-    change: &EmailChange,
-) -> Result<(), Error> {
+fn mail_new_address(tx: &mut Tx<'_>, secret: &ServerSecret, user: &User, change: &EmailChange) -> Result<(), Error> {
     let target = Target::EmailChange(change.id);
     one_time_tokens::invalidate(tx, Purpose::ConfirmEmail, target)?;
     let token_id = one_time_tokens::issue(tx, secret, Purpose::ConfirmEmail, target, LIFETIME)?;
@@ -102,29 +106,23 @@ fn mail_new_address(
             new_email: change.new_email.clone(),
         }
     };
-    // Limited, because the new address may belong to a person who did not request the e-mail.
-    if limit.allows(tx, &change.new_email)? {
-        outbox::enqueue(tx, &change.new_email, user.locale, &event)?;
-    }
-    Ok(())
+    outbox::enqueue(tx, &change.new_email, user.locale, &event)
 }
 
-/// Mails a new confirmation link and prolongs the change.
+/// Mails a new confirmation link and prolongs the change. If the new address has received too many e-mails, the previous link
+/// keeps working instead.
 ///
 /// # Errors
-/// `invalid_state` when no change is pending.
-pub fn resend(
-    tx: &mut Tx<'_>,
-    secret: &ServerSecret,
-    limit: MailLimit,
-    caller: &Caller<Session>,
-) -> Result<EmailStatus, Error> {
+/// `invalid_state` when no change is pending; `rate_limited`.
+pub fn resend(tx: &mut Tx<'_>, secret: &ServerSecret, caller: &Caller<Session>) -> Result<EmailStatus, Error> {
     let user = users::find(tx, caller.user_id)?;
-    let change = store::find_open(tx, user.id)?
+    let mut change = store::find_open(tx, user.id)?
         .filter(|change| change.is_pending(tx.now))
         .ok_or_else(|| Error::with_detail(Code::InvalidState, "No change of e-mail address is pending."))?;
-    let change = store::prolong(tx, change.id)?;
-    mail_new_address(tx, secret, limit, &user, &change)?;
+    if may_mail_new_address(tx, &user, &change)? {
+        change = store::prolong(tx, change.id)?;
+        mail_new_address(tx, secret, &user, &change)?;
+    }
     let entry = Entry::by(caller, Action::EmailChangeResent);
     audit::record(tx, entry.object("email_change", change.id.uuid(), None))?;
     Ok(EmailStatus {
@@ -267,6 +265,7 @@ pub fn revert(tx: &mut Tx<'_>, client: &Client, token: &Token) -> Result<(), Err
     take_address(tx, &user, &change.old_email)?;
     users::remove_password(tx, user.id)?;
     one_time_tokens::invalidate(tx, Purpose::ResetPassword, Target::User(user.id))?;
+    limit::forget_resets(tx, &change.old_email)?;
     one_time_tokens::invalidate(tx, Purpose::RevertEmail, Target::EmailChange(change.id))?;
     sessions::end_all(tx, user.id, EndReason::EmailReverted)?;
     let event = Event::EmailChanged {

@@ -105,7 +105,8 @@ request_type! {
 ///
 /// Mails a confirmation link to the new address and a link to stop the change to the current one, which remains the login
 /// until the change is confirmed (`POST /email/confirm`). Replaces a pending change. If another account has the new address,
-/// the response is the same. Needs a recent authentication or the current password.
+/// the response is the same. Needs a recent authentication or the current password. Counts against the same limit as
+/// invitations (`POST /orgs/{org_id}/invitations`).
 #[utoipa::path(
     operation_id = "requestEmailChange", tag = "Email", security(("session" = [])),
     request_body = RequestEmailChangeRequest,
@@ -121,10 +122,10 @@ async fn request_email_change(
     let request: RequestEmailChangeRequest = input.json().await?;
     operations::check_confirmation(&request.new_email, request.confirm_email.as_ref())?;
     users::require_fresh(&state, &mut caller, request.current_password).await?;
-    let (secret, limit) = (state.secret.clone(), state.mail_limit);
+    let secret = state.secret.clone();
     caller
         .idempotent_transaction(&state, idempotent, move |tx, caller| {
-            let status = operations::request(tx, &secret, limit, caller, &request.new_email)?;
+            let status = operations::request(tx, &secret, caller, &request.new_email)?;
             ApiResponse::accepted(&EmailResponse::from(status))
         })
         .await
@@ -162,8 +163,8 @@ async fn confirm_email_change(
 
 /// Resend the confirmation e-mail
 ///
-/// Mails a new link to the new address of the pending change; the previous link stops working. Without a pending change the
-/// response is 409.
+/// Mails a new link to the new address of the pending change; the previous link stops working. If the address has received too
+/// many e-mails, nothing is sent and the previous link remains valid. Without a pending change the response is 409.
 #[utoipa::path(
     operation_id = "resendEmailChange", tag = "Email", security(("session" = [])),
     responses((status = 202, description = "The pending change", body = EmailResponse)),
@@ -176,10 +177,10 @@ async fn resend_email_change(
     state: web::Data<State>,
 ) -> Result<HttpResponse, Error> {
     input.none().await?;
-    let (secret, limit) = (state.secret.clone(), state.mail_limit);
+    let secret = state.secret.clone();
     caller
         .idempotent_transaction(&state, idempotent, move |tx, caller| {
-            let status = operations::resend(tx, &secret, limit, caller)?;
+            let status = operations::resend(tx, &secret, caller)?;
             ApiResponse::accepted(&EmailResponse::from(status))
         })
         .await

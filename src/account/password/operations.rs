@@ -7,7 +7,8 @@ use crate::audit::{self, Action, Entry};
 use crate::auth::{Caller, Password, PasswordPolicy, Session, ThrottleKey};
 use crate::db::Tx;
 use crate::error::{Code, Error, FieldCode, FieldError, Invalid};
-use crate::notifications::email::{MailLimit, outbox};
+use crate::notifications::email::limit::{self, Requester};
+use crate::notifications::email::outbox;
 use crate::notifications::{self, Event, Link, PasswordChangeMethod};
 use crate::one_time_tokens::{self, Target};
 use crate::secret::{Purpose, ServerSecret, Token};
@@ -85,23 +86,23 @@ fn store_change(tx: &mut Tx<'_>, caller: &Caller<Session>, new_hash: &str) -> Re
 /// reset.
 fn finish_change(tx: &mut Tx<'_>, user: &User, method: PasswordChangeMethod) -> Result<(), Error> {
     one_time_tokens::invalidate(tx, Purpose::ResetPassword, Target::User(user.id))?;
+    limit::forget_resets(tx, &user.email)?;
     email::cancel_pending(tx, user.id)?;
     notifications::notify(tx, user.into(), &Event::PasswordChanged { method })
 }
 
-/// Mails a link for a password reset, if the address has an account. The audit log shows the request in any case.
+/// Mails a link for a password reset, if the address has an account. Earlier links keep working, so that a stranger's request
+/// takes nothing from the owner. The audit log shows the request in any case.
 pub fn request_reset(
     tx: &mut Tx<'_>,
     secret: &ServerSecret,
-    limit: MailLimit,
     client: &Client,
     address: &EmailAddress,
 ) -> Result<(), Error> {
-    let user = users::find_by_login(tx, address.as_str())?;
+    let user = users::lock_by_email(tx, address.as_str())?;
     let user_id = user.as_ref().map(|user| user.id);
-    if let Some(user) = user
-        && limit.allows_reset(tx, &user.email)?
-    {
+    let may_mail = limit::admit_reset(tx, Requester::Client(client.ip), address.as_str())?;
+    if let Some(user) = user.filter(|_| may_mail) {
         let target = Target::User(user.id);
         let token_id = one_time_tokens::issue(tx, secret, Purpose::ResetPassword, target, RESET_LIFETIME)?;
         outbox::enqueue(tx, &user.email, user.locale, &Event::ResetPassword { token_id })?;

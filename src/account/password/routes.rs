@@ -185,8 +185,8 @@ request_type! {
 
 /// Request a password reset
 ///
-/// Mails a link to reset the password, which is valid for 60 minutes. The response is the same for an address without an
-/// account.
+/// Mails a link to reset the password, which is valid for 60 minutes; earlier links remain valid. An address gets at most 5
+/// links an hour for requests from one network, and 15 in all. The response is the same for an address without an account.
 #[utoipa::path(
     operation_id = "forgetPassword", tag = "Password", request_body = ForgetPasswordRequest,
     responses((status = 202, description = "The request was accepted", body = AcceptedResponse)),
@@ -195,11 +195,11 @@ request_type! {
 async fn forget_password(client: Client, input: RequestInput, state: web::Data<State>) -> Result<ApiResponse, Error> {
     state.rate_limit.check(client.ip)?;
     let request: ForgetPasswordRequest = input.json().await?;
-    let (secret, limit) = (state.secret.clone(), state.mail_limit);
+    let secret = state.secret.clone();
     state
         .db
         .transaction(client.now, move |tx| {
-            operations::request_reset(tx, &secret, limit, &client, &request.email)
+            operations::request_reset(tx, &secret, &client, &request.email)
         })
         .await?;
     AcceptedResponse::respond()

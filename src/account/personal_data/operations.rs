@@ -6,8 +6,7 @@ use crate::auth::{Caller, PlatformRole, Session};
 use crate::db::Tx;
 use crate::error::{Code, Error};
 use crate::images;
-use crate::orgs;
-use crate::orgs::membership;
+use crate::orgs::{self, invitations, membership};
 use crate::users::{self, User};
 use crate::values::ids::UserId;
 
@@ -58,12 +57,16 @@ pub fn delete_account(tx: &mut Tx<'_>, caller: &Caller<Session>) -> Result<(), E
     if let Some(username) = &user.username {
         users::release_username(tx, username, user.id)?;
     }
+    let revoked = invitations::revoke_all_by(tx, user.id)?;
     users::delete(tx, user.id)?;
     if let Some(avatar_id) = user.avatar_id {
         images::delete(tx, avatar_id)?;
     }
-    let entry = Entry::by(caller, Action::AccountDeleted);
-    audit::record(tx, entry.object("user", user.id.uuid(), user.name().to_owned()))
+    let entry = Entry::by(caller, Action::AccountDeleted).detail("invitations_revoked", revoked);
+    audit::record(
+        tx,
+        entry.object("user", user.id.uuid(), user.name().map(ToOwned::to_owned)),
+    )
 }
 
 /// The caller's account, locked together with the accounts of those who remain, so that none of them is disabled or demoted

@@ -71,7 +71,8 @@ request_type! {
 
 /// Delete the account
 ///
-/// Deletes the caller's account and everything that belongs to it alone, including organisations without other members.
+/// Deletes the caller's account and everything that belongs to it alone, including organisations without other members,
+/// and revokes the pending invitations that the caller sent.
 /// While the caller is the only owner, disabled ones aside, of an organisation that has other members, or the last platform
 /// administrator, the response is 409. The deletion can't be undone. Needs a recent authentication or the current password.
 #[utoipa::path(

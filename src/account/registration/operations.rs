@@ -9,7 +9,8 @@ use crate::auth::{Password, PlatformRole, SALT_BYTES, ThrottleKey};
 use crate::db::{Tx, violated_constraint};
 use crate::error::{Code, Error, FieldCode, Invalid};
 use crate::notifications::Event;
-use crate::notifications::email::{MailLimit, outbox};
+use crate::notifications::email::limit::{self, Requester};
+use crate::notifications::email::outbox;
 use crate::one_time_tokens::{self, Target};
 use crate::secret::{Purpose, ServerSecret, Token};
 use crate::state::State;
@@ -74,7 +75,7 @@ pub async fn register(state: &State, client: Client, new: NewRegistration) -> Re
     state.policy.require(&password, &personal_words, "#/password").await?;
     let _place = state.hasher.reserve(client.ip)?;
     let password_hash = hash_password(state, email.as_str(), password).await?;
-    let (secret, limit) = (state.secret.clone(), state.mail_limit);
+    let secret = state.secret.clone();
     state
         .db
         .transaction(client.now, move |tx| {
@@ -85,7 +86,7 @@ pub async fn register(state: &State, client: Client, new: NewRegistration) -> Re
                 locale,
                 user_id: None,
             };
-            insert_and_mail(tx, &secret, limit, &client, &insert)
+            insert_and_mail(tx, &secret, &client, &insert)
         })
         .await
 }
@@ -93,7 +94,6 @@ pub async fn register(state: &State, client: Client, new: NewRegistration) -> Re
 fn insert_and_mail(
     tx: &mut Tx<'_>,
     secret: &ServerSecret,
-    limit: MailLimit,
     client: &Client,
     new: &RegistrationInsert<'_>,
 ) -> Result<(), Error> {
@@ -103,8 +103,8 @@ fn insert_and_mail(
     }
     // Requests for one address wait here for each other, so that each counts the mails of those before it.
     users::lock_by_email(tx, new.email.as_str())?;
-    let may_verify = limit.allows_verification(tx, new.email.as_str())?;
-    let may_notify = limit.allows(tx, new.email.as_str())?;
+    let may_verify = limit::allows_verification(tx, new.email.as_str())?;
+    let may_notify = limit::admit(tx, Requester::Client(client.ip), new.email.as_str())?;
     let registration_id = store::insert(tx, new)?;
     let verification = issue_link(tx, secret, registration_id)?;
     let (event, may_mail) = if is_taken {
@@ -128,17 +128,11 @@ fn issue_link(tx: &mut Tx<'_>, secret: &ServerSecret, id: RegistrationId) -> Res
 
 /// Mails a new link for a registration of an address; the previous link of this registration stops working. Without a
 /// registration only the audit log shows the request.
-pub fn resend(
-    tx: &mut Tx<'_>,
-    secret: &ServerSecret,
-    limit: MailLimit,
-    client: &Client,
-    email: &EmailAddress,
-) -> Result<(), Error> {
+pub fn resend(tx: &mut Tx<'_>, secret: &ServerSecret, client: &Client, email: &EmailAddress) -> Result<(), Error> {
     users::lock_by_email(tx, email.as_str())?;
     let registration = store::find_to_resend(tx, email.as_str())?;
     let is_taken = users::is_email_taken(tx, email.as_str(), None)?;
-    let may_mail = limit.allows_verification(tx, email.as_str())?;
+    let may_mail = limit::allows_verification(tx, email.as_str())?;
     if let Some(registration) = registration.filter(|_| !is_taken && may_mail) {
         // The account of the address may have been deleted after this registration.
         users::insert_unverified(tx, email, registration.locale)?;
@@ -286,7 +280,7 @@ pub fn reset_role(tx: &mut Tx<'_>, client: &Client, user: &User) -> Result<(), E
     }
     users::set_access(tx, user.id, PlatformRole::User, user.disabled_at)?;
     let entry = Entry::by_user(client, user.id, user.name(), Action::UserRoleChanged);
-    let entry = entry.object("user", user.id.uuid(), user.name().to_owned());
+    let entry = entry.object("user", user.id.uuid(), user.name().map(ToOwned::to_owned));
     audit::record(tx, entry.detail("role", PlatformRole::User.as_str()))
 }
 

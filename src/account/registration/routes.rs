@@ -104,11 +104,11 @@ async fn resend_verification(
     require_open(&state)?;
     state.rate_limit.check(client.ip)?;
     let request: ResendVerificationRequest = input.json().await?;
-    let (secret, limit) = (state.secret.clone(), state.mail_limit);
+    let secret = state.secret.clone();
     state
         .db
         .transaction(client.now, move |tx| {
-            operations::resend(tx, &secret, limit, &client, &request.email)
+            operations::resend(tx, &secret, &client, &request.email)
         })
         .await?;
     AcceptedResponse::respond()

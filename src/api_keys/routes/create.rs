@@ -29,7 +29,8 @@ request_type! {
         /// Scopes to grant, see `GET /scopes`; absent: none.
         #[schema(value_type = Vec<String>, required = false, max_items = 100)]
         pub scopes: Option<Scopes>,
-        /// Time of expiry; the key never expires if this and `expires_in_days` are absent.
+        /// Time of expiry. If this and `expires_in_days` are absent, the key expires after the maximum lifetime that the operator
+        /// has set (`KEYWARD_KEY_MAX_LIFETIME_DAYS`), or else never.
         pub expires_at: Option<Timestamp>,
         /// Days until the key expires, instead of `expires_at`.
         #[schema(value_type = Option<i64>, minimum = 1, maximum = 36500)]

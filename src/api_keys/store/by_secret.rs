@@ -40,7 +40,7 @@ struct KeyColumns {
 #[derive(Queryable)]
 struct OwnerColumns {
     username: Option<String>,
-    email: String,
+    nickname: Option<String>,
     role: PlatformRole,
     disabled_at: Option<DateTime<Utc>>,
 }
@@ -66,7 +66,7 @@ pub fn find_by_secret(tx: &mut Tx<'_>, catalog: &ScopeCatalog, hash: &TokenHash)
                 api_keys::disabled_at,
                 api_keys::created_at,
             ),
-            (users::username, users::email, users::role, users::disabled_at),
+            (users::username, users::nickname, users::role, users::disabled_at),
             orgs::slug.nullable(),
             (memberships::id, memberships::role, memberships::disabled_services).nullable(),
         ))
@@ -99,7 +99,7 @@ impl KeyBySecret {
             });
         let principal = Principal {
             user_id: key.user_id,
-            name: owner.username.clone().unwrap_or(owner.email),
+            name: owner.username.clone().or(owner.nickname),
             username: owner.username,
             role: owner.role,
             active_org,

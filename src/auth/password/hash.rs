@@ -1,5 +1,6 @@
 //! Passwords, and their hashing with Argon2id (RFC 9106) on threads of its own.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -176,6 +177,29 @@ impl PasswordHasher {
         .await
     }
 
+    /// As [`verify`](Self::verify), but takes the same time for every hash and without one, although hashes may differ in
+    /// their parameters: `parameters_in_use` are those of all stored hashes, and the password is hashed once with each.
+    ///
+    /// # Errors
+    /// `unavailable` when no thread is free in time.
+    pub async fn verify_login(
+        &self,
+        password: Password,
+        hash: Option<String>,
+        parameters_in_use: Vec<String>,
+    ) -> Result<bool, Error> {
+        let candidates = candidates(hash, &self.dummy_hash, parameters_in_use);
+        self.run(move |_, memory| {
+            let mut is_correct = false;
+            for candidate in &candidates {
+                let is_match = matches(&candidate.phc, password.expose().as_bytes(), memory)?;
+                is_correct |= is_match && candidate.is_stored;
+            }
+            Ok(is_correct)
+        })
+        .await
+    }
+
     /// Whether the hash was computed with other parameters than are configured now.
     pub fn is_outdated(&self, hash: &str) -> bool {
         let params = PasswordHash::new(hash)
@@ -187,6 +211,41 @@ impl PasswordHasher {
                 != (current.m_cost(), current.t_cost(), current.p_cost())
         })
     }
+}
+
+/// A hash to compare a password with.
+#[derive(Debug, PartialEq, Eq)]
+struct Candidate {
+    phc: String,
+    /// False for a hash that no password matches.
+    is_stored: bool,
+}
+
+/// The stored hash, if there is one, and a dummy for each other set of parameters; in the order of the parameters.
+fn candidates(stored: Option<String>, dummy: &str, parameters_in_use: Vec<String>) -> Vec<Candidate> {
+    let own = stored.as_deref().and_then(parameters).map(ToOwned::to_owned);
+    let mut all: BTreeSet<String> = parameters_in_use.into_iter().chain(own.clone()).collect();
+    let dummy_parameters = parameters(dummy).unwrap_or_default();
+    if all.is_empty() {
+        all.insert(dummy_parameters.to_owned());
+    }
+    let mut stored = stored;
+    all.into_iter()
+        .map(
+            |parameters| match stored.take_if(|_| own.as_ref() == Some(&parameters)) {
+                Some(phc) => Candidate { phc, is_stored: true },
+                None => Candidate {
+                    phc: dummy.replacen(dummy_parameters, &parameters, 1),
+                    is_stored: false,
+                },
+            },
+        )
+        .collect()
+}
+
+/// The parameters in a PHC string: `m=19456,t=2,p=1`.
+fn parameters(phc: &str) -> Option<&str> {
+    phc.split('$').nth(3)
 }
 
 fn lock(free_memory: &Mutex<Vec<Memory>>) -> MutexGuard<'_, Vec<Memory>> {
@@ -251,6 +310,37 @@ fn matches(phc: &str, password: &[u8], memory: &mut Memory) -> Result<bool, Erro
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_login_is_hashed_with_the_same_parameters() {
+        let phc = |parameters: &str, rest: &str| format!("$argon2id$v=19${parameters}${rest}");
+        let (older, newer) = ("m=8,t=1,p=1", "m=16,t=2,p=1");
+        let dummy = phc(newer, "c2FsdA$aGFzaA");
+        let in_use = || vec![older.to_owned(), newer.to_owned()];
+        for stored in [None, Some(phc(older, "YQ$Yg")), Some(phc(newer, "YQ$Yg"))] {
+            let candidates = candidates(stored.clone(), &dummy, in_use());
+            let used: Vec<_> = candidates.iter().map(|each| parameters(&each.phc).unwrap()).collect();
+            assert_eq!(used, [newer, older]);
+            let real: Vec<_> = candidates.iter().filter(|each| each.is_stored).collect();
+            assert_eq!(real.first().map(|each| &each.phc), stored.as_ref());
+        }
+        // Without any account, and with one whose parameters were not read.
+        assert_eq!(
+            candidates(None, &dummy, Vec::new()),
+            [Candidate {
+                phc: dummy.clone(),
+                is_stored: false
+            }]
+        );
+        let stored = phc(older, "YQ$Yg");
+        assert_eq!(
+            candidates(Some(stored.clone()), &dummy, Vec::new()),
+            [Candidate {
+                phc: stored,
+                is_stored: true
+            }]
+        );
+    }
 
     #[test]
     fn hashes_are_compatible_with_the_argon2_crate_in_both_directions() {

@@ -85,7 +85,7 @@ const fn first_eight_bytes(bytes: &[u8; 32]) -> i64 {
 }
 
 /// The network of a client address. An IPv4-mapped IPv6 address belongs to the network of its IPv4 address.
-pub(super) fn network_of(ip: IpAddr) -> IpNet {
+pub fn network_of(ip: IpAddr) -> IpNet {
     match ip.to_canonical() {
         IpAddr::V4(ip) => Ipv4Net::from(ip).into(),
         IpAddr::V6(ip) => Ipv6Net::new_assert(ip, IPV6_PREFIX).trunc().into(),

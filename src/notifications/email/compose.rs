@@ -49,6 +49,8 @@ pub struct Email {
     pub event: Event,
     /// When it was queued: its `Date`.
     pub created_at: DateTime<Utc>,
+    /// The number of earlier notices of the same event that it replaces.
+    pub merged: i32,
 }
 
 /// An e-mail ready to be sent. Composed again, it has the same bytes, so that a reader can recognise a repeated delivery.
@@ -100,6 +102,7 @@ impl Composer {
             recipient: &email.recipient,
             link: url.as_deref(),
             at: email.created_at,
+            merged: email.merged,
         };
         let rendered = render(&self.texts, email.locale, &email.event, &context)?;
         let message = self.build(email, address, rendered, encoding)?;

@@ -15,7 +15,7 @@
 mod compose;
 mod delivery;
 mod file;
-mod limit;
+pub mod limit;
 pub mod outbox;
 mod render;
 mod smtp;
@@ -34,7 +34,6 @@ use crate::notifications::text::TextCatalog;
 use crate::secret::ServerSecret;
 
 pub use delivery::SetupError;
-pub use limit::MailLimit;
 
 /// Composes and delivers e-mails.
 pub struct Mailer {

@@ -3,6 +3,7 @@
 
 use chrono::{DateTime, Utc};
 use minijinja::{Value, context};
+use serde_json::{Map, Value as Json};
 
 use crate::notifications::event::Event;
 use crate::notifications::text::{EmailParts, Format, Language, Template, TextCatalog, TextError, clean, cleaned};
@@ -20,6 +21,8 @@ pub struct TemplateContext<'a> {
     pub link: Option<&'a str>,
     /// When the event happened.
     pub at: DateTime<Utc>,
+    /// The number of earlier notices of the same event that the e-mail replaces.
+    pub merged: i32,
 }
 
 /// The text of an e-mail. It may contain a token, so it has no `Debug`.
@@ -73,6 +76,8 @@ fn lay_out(
             details.push(context! { label, value });
         }
     }
+    let mut notes = non_empty(&parts.notes)?;
+    notes.extend(non_empty(std::slice::from_ref(&language.merged))?);
     language.render_layout(
         format,
         &context! {
@@ -80,7 +85,7 @@ fn lay_out(
             paragraphs => non_empty(&parts.paragraphs)?,
             details,
             button => parts.button.as_ref().map(part).transpose()?,
-            notes => non_empty(&parts.notes)?,
+            notes,
             fallback => part(&language.fallback)?,
             footer => part(&language.footer)?,
             colon => &language.colon,
@@ -96,11 +101,26 @@ fn values(locale: Locale, event: &Event, context: &TemplateContext<'_>) -> Resul
         service => clean::line(context.service),
         recipient => clean::line(context.recipient),
         at => Timestamp(context.at).to_string(),
+        merged => context.merged,
         link_minutes => lifetime.num_minutes(),
         link_hours => lifetime.num_hours(),
         link_days => lifetime.num_days(),
-        ..Value::from_serialize(cleaned(event.fields()?))
+        ..Value::from_serialize(unlinked(cleaned(event.fields()?)))
     })
+}
+
+/// The fields, with every link made inert that e-mail clients would create from text which people entered. An address is shown
+/// as it is, and a platform admin may put links into the body of an announcement.
+fn unlinked(mut fields: Map<String, Json>) -> Map<String, Json> {
+    const LINKABLE: [&str; 3] = ["body", "old_email", "new_email"];
+    for (name, value) in &mut fields {
+        if let Json::String(text) = value
+            && !LINKABLE.contains(&name.as_str())
+        {
+            *text = clean::unlinked(text);
+        }
+    }
+    fields
 }
 
 /// A URL as an HTML attribute and as text. minijinja's own escaping also replaces slashes, which browsers understand but

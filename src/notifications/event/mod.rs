@@ -132,7 +132,8 @@ events! {
         JoinRequest "join_request" {
             org_id: OrgId,
             org_name: String,
-            person: String,
+            /// `None` if they have neither nickname nor username.
+            person: Option<String>,
             message: Option<String>,
             join_request_id: JoinRequestId,
         };
@@ -208,10 +209,11 @@ events! {
             hint: String,
             org_name: Option<String>,
         } internal {
-            /// The name of the person who revoked it; `None` for the owner.
+            by_owner: bool,
+            /// The name of the admin who revoked it, if they have one.
             revoked_by: Option<String>,
         };
-        /// A login with a user agent that the account has not used before.
+        /// A login from a device, a browser on a system, that the account has not used lately.
         NewSignIn "new_sign_in" (security) {
             session_id: SessionId,
             user_agent: Option<String>,
@@ -282,6 +284,20 @@ impl Event {
             } => Some((Link::RevertEmail, *token_id)),
             _ => None,
         }
+    }
+
+    /// Whether later e-mails about this event make an earlier one to the same address superfluous, if the notifications list all
+    /// of them. An e-mail with a link of its own is always sent; the link of a pending change replaces that of the change before.
+    pub const fn can_be_merged(&self) -> bool {
+        match self {
+            Self::Announcement { .. } | Self::OrgInvitation { .. } | Self::EmailChanged { .. } => false,
+            _ => self.notification_type().is_some(),
+        }
+    }
+
+    /// Whether the event is about the security of the account.
+    pub fn is_security(&self) -> bool {
+        self.notification_type().is_some_and(NotificationType::is_security)
     }
 
     /// All fields, for the templates.
@@ -398,7 +414,7 @@ pub mod tests {
             all.push(Event::JoinRequest {
                 org_id,
                 org_name: typed(),
-                person: typed(),
+                person: optional.clone(),
                 message: optional.clone(),
                 join_request_id: ID.into(),
             });
@@ -447,6 +463,7 @@ pub mod tests {
                 name: typed.to_owned(),
                 hint: hint.clone(),
                 org_name: optional.clone(),
+                by_owner: optional.is_none(),
                 revoked_by: optional,
             });
         }
@@ -475,7 +492,14 @@ pub mod tests {
             .filter(|event| event.notification_type().is_some())
         {
             let data = event.notification_data().unwrap();
-            for internal in ["event", "token_id", "email_change_id", "method", "revoked_by"] {
+            for internal in [
+                "event",
+                "token_id",
+                "email_change_id",
+                "method",
+                "by_owner",
+                "revoked_by",
+            ] {
                 assert_eq!(data.get(internal), None, "{event:?}");
             }
         }

@@ -49,6 +49,8 @@ struct File {
     colon: String,
     /// Introduces the link that is written out below the button.
     fallback: String,
+    /// A note in an e-mail that replaces earlier ones.
+    merged: String,
     footer: String,
     roles: BTreeMap<String, String>,
     events: BTreeMap<String, EventTexts>,
@@ -163,6 +165,7 @@ pub struct Language {
     environment: Environment<'static>,
     emails: BTreeMap<String, EmailParts<Template>>,
     pub fallback: Template,
+    pub merged: Template,
     pub footer: Template,
     pub colon: String,
 }
@@ -199,6 +202,7 @@ impl Language {
         }
         Ok(Self {
             fallback: compiler.add("email", "fallback", file.fallback)?,
+            merged: compiler.add("email", "merged", file.merged)?,
             footer: compiler.add("email", "footer", file.footer)?,
             colon: file.colon,
             environment: compiler.environment,

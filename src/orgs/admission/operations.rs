@@ -72,8 +72,8 @@ fn accept<P>(
     invitations::reload(tx, invitation.org_id(), invitation.id)
 }
 
-/// Whether the inviter is an enabled member whose role lets them give the role of the invitation. A demotion or removal
-/// revokes their invitations; this covers a disabled or deleted account.
+/// Whether the inviter is an enabled member whose role lets them give the role of the invitation. What ends
+/// this right revokes their invitations too; this check covers an invitation that was made at the same time.
 fn inviter_may_still_invite(tx: &mut Tx<'_>, invitation: &Invitation) -> Result<bool, Error> {
     let Some(inviter_id) = invitation.inviter_id() else {
         return Ok(false);

@@ -2,12 +2,13 @@
 
 use serde_json::json;
 
-use super::model::{Invitation, InvitationFilter, Scope};
+use super::model::{Invitation, InvitationFilter, InvitationState, Scope};
 use super::store::{self, Decision, NewInvitation};
 use crate::audit::{self, Action, Entry};
 use crate::auth::{Caller, OrgRole, Principal};
 use crate::db::Tx;
 use crate::error::{Code, Error};
+use crate::notifications::email::limit::{self, Requester};
 use crate::notifications::email::outbox;
 use crate::notifications::{self, Event, Link, Subject};
 use crate::one_time_tokens::{self, Target};
@@ -133,8 +134,11 @@ pub fn create<P>(
         return Err(Error::with_detail(Code::LimitReached, detail));
     }
     let invitation = reload(tx, org_id, id)?;
+    let may_mail = limit::admit(tx, Requester::Member(caller.user_id, org_id), email.as_str())?;
     let event = renew_link(tx, state, &invitation)?;
-    send_email(tx, state, &invitation, &event)?;
+    if may_mail {
+        send_email(tx, &invitation, &event)?;
+    }
     if let Some(user) = invited_user {
         notifications::notify_in_app(tx, user.id, &event)?;
     }
@@ -189,20 +193,23 @@ fn renew_link(tx: &mut Tx<'_>, state: &State, invitation: &Invitation) -> Result
     })
 }
 
-/// Queues the e-mail, unless the invited user opted out of it or the address has reached the limit of e-mails. The invitation
-/// is listed in any case.
-fn send_email(tx: &mut Tx<'_>, state: &State, invitation: &Invitation, event: &Event) -> Result<(), Error> {
+/// Queues the e-mail, unless the invited user opted out of it. The invitation is listed in any case.
+fn send_email(tx: &mut Tx<'_>, invitation: &Invitation, event: &Event) -> Result<(), Error> {
     let wants_email = match users::find_by_login(tx, &invitation.email)? {
         Some(user) => notifications::wants_mail(tx, user.id, event)?,
         None => true,
     };
-    if wants_email && state.mail_limit.allows(tx, &invitation.email)? {
+    if wants_email {
         outbox::enqueue(tx, &invitation.email, invitation.locale, event)?;
     }
     Ok(())
 }
 
-/// Sends a pending invitation again; it expires seven days from now.
+/// Sends a pending invitation again; it expires seven days from now. If the address has received too many e-mails, the previous
+/// link keeps working instead.
+///
+/// # Errors
+/// `invalid_state`; `rate_limited`.
 pub fn resend<P>(
     tx: &mut Tx<'_>,
     state: &State,
@@ -212,11 +219,16 @@ pub fn resend<P>(
 ) -> Result<Invitation, Error> {
     orgs::lock(tx, org_id)?;
     let invitation = find_to_resend(tx, caller, org_id, id)?;
-    if !store::extend(tx, id, tx.now + Link::Invitation.lifetime())? {
+    if invitation.state(tx.now) != InvitationState::Pending {
         return Err(no_longer_pending());
     }
-    let event = renew_link(tx, state, &invitation)?;
-    send_email(tx, state, &invitation, &event)?;
+    if limit::admit(tx, Requester::Member(caller.user_id, org_id), &invitation.email)? {
+        if !store::extend(tx, id, tx.now + Link::Invitation.lifetime())? {
+            return Err(no_longer_pending());
+        }
+        let event = renew_link(tx, state, &invitation)?;
+        send_email(tx, &invitation, &event)?;
+    }
     audit::record(tx, audit_entry(caller, Action::InvitationResent, &invitation))?;
     reload(tx, org_id, id)
 }
@@ -303,6 +315,16 @@ pub fn revoke_by(tx: &mut Tx<'_>, org_id: OrgId, inviter_id: UserId, role: Optio
         return Ok(0);
     }
     let revoked = store::revoke_by(tx, org_id, inviter_id, &exceeding)?;
+    for id in &revoked {
+        end_link_and_notification(tx, *id)?;
+    }
+    Ok(revoked.len())
+}
+
+/// Revokes all pending invitations of a person whose account is disabled or deleted, and returns how many there were. A caller
+/// who deletes the account does so before, because the deletion clears the inviter.
+pub fn revoke_all_by(tx: &mut Tx<'_>, inviter_id: UserId) -> Result<usize, Error> {
+    let revoked = store::revoke_all_by(tx, inviter_id)?;
     for id in &revoked {
         end_link_and_notification(tx, *id)?;
     }

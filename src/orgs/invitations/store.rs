@@ -215,6 +215,17 @@ pub fn count_pending(tx: &mut Tx<'_>, org_id: OrgId) -> Result<i64, Error> {
         .get_result(tx.conn)?)
 }
 
+/// Revokes all pending invitations of an inviter, and returns their ids.
+pub fn revoke_all_by(tx: &mut Tx<'_>, inviter_id: UserId) -> Result<Vec<InvitationId>, Error> {
+    let of_inviter = invitations::table
+        .filter(invitations::invited_by.eq(inviter_id))
+        .filter(pending(tx.now));
+    Ok(diesel::update(of_inviter)
+        .set(invitations::revoked_at.eq(tx.now))
+        .returning(invitations::id)
+        .get_results(tx.conn)?)
+}
+
 /// Revokes the pending invitations of an inviter whose role is one of `roles`, and returns their ids.
 pub fn revoke_by(
     tx: &mut Tx<'_>,

@@ -12,7 +12,6 @@ use crate::error::{Code, Error};
 use crate::notifications::{self, Event, Subject};
 use crate::orgs::{self, JoinPolicy, Org, OrgMember, PermissionType, Slug, can, membership};
 use crate::secret::ServerSecret;
-use crate::state::State;
 use crate::users::{self, User};
 use crate::values::ids::{JoinRequestId, OrgId, UserId};
 use crate::values::{Cursors, Page, PageQuery};
@@ -68,7 +67,6 @@ const MAX_PENDING: i64 = 100;
 /// `already_member`, `already_requested`; `limit_reached` with [`MAX_PENDING`] other requests.
 pub fn create<P>(
     tx: &mut Tx<'_>,
-    state: &State,
     caller: &Caller<P>,
     org_id: OrgId,
     message: Option<&RequestMessage>,
@@ -79,8 +77,7 @@ pub fn create<P>(
     if membership::find(tx, org_id, caller.user_id)?.is_some() {
         return Err(Error::new(Code::AlreadyMember));
     }
-    // Without a lock on the person, because those who request to join each other's organisations would deadlock: parallel
-    // requests can exceed the limit by their number.
+    // Exact, because the transaction has locked the caller's account.
     let pending = store::count_pending(tx, caller.user_id)?;
     let message = message.map(RequestMessage::as_str);
     let id = store::insert(tx, org_id, caller.user_id, message)?.ok_or_else(|| Error::new(Code::AlreadyRequested))?;
@@ -89,7 +86,7 @@ pub fn create<P>(
         return Err(Error::with_detail(Code::LimitReached, detail));
     }
     let request = reload(tx, org_id, id)?;
-    let person = request.person.display_name().unwrap_or(&caller.name).to_owned();
+    let person = request.person.display_name().map(ToOwned::to_owned);
     let event = Event::JoinRequest {
         org_id,
         org_name: org.name,
@@ -98,20 +95,19 @@ pub fn create<P>(
         join_request_id: id,
     };
     for contact in &membership::list_admins(tx, org_id)? {
-        // A user can withdraw a request and make another any number of times; the limit bounds the e-mails.
-        notifications::notify_limited(tx, state.mail_limit, contact.into(), &event)?;
+        notifications::notify(tx, contact.into(), &event)?;
     }
-    let entry = audit_entry(caller, Action::JoinRequestCreated, &request, &caller.name);
+    let entry = audit_entry(caller, Action::JoinRequestCreated, &request, caller.name.as_deref());
     audit::record(tx, entry)?;
     Ok(request)
 }
 
 /// `person_name`: the name of the person who wants to join.
-pub fn audit_entry<P>(caller: &Caller<P>, action: Action, request: &JoinRequest, person_name: &str) -> Entry {
+pub fn audit_entry<P>(caller: &Caller<P>, action: Action, request: &JoinRequest, person_name: Option<&str>) -> Entry {
     Entry::by(caller, action)
         .org(request.org.id)
         .user(request.person.id)
-        .object("join_request", request.id.uuid(), person_name.to_owned())
+        .object("join_request", request.id.uuid(), person_name.map(ToOwned::to_owned))
 }
 
 /// A request to an organisation in which the caller has the permission `P`.
@@ -180,7 +176,7 @@ fn mark_decided(tx: &mut Tx<'_>, id: JoinRequestId, decision: Decision<'_>) -> R
 pub fn withdraw<P>(tx: &mut Tx<'_>, caller: &Caller<P>, org_id: OrgId, id: JoinRequestId) -> Result<(), Error> {
     let request = find_own(tx, caller, org_id, id)?;
     mark_decided(tx, id, Decision::Withdrawn)?;
-    let entry = audit_entry(caller, Action::JoinRequestWithdrawn, &request, &caller.name);
+    let entry = audit_entry(caller, Action::JoinRequestWithdrawn, &request, caller.name.as_deref());
     audit::record(tx, entry)
 }
 

@@ -30,8 +30,8 @@ pub struct Member {
 
 impl Member {
     /// The name in the audit log.
-    pub fn audit_name(&self) -> &str {
-        self.person.username.as_deref().unwrap_or(&self.email)
+    pub fn audit_name(&self) -> Option<&str> {
+        self.person.username.as_deref().or(self.person.nickname.as_deref())
     }
 }
 

@@ -178,7 +178,7 @@ fn audit_entry<P>(caller: &Caller<P>, action: Action, org_id: OrgId, member: &Me
     Entry::by(caller, action).org(org_id).user(member.person.id).object(
         "user",
         member.person.id.uuid(),
-        member.audit_name().to_owned(),
+        member.audit_name().map(ToOwned::to_owned),
     )
 }
 

@@ -85,12 +85,13 @@ fn contacts() -> _ {
         .select((users::id, users::email, users::locale))
 }
 
-/// The owners and admins of an organisation.
+/// The owners and admins of an organisation. In the order of their ids, as [`list_others`]: two transactions that merge notices
+/// to the same people (`notifications/email/outbox/merge.rs`) then don't deadlock.
 pub fn list_admins(tx: &mut Tx<'_>, org_id: OrgId) -> Result<Vec<Contact>, Error> {
     Ok(contacts()
         .filter(memberships::org_id.eq(org_id))
         .filter(memberships::role.ne(OrgRole::Member))
-        .order(memberships::joined_at)
+        .order(memberships::user_id)
         .load(tx.conn)?)
 }
 
@@ -99,6 +100,7 @@ pub fn list_others(tx: &mut Tx<'_>, org_id: OrgId, except: UserId) -> Result<Vec
     Ok(contacts()
         .filter(memberships::org_id.eq(org_id))
         .filter(memberships::user_id.ne(except))
+        .order(memberships::user_id)
         .load(tx.conn)?)
 }
 

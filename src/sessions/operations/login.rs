@@ -10,6 +10,7 @@ use crate::db::Tx;
 use crate::error::{Code, Error};
 use crate::notifications::{self, Event};
 use crate::secret::ServerSecret;
+use crate::sessions::device;
 use crate::sessions::model::{Grant, Session};
 use crate::sessions::store::{self, NewSession};
 use crate::state::State;
@@ -17,8 +18,8 @@ use crate::users::{self, User};
 use crate::values::ids::{OrgId, RefreshTokenId};
 use crate::values::{Client, EmailAddress, IdRef};
 
-/// A user agent is new to an account if it was not used for this long.
-const KNOWN_USER_AGENT_PERIOD: TimeDelta = TimeDelta::days(90);
+/// A device is new to an account if it was not used for this long.
+const KNOWN_DEVICE_PERIOD: TimeDelta = TimeDelta::days(90);
 
 pub struct Login {
     /// E-mail address or username, as entered.
@@ -28,10 +29,12 @@ pub struct Login {
     pub org_id: Option<IdRef<OrgId>>,
 }
 
-/// An e-mail address in canonical form, or a username in lower case. Any other text finds no account.
-fn canonical(login: String) -> String {
+/// An e-mail address in canonical form, or a username in lower case. Any other text finds no account. Blanks around it are
+/// ignored: text fields and clipboards add them.
+fn canonical(login: &str) -> String {
+    let login = login.trim();
     if login.contains('@') {
-        EmailAddress::try_from(login.clone()).map_or_else(|_| login.to_lowercase(), EmailAddress::into_string)
+        EmailAddress::try_from(login.to_owned()).map_or_else(|_| login.to_lowercase(), EmailAddress::into_string)
     } else {
         login.to_lowercase()
     }
@@ -51,18 +54,22 @@ pub async fn log_in(state: &State, client: Client, login: Login) -> Result<Grant
         password,
         org_id,
     } = login;
-    let login = canonical(login);
+    let login = canonical(&login);
     let _place = state.hasher.reserve(client.ip)?;
     let Attempt {
         verified_user,
+        parameters_in_use,
         key,
         id: attempt_id,
     } = record_attempt(state, &client, login.clone()).await?;
     let hash = verified_user.as_ref().and_then(|user| user.password_hash.clone());
-    let is_correct = state.hasher.verify(password.clone(), hash).await;
+    let is_correct = state
+        .hasher
+        .verify_login(password.clone(), hash, parameters_in_use)
+        .await;
     let is_correct = retract_on_error(state, client.now, attempt_id, is_correct).await?;
     let Some(user) = verified_user.filter(|_| is_correct) else {
-        // Every refusal takes two hashes, whether or not the login has an account or registrations.
+        // Every refusal takes the same hashes, whether or not the login has an account or registrations.
         let is_pending = registration::is_password_pending(state, client.now, login, password).await;
         if !retract_on_error(state, client.now, attempt_id, is_pending).await? {
             return Err(refuse(state, client).await?);
@@ -97,6 +104,8 @@ pub async fn log_in(state: &State, client: Client, login: Login) -> Result<Grant
 /// An attempt that is recorded, but not checked yet.
 struct Attempt {
     verified_user: Option<User>,
+    /// The parameters of all stored password hashes.
+    parameters_in_use: Vec<String>,
     key: ThrottleKey,
     /// `None` while the throttle is off.
     id: Option<AttemptId>,
@@ -137,7 +146,12 @@ async fn record_attempt(state: &State, client: &Client, login: String) -> Result
                 None => ThrottleKey::of_unknown_login(&secret, &login),
             };
             let id = throttle.record_attempt(tx, &key, ip)?;
-            Ok(Attempt { verified_user, key, id })
+            Ok(Attempt {
+                verified_user,
+                parameters_in_use: users::list_hash_parameters(tx)?,
+                key,
+                id,
+            })
         })
         .await
 }
@@ -184,11 +198,15 @@ fn start_session(
     }
     let org = resolve_org(tx, user.id, checked.org_id, user.last_org_id)?;
     let org_id = org.as_ref().map(|org| org.id);
-    let is_new_user_agent = is_new_user_agent(tx, &user, client)?;
+    let device = device::name(client.user_agent.as_deref());
+    // Never at the first login.
+    let is_new_device =
+        user.last_login_at.is_some() && !store::has_device(tx, user.id, &device, tx.now - KNOWN_DEVICE_PERIOD)?;
     let new = NewSession {
         user_id: user.id,
         org_id,
         user_agent: client.user_agent.as_deref(),
+        device: &device,
         ip: client.ip,
     };
     let session = store::insert(tx, &new)?;
@@ -198,19 +216,12 @@ fn start_session(
     if checked.org_id.is_some() {
         users::set_last_org(tx, user.id, org_id)?;
     }
-    if is_new_user_agent {
+    if is_new_device {
         notify_new_sign_in(tx, client, &session, &user)?;
     }
     let entry = Entry::by_user(client, user.id, user.name(), Action::SessionCreated);
     audit::record(tx, entry.object("session", session.id.uuid(), None))?;
     Ok(grant(&session, &user, org, Some(refresh_token_id)))
-}
-
-/// Whether to notify the user: never at the first login, and only for a user agent that they did not use lately.
-fn is_new_user_agent(tx: &mut Tx<'_>, user: &User, client: &Client) -> Result<bool, Error> {
-    let since = tx.now - KNOWN_USER_AGENT_PERIOD;
-    let history = store::login_history(tx, user.id, client.user_agent.as_deref(), since)?;
-    Ok(history.has_sessions && !history.has_user_agent)
 }
 
 fn notify_new_sign_in(tx: &mut Tx<'_>, client: &Client, session: &Session, user: &User) -> Result<(), Error> {

@@ -65,6 +65,9 @@ async fn an_image_of_a_wrong_type_or_size_is_rejected() {
     put("application/json", b"{}".to_vec())
         .await
         .refused(415, "unsupported_media_type");
+    put("image/jpg", b"nonsense".to_vec())
+        .await
+        .invalid(&[("#", "invalid_format")]);
     put("image/png", b"nonsense".to_vec())
         .await
         .invalid(&[("#", "invalid_format")]);

@@ -294,8 +294,12 @@ async fn a_login_rehashes_the_password_after_a_change_of_parameters() {
     let app = TestApp::start();
     app.person("ada").await;
     let costlier = app.another_with(&[("KEYWARD_ARGON2_MEMORY_KIB", "16")]);
+    costlier.person("bob").await;
+    let parameters_in_use = || app.transaction(keyward::users::list_hash_parameters);
+    assert_eq!(parameters_in_use().await, ["m=16,t=1,p=1", "m=8,t=1,p=1"]);
     let hash = || {
         users::table
+            .filter(users::username.eq("ada"))
             .select(users::password_hash.assume_not_null())
             .first::<String>(&mut app.connect())
             .unwrap()
@@ -303,5 +307,6 @@ async fn a_login_rehashes_the_password_after_a_change_of_parameters() {
     assert!(hash().contains("m=8,"));
     costlier.log_in("ada", PASSWORD).await;
     assert!(hash().contains("m=16,"));
+    assert_eq!(parameters_in_use().await, ["m=16,t=1,p=1"]);
     costlier.log_in("ada", PASSWORD).await;
 }

@@ -134,12 +134,27 @@ async fn an_extension_starts_at_the_expiry_or_now() {
     let read = extend(1).await.expect(200);
     assert!((instant(&read["expires_at"]) - now - TimeDelta::days(1)).num_seconds() < 5);
     assert!(works(&app, &key.secret).await);
-    let without_expiry = app.key(&ada, json!({})).await;
-    app.post(&format!("{}/extend", without_expiry.path()), &json!({"days": 1}))
+    assert_eq!(app.records_of("api_key.extended"), 2);
+}
+
+#[actix_web::test]
+async fn a_key_without_an_expiry_gets_the_maximum_lifetime_if_one_is_set() {
+    let app = TestApp::start_with(&[("KEYWARD_KEY_MAX_LIFETIME_DAYS", "40")]);
+    let ada = app.person("ada").await;
+    let now = app.state.clock.now();
+    let key = app.key(&ada, json!({})).await;
+    let expires_at = instant(&key.body["expires_at"]);
+    assert!((expires_at - now - TimeDelta::days(40)).num_seconds().abs() < 5);
+    let unlimited = TestApp::start();
+    let ada = unlimited.person("ada").await;
+    let key = unlimited.key(&ada, json!({})).await;
+    assert_eq!(key.body["expires_at"], json!(null));
+    unlimited
+        .post(&format!("{}/extend", key.path()), &json!({"days": 1}))
         .bearer(&ada.access_token)
         .await
         .refused(409, "key_never_expires");
-    assert_eq!(app.records_of("api_key.extended"), 2);
+    assert_eq!(unlimited.records_of("api_key.extended"), 0);
 }
 
 #[actix_web::test]

@@ -142,6 +142,9 @@ async fn the_public_keys_verify_access_tokens() {
         (&json!("http://keyward.test"), &json!("keyward"))
     );
     assert_eq!(claims["exp"].as_i64().unwrap() - claims["iat"].as_i64().unwrap(), 600);
+    // A verifier whose clock is two seconds slow accepts a new token.
+    assert_eq!(claims["nbf"], claims["iat"]);
+    assert!(claims["iat"].as_i64().unwrap() <= app.state.clock.now().timestamp() - 2);
     for claim in ["sub", "nbf", "jti", "sid", "auth_time", "role", "org_id", "org_role"] {
         assert!(claims.get(claim).is_some(), "{claim}");
     }
@@ -158,6 +161,39 @@ async fn a_body_without_a_media_type_is_rejected() {
         .body("application/json; charset=UTF-8", body)
         .await
         .refused(401, "invalid_credentials");
+}
+
+#[actix_web::test]
+async fn widespread_variants_of_media_types_and_bodies_are_accepted() {
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    let body = json!({"login": "ada", "password": PASSWORD}).to_string();
+    for media_type in ["application/json; charset=utf8", "application/json;charset=\"UTF8\""] {
+        app.request("POST", "/auth/login")
+            .body(media_type, body.clone())
+            .await
+            .expect(200);
+    }
+    app.request("POST", "/auth/login")
+        .body("application/json; charset=latin1", body.clone())
+        .await
+        .refused(415, "unsupported_media_type");
+    let with_mark = format!("\u{feff}{body}");
+    app.request("POST", "/auth/login")
+        .body("application/json", with_mark.clone())
+        .await
+        .expect(200);
+    app.request("POST", "/auth/login")
+        .body("application/json", format!("\u{feff}{with_mark}"))
+        .await
+        .refused(400, "malformed_json");
+    for media_type in ["application/x-www-form-urlencoded", "text/plain", "nonsense"] {
+        app.request("POST", "/notifications/read-all")
+            .bearer(&ada.access_token)
+            .body(media_type, "")
+            .await
+            .expect(204);
+    }
 }
 
 #[actix_web::test]

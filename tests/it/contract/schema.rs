@@ -162,6 +162,7 @@ impl Check {
                 "bytea" => "'\\x00'",
                 "bigint" => "-1",
                 "boolean" => "false",
+                "cidr" => "'192.0.2.0/24'",
                 other => panic!("{}: give an example of {other}", self.name),
             };
             let null = if *nullable { ", NULL" } else { "" };

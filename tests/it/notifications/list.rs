@@ -152,7 +152,7 @@ async fn a_notification_carries_actions_until_the_decision_is_made_or_expires() 
     let join_request = Event::JoinRequest {
         org_id,
         org_name: "Acme".to_owned(),
-        person: "carol".to_owned(),
+        person: Some("carol".to_owned()),
         message: None,
         join_request_id: request_id,
     };

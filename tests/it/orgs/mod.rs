@@ -2,5 +2,6 @@ mod guard;
 mod keys;
 mod lifecycle;
 mod logo;
+mod names;
 mod permissions;
 mod switch;

@@ -55,6 +55,46 @@ async fn a_login_with_a_new_user_agent_notifies_the_user_but_not_the_first_login
 }
 
 #[actix_web::test]
+async fn an_update_of_the_browser_is_no_new_device() {
+    let firefox = |system: &str, version: u32| {
+        format!("Mozilla/5.0 ({system}; rv:{version}.0) Gecko/20100101 Firefox/{version}.0")
+    };
+    let app = TestApp::start();
+    app.person("ada").await;
+    for (user_agent, mails) in [
+        (firefox("Windows NT 10.0", 140), 1),
+        (firefox("Windows NT 10.0", 141), 1),
+        (firefox("Windows NT 11.0", 142), 1),
+        (firefox("X11; Linux x86_64", 142), 2),
+    ] {
+        app.post("/auth/login", &json!({"login": "ada", "password": PASSWORD}))
+            .header("user-agent", &user_agent)
+            .await
+            .expect(200);
+        assert_eq!(app.mails_to("ada@example.com").await.len(), mails, "{user_agent}");
+    }
+    // A device that was not used for 90 days is new again.
+    app.advance(TimeDelta::days(91));
+    app.post("/auth/login", &json!({"login": "ada", "password": PASSWORD}))
+        .header("user-agent", &firefox("Windows NT 10.0", 150))
+        .await
+        .expect(200);
+    assert_eq!(app.mails_to("ada@example.com").await.len(), 3);
+}
+
+#[actix_web::test]
+async fn a_login_ignores_blanks_around_the_name() {
+    let app = TestApp::start();
+    app.person("ada").await;
+    app.log_in(" ada\t", PASSWORD).await;
+    app.log_in("  Ada@Example.com \n", PASSWORD).await;
+    let inside = json!({"login": "a da", "password": PASSWORD});
+    app.post("/auth/login", &inside)
+        .await
+        .refused(401, "invalid_credentials");
+}
+
+#[actix_web::test]
 async fn reauthentication_needs_the_current_password_and_keeps_the_refresh_token() {
     let app = TestApp::start();
     let ada = app.person("ada").await;

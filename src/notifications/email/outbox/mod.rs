@@ -5,6 +5,7 @@
 //! the run is over. The number of attempts distinguishes one claim of a row from the next.
 
 mod announcement;
+mod merge;
 mod store;
 
 use std::collections::VecDeque;
@@ -17,14 +18,15 @@ use tokio::time::{Duration, Instant};
 use super::Mailer;
 use super::compose::{ComposeError, ComposedEmail, Email};
 use super::smtp::{self, SendError};
-use crate::db::Db;
+use crate::db::{Db, Tx};
 use crate::error::Error;
 use crate::notifications::event::Event;
 use crate::notifications::text::clean;
+use crate::values::locale::Locale;
 use store::{Attempt, ClaimedEmail};
 
 pub use announcement::{ANNOUNCEMENT_AUDIENCE, enqueue_announcement};
-pub use store::{count_event_since, count_since, enqueue, pending, sweep};
+pub use store::{count_event_since, pending, sweep};
 
 /// The number of e-mails that a delivery run claims at a time.
 const BATCH: i64 = 20;
@@ -51,6 +53,14 @@ const REFUSED_PAUSE: TimeDelta = TimeDelta::minutes(10);
 const MAX_REFUSALS: i32 = 5;
 /// An older e-mail is given up (RFC 5321 §4.5.4.1: at least four to five days).
 const MAX_AGE: TimeDelta = TimeDelta::days(5);
+
+/// Queues the e-mail about an event. A notice that the address received many times already is held back and merged.
+pub fn enqueue(tx: &mut Tx<'_>, recipient: &str, locale: Locale, event: &Event) -> Result<(), Error> {
+    match merge::held_until(tx, recipient, event)? {
+        Some(until) => merge::enqueue_merged(tx, recipient, locale, event, until),
+        None => store::insert(tx, recipient, locale, event),
+    }
+}
 
 /// Sends the e-mails that are due, and returns how many were sent. A failure to send is recorded in the row and is no error.
 ///
@@ -218,6 +228,7 @@ impl DeliveryRun<'_> {
             locale: claimed.locale,
             event,
             created_at: claimed.created_at,
+            merged: claimed.merged,
         };
         let composed = self.mailer.composer.compose(&email, self.mailer.delivery.encoding());
         composed.map_err(|error| refused(matches!(error, ComposeError::Recipient(_)), &error))

@@ -11,8 +11,8 @@ use crate::notifications::event::Event;
 use crate::values::ids::MailId;
 use crate::values::locale::Locale;
 
-/// Queues the e-mail about an event.
-pub fn enqueue(tx: &mut Tx<'_>, recipient: &str, locale: Locale, event: &Event) -> Result<(), Error> {
+/// Queues an e-mail that is due at once.
+pub fn insert(tx: &mut Tx<'_>, recipient: &str, locale: Locale, event: &Event) -> Result<(), Error> {
     diesel::insert_into(mail_outbox::table)
         .values((
             mail_outbox::id.eq(MailId::new(tx.now)),
@@ -27,16 +27,12 @@ pub fn enqueue(tx: &mut Tx<'_>, recipient: &str, locale: Locale, event: &Event) 
     Ok(())
 }
 
+/// The e-mails to `recipient` queued since `since`.
 #[diesel::dsl::auto_type(no_type_alias)]
-fn queued_since<'a>(recipient: &'a str, since: DateTime<Utc>) -> _ {
+pub fn queued_since<'a>(recipient: &'a str, since: DateTime<Utc>) -> _ {
     mail_outbox::table
         .filter(mail_outbox::recipient.eq(recipient))
         .filter(mail_outbox::created_at.gt(since))
-}
-
-/// The number of e-mails to `recipient` queued since `since`.
-pub fn count_since(tx: &mut Tx<'_>, recipient: &str, since: DateTime<Utc>) -> Result<i64, Error> {
-    Ok(queued_since(recipient, since).count().get_result(tx.conn)?)
 }
 
 /// The number of e-mails about events with this name to `recipient` queued since `since`.
@@ -76,6 +72,8 @@ pub struct ClaimedEmail {
     /// Not parsed yet: a newer version of the program may have stored an event that this one doesn't know.
     pub event: Value,
     pub created_at: DateTime<Utc>,
+    /// The number of earlier notices that it replaces.
+    pub merged: i32,
     pub attempts: i32,
 }
 
@@ -116,6 +114,7 @@ pub fn claim(tx: &mut Tx<'_>, limit: i64, lease: TimeDelta) -> Result<Vec<Claime
         .set((
             mail_outbox::next_attempt_at.eq(tx.now + lease),
             mail_outbox::attempts.eq(mail_outbox::attempts + 1),
+            mail_outbox::open_to_merge.eq(false),
         ))
         .returning((
             mail_outbox::id,
@@ -123,6 +122,7 @@ pub fn claim(tx: &mut Tx<'_>, limit: i64, lease: TimeDelta) -> Result<Vec<Claime
             mail_outbox::locale,
             mail_outbox::message,
             mail_outbox::created_at,
+            mail_outbox::merged,
             mail_outbox::attempts,
         ))
         .load(tx.conn)?;

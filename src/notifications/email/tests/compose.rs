@@ -84,6 +84,7 @@ fn the_rendered_text_survives_encoding() {
                 recipient: RECIPIENT,
                 link: None,
                 at: at(),
+                merged: 0,
             };
             let rendered = render(&TextCatalog::strict().unwrap(), locale, &event, &context).unwrap();
             for encoding in [Encoding::EightBit, Encoding::Base64] {

@@ -37,6 +37,7 @@ fn email(locale: Locale, event: Event) -> Email {
         locale,
         event,
         created_at: at(),
+        merged: 0,
     }
 }
 

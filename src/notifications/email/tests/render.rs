@@ -14,6 +14,7 @@ fn rendered(locale: Locale, event: &Event) -> RenderedEmail {
         recipient: RECIPIENT,
         link: event.link().map(|_| "https://accounts.example.com/app/page#token=T"),
         at: at(),
+        merged: 0,
     };
     render(&TextCatalog::strict().unwrap(), locale, event, &context).unwrap()
 }
@@ -169,7 +170,7 @@ fn typed_text_adds_no_line_and_changes_no_direction() {
         }
         let mail = rendered(Locale::En, &event);
         assert!(
-            !mail.text.lines().any(|line| line.starts_with("https://evil")),
+            !mail.text.lines().any(|line| line.starts_with("https[:]")),
             "{}",
             mail.text
         );
@@ -190,13 +191,13 @@ fn text_of_another_person_is_quoted() {
     };
     let mail = rendered(Locale::En, &event);
     assert!(
-        mail.text.contains("> Sorry.\n> https://evil.example/<i>\n"),
+        mail.text.contains("> Sorry.\n> https[:]//evil[.]example/<i>\n"),
         "{}",
         mail.text
     );
     assert!(
         mail.html
-            .contains("Sorry.<br>https:&#x2f;&#x2f;evil.example&#x2f;&lt;i&gt;</span>")
+            .contains("Sorry.<br>https[:]&#x2f;&#x2f;evil[.]example&#x2f;&lt;i&gt;</span>")
     );
 }
 

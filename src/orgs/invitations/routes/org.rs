@@ -81,6 +81,9 @@ request_type! {
 /// Sends an e-mail with a link that is valid for seven days, and notifies the account that has this address, if there is
 /// one; the response is the same in both cases. One invitation can be pending for an address, and 500 in an organisation.
 /// Needs the role `admin` or `owner`; only an owner can invite with the role `admin` or `owner`.
+///
+/// A user can send 50 e-mails an hour and 200 a day to the addresses of others, an organisation 100 and 300; then the response
+/// is 429. An address that has received too many e-mails gets no further one, but the invitation is created.
 #[utoipa::path(
     operation_id = "createInvitation", tag = "Invitations", security(("session" = [])),
     request_body = CreateInvitationRequest,
@@ -188,7 +191,8 @@ async fn revoke_invitation(
 /// Resend an invitation
 ///
 /// Sends a pending invitation again with a new link, valid for seven days, and invalidates the previous link. Needs the role
-/// `admin` or `owner`; only an owner can resend an invitation with the role `admin` or `owner`.
+/// `admin` or `owner`; only an owner can resend an invitation with the role `admin` or `owner`. If the address has received too
+/// many e-mails, nothing is sent and the previous link remains valid.
 #[utoipa::path(
     operation_id = "resendInvitation", tag = "Invitations", security(("session" = [])),
     params(

@@ -165,7 +165,7 @@ async fn create_join_request(
     caller
         .locking(orgs::locking(org_id))
         .idempotent_transaction(&state.clone(), idempotent, move |tx, caller| {
-            let request = operations::create(tx, &state, caller, org_id, message.as_ref())?;
+            let request = operations::create(tx, caller, org_id, message.as_ref())?;
             let path = format!("/orgs/{org_id}/join-requests/{}", request.id);
             ApiResponse::created(&state.config, &path, &JoinRequestResponse::new(request, &state.config))
         })
