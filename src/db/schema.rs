@@ -228,17 +228,6 @@ diesel::table! {
 }
 
 diesel::table! {
-    refresh_tokens (id) {
-        id -> Uuid,
-        session_id -> Uuid,
-        token_hash -> Bytea,
-        created_at -> Timestamptz,
-        used_at -> Nullable<Timestamptz>,
-        successor_id -> Nullable<Uuid>,
-    }
-}
-
-diesel::table! {
     registrations (id) {
         id -> Uuid,
         email -> Text,
@@ -272,6 +261,8 @@ diesel::table! {
         expires_at -> Timestamptz,
         ended_at -> Nullable<Timestamptz>,
         end_reason -> Nullable<Text>,
+        refresh_generation -> Int4,
+        refreshed_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -319,7 +310,6 @@ diesel::joinable!(one_time_tokens -> invitations (invitation_id));
 diesel::joinable!(one_time_tokens -> registrations (registration_id));
 diesel::joinable!(one_time_tokens -> users (user_id));
 diesel::joinable!(orgs -> images (logo_id));
-diesel::joinable!(refresh_tokens -> sessions (session_id));
 diesel::joinable!(registrations -> users (user_id));
 diesel::joinable!(released_usernames -> users (user_id));
 diesel::joinable!(sessions -> orgs (org_id));
@@ -345,7 +335,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     one_time_tokens,
     orgs,
     password_attempts,
-    refresh_tokens,
     registrations,
     released_usernames,
     sessions,

@@ -182,10 +182,11 @@ async fn log_out(
             let Some(presented) = cookie::presented_token(&request, &state, in_body)? else {
                 return Err(caller.err().unwrap_or_else(|| Error::new(Code::AuthenticationRequired)));
             };
+            let secret = state.secret.clone();
             state
                 .db
                 .transaction(client.now, move |tx| {
-                    operations::end_by_refresh_token(tx, &client, &presented.token)
+                    operations::end_by_refresh_token(tx, &secret, &client, &presented.token)
                 })
                 .await?;
         }

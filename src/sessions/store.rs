@@ -1,4 +1,4 @@
-//! Queries on the tables `sessions` and `refresh_tokens`.
+//! Queries on the table `sessions`.
 
 use std::net::IpAddr;
 
@@ -10,10 +10,9 @@ use ipnet::IpNet;
 use super::model::{EndReason, MAX_LIFETIME, Session};
 use crate::auth::{OrgRole, PlatformRole};
 use crate::db::Tx;
-use crate::db::schema::{memberships, refresh_tokens, sessions, users};
+use crate::db::schema::{memberships, sessions, users};
 use crate::error::Error;
-use crate::secret::{Purpose, ServerSecret, TokenHash};
-use crate::values::ids::{MembershipId, OrgId, RefreshTokenId, SessionId, UserId};
+use crate::values::ids::{MembershipId, OrgId, SessionId, UserId};
 
 pub struct NewSession<'a> {
     pub user_id: UserId,
@@ -39,54 +38,8 @@ pub fn insert(tx: &mut Tx<'_>, new: &NewSession<'_>) -> Result<Session, Error> {
         .get_result(tx.conn)?)
 }
 
-/// Inserts the refresh token of the row `id`. The previous token of the session must be marked as exchanged before: a
-/// unique index allows one current token per session.
-pub fn insert_refresh_token(
-    tx: &mut Tx<'_>,
-    secret: &ServerSecret,
-    session_id: SessionId,
-    id: RefreshTokenId,
-) -> Result<(), Error> {
-    let hash = secret.token(Purpose::Refresh, id.uuid()).hash();
-    diesel::insert_into(refresh_tokens::table)
-        .values((
-            refresh_tokens::id.eq(id),
-            refresh_tokens::session_id.eq(session_id),
-            refresh_tokens::token_hash.eq(hash.as_bytes().as_slice()),
-            refresh_tokens::created_at.eq(tx.now),
-        ))
-        .execute(tx.conn)?;
-    Ok(())
-}
-
-#[derive(Queryable)]
-pub struct RefreshToken {
-    pub id: RefreshTokenId,
-    pub used_at: Option<DateTime<Utc>>,
-    pub successor_id: Option<RefreshTokenId>,
-}
-
-/// Locks the session of a refresh token, and reads the token after that, so that of two parallel refreshes the second sees
-/// the changes of the first.
-pub fn lock_by_refresh_token(tx: &mut Tx<'_>, hash: &TokenHash) -> Result<Option<(Session, RefreshToken)>, Error> {
-    let by_hash = refresh_tokens::table.filter(refresh_tokens::token_hash.eq(hash.as_bytes().as_slice()));
-    let session_id: Option<SessionId> = by_hash.select(refresh_tokens::session_id).first(tx.conn).optional()?;
-    let Some(session_id) = session_id else { return Ok(None) };
-    let Some(session) = lock(tx, session_id)? else {
-        return Ok(None);
-    };
-    let token = by_hash
-        .select((
-            refresh_tokens::id,
-            refresh_tokens::used_at,
-            refresh_tokens::successor_id,
-        ))
-        .first(tx.conn)
-        .optional()?;
-    Ok(token.map(|token| (session, token)))
-}
-
-fn lock(tx: &mut Tx<'_>, id: SessionId) -> Result<Option<Session>, Error> {
+/// Locks a session, so that of two parallel refreshes the second sees the changes of the first.
+pub fn lock(tx: &mut Tx<'_>, id: SessionId) -> Result<Option<Session>, Error> {
     Ok(sessions::table
         .find(id)
         .select(Session::as_select())
@@ -95,29 +48,23 @@ fn lock(tx: &mut Tx<'_>, id: SessionId) -> Result<Option<Session>, Error> {
         .optional()?)
 }
 
-/// Marks a refresh token as exchanged for its successor.
-pub fn mark_exchanged(tx: &mut Tx<'_>, id: RefreshTokenId, successor_id: RefreshTokenId) -> Result<(), Error> {
-    diesel::update(refresh_tokens::table.find(id))
-        .set((
-            refresh_tokens::used_at.eq(tx.now),
-            refresh_tokens::successor_id.eq(successor_id),
-        ))
-        .execute(tx.conn)?;
-    Ok(())
-}
-
-/// Whether a refresh token is still to be exchanged.
-pub fn is_current(tx: &mut Tx<'_>, id: RefreshTokenId) -> Result<bool, Error> {
-    let current = refresh_tokens::table.find(id).filter(refresh_tokens::used_at.is_null());
-    Ok(diesel::select(exists(current)).get_result(tx.conn)?)
-}
-
 /// Records a refresh, and the organisation in which the session acts from now on.
 pub fn record_refresh(tx: &mut Tx<'_>, id: SessionId, org_id: Option<OrgId>) -> Result<Session, Error> {
     Ok(diesel::update(sessions::table.find(id))
         .set((sessions::last_used_at.eq(tx.now), sessions::org_id.eq(org_id)))
         .returning(Session::as_returning())
         .get_result(tx.conn)?)
+}
+
+/// Makes the next refresh token the current one.
+pub fn rotate_refresh_token(tx: &mut Tx<'_>, id: SessionId) -> Result<(), Error> {
+    diesel::update(sessions::table.find(id))
+        .set((
+            sessions::refresh_generation.eq(sessions::refresh_generation + 1),
+            sessions::refreshed_at.eq(tx.now),
+        ))
+        .execute(tx.conn)?;
+    Ok(())
 }
 
 /// Records an authentication with the password; `None` if the session has ended.

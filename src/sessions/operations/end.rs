@@ -4,8 +4,9 @@ use crate::audit::{self, Action, Entry};
 use crate::auth::Caller;
 use crate::db::Tx;
 use crate::error::{Code, Error};
-use crate::secret::Token;
+use crate::secret::{ServerSecret, Token};
 use crate::sessions::model::EndReason;
+use crate::sessions::refresh_token::RefreshToken;
 use crate::sessions::store;
 use crate::users;
 use crate::values::Client;
@@ -15,10 +16,15 @@ use crate::values::ids::{SessionId, UserId};
 ///
 /// # Errors
 /// `invalid_token` for an unknown token.
-pub fn end_by_refresh_token(tx: &mut Tx<'_>, client: &Client, token: &Token) -> Result<(), Error> {
-    let Some((session, _)) = store::lock_by_refresh_token(tx, &token.hash())? else {
-        return Err(Error::new(Code::InvalidToken));
-    };
+pub fn end_by_refresh_token(
+    tx: &mut Tx<'_>,
+    secret: &ServerSecret,
+    client: &Client,
+    token: &Token,
+) -> Result<(), Error> {
+    let invalid = || Error::new(Code::InvalidToken);
+    let token = RefreshToken::decode(secret, token).ok_or_else(invalid)?;
+    let session = store::lock(tx, token.session_id)?.ok_or_else(invalid)?;
     if store::end(tx, session.user_id, session.id, EndReason::LoggedOut)? {
         let user = users::find(tx, session.user_id)?;
         let entry = Entry::by_user(client, user.id, user.name(), Action::SessionEnded);

@@ -9,12 +9,11 @@ use crate::auth::{AttemptId, Password, ThrottleKey};
 use crate::db::Tx;
 use crate::error::{Code, Error};
 use crate::notifications::{self, Event};
-use crate::secret::ServerSecret;
 use crate::sessions::model::{Grant, Session};
 use crate::sessions::store::{self, NewSession};
 use crate::state::State;
 use crate::users::{self, User};
-use crate::values::ids::{OrgId, RefreshTokenId};
+use crate::values::ids::OrgId;
 use crate::values::{Client, EmailAddress, IdRef};
 
 /// A user agent is new to an account if it was not used for this long.
@@ -77,11 +76,11 @@ pub async fn log_in(state: &State, client: Client, login: Login) -> Result<Grant
         _ => None,
     };
     let checked = CheckedLogin { user, rehashed, org_id };
-    let (secret, throttle, client_of_session) = (state.secret.clone(), state.throttle, client.clone());
+    let (throttle, client_of_session) = (state.throttle, client.clone());
     let started = state
         .db
         .transaction(client.now, move |tx| {
-            let grant = start_session(tx, &secret, &client_of_session, &checked)?;
+            let grant = start_session(tx, &client_of_session, &checked)?;
             // After the lock on the user, in the order that `auth/password/throttle.rs` demands.
             throttle.delete_attempts_from(tx, &key, client_of_session.ip)?;
             Ok(grant)
@@ -168,12 +167,7 @@ struct CheckedLogin {
     org_id: Option<IdRef<OrgId>>,
 }
 
-fn start_session(
-    tx: &mut Tx<'_>,
-    secret: &ServerSecret,
-    client: &Client,
-    checked: &CheckedLogin,
-) -> Result<Grant, Error> {
+fn start_session(tx: &mut Tx<'_>, client: &Client, checked: &CheckedLogin) -> Result<Grant, Error> {
     // The password may have changed and the user may have been disabled since the hash was read.
     let user = users::lock(tx, checked.user.id).map_err(|error| error.if_not_found(Code::InvalidCredentials))?;
     if user.password_hash != checked.user.password_hash {
@@ -192,8 +186,6 @@ fn start_session(
         ip: client.ip,
     };
     let session = store::insert(tx, &new)?;
-    let refresh_token_id = RefreshTokenId::new(tx.now);
-    store::insert_refresh_token(tx, secret, session.id, refresh_token_id)?;
     users::record_login(tx, user.id, checked.rehashed.as_deref())?;
     if checked.org_id.is_some() {
         users::set_last_org(tx, user.id, org_id)?;
@@ -203,7 +195,7 @@ fn start_session(
     }
     let entry = Entry::by_user(client, user.id, user.name(), Action::SessionCreated);
     audit::record(tx, entry.object("session", session.id.uuid(), None))?;
-    Ok(grant(&session, &user, org, Some(refresh_token_id)))
+    Ok(grant(&session, &user, org, Some(session.refresh_token())))
 }
 
 /// Whether to notify the user: never at the first login, and only for a user agent that they did not use lately.

@@ -160,7 +160,7 @@ impl Check {
                 "uuid" => "gen_random_uuid()",
                 "timestamp with time zone" => "now()",
                 "bytea" => "'\\x00'",
-                "bigint" => "-1",
+                "bigint" | "integer" => "-1",
                 other => panic!("{}: give an example of {other}", self.name),
             };
             let null = if *nullable { ", NULL" } else { "" };
