@@ -10,6 +10,7 @@
 //! | `revoke` | `--revocations 10000` | API keys are rotated, disabled and deleted on one instance while both have them in their caches | 0 accepted afterwards by the same instance, 0 by the other after 1 s |
 //! | `floods` | `--floods 3` (seconds each), `--flood` (part of a name) | clients ask for as much as they can: connections, logins, exports, images, writes | `/livez` p99 100 ms, verification of a key p99 50 ms, memory of the idle service + the buffers of password hashes + the cache + 64 MB |
 //! | `mail` | `--mails 1000` | e-mails are queued while the mail server is down; the service is killed while it delivers them | all delivered within 120 s, each under one Message-ID |
+//! | `year` | `--rows 100000` | a database with so many rows per table, from the last 800 days, is swept for the first time | 100 ms per batch |
 //!
 //! An option that is 0 skips its scenario; `--only revoke` runs that scenario alone. All of them together take minutes.
 #![allow(
@@ -25,6 +26,7 @@ mod kill;
 mod mail;
 mod restart;
 mod revoke;
+mod year;
 
 use std::time::Duration;
 
@@ -50,6 +52,7 @@ fn main() {
     let (restarts, requests) = (scenario("restart", "--restarts", 50), option("--requests", 100_000));
     let revocations = scenario("revoke", "--revocations", 10_000);
     let mails = scenario("mail", "--mails", 1000);
+    let rows = scenario("year", "--rows", 100_000);
     let flood_seconds = scenario("floods", "--floods", 3);
     // A flood of slow connections has a thread for each.
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -73,6 +76,9 @@ fn main() {
     if flood_seconds > 0 {
         let flood = text("--flood").unwrap_or_default();
         passed &= runtime.block_on(floods::run(flood_seconds, &flood));
+    }
+    if rows > 0 {
+        passed &= year::run(rows);
     }
     assert!(passed, "a limit was exceeded");
 }

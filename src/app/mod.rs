@@ -11,6 +11,7 @@ mod keystore;
 mod listener;
 mod openapi;
 mod pages;
+pub mod retention;
 mod routes;
 mod server;
 pub mod worker;

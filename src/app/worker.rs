@@ -4,24 +4,23 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::TimeDelta;
 use secrecy::SecretString;
 use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 
+use super::retention;
+use crate::api_keys;
+use crate::audit;
 use crate::db::migrations;
 use crate::error::Error;
 use crate::notifications::email::{Mailer, outbox};
 use crate::state::State;
-use crate::{account, api_keys, auth, http, notifications, one_time_tokens};
 
 /// How often the outbox is read if no commit wakes the mailer: for e-mails queued by other instances, and for retries.
 const MAIL_INTERVAL: Duration = Duration::from_secs(1);
 /// How often expired rows are deleted. Queries ignore expired rows, so this only bounds the size of the tables.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
-/// How long a sent e-mail is kept in the outbox: the limit of e-mails per address counts the rows of a day.
-const SENT_MAIL_RETENTION: TimeDelta = TimeDelta::days(1);
-/// How often API keys that are about to expire are looked for.
+/// How often API keys that are about to expire and audit counts whose period is over are looked for.
 const REMINDER_INTERVAL: Duration = Duration::from_secs(10);
 /// How often uses of API keys are written to the database.
 const USAGE_FLUSH_INTERVAL: Duration = Duration::from_secs(1);
@@ -33,6 +32,7 @@ pub struct Background {
     task: JoinHandle<()>,
     stop: Arc<Notify>,
     usage_flusher: JoinHandle<()>,
+    sweeper: JoinHandle<()>,
     state: State,
 }
 
@@ -40,6 +40,8 @@ impl Background {
     /// Waits for the step in progress, and writes the uses of API keys that are not in the database yet.
     pub async fn stop(self) {
         self.stop.notify_one();
+        // A batch in progress commits or is rolled back; the next instance continues.
+        self.sweeper.abort();
         // An error means that the task panicked, which is logged already.
         let _ = self.task.await;
         // With this lock no flush is in progress, so that the task can be aborted without losing uses.
@@ -48,6 +50,9 @@ impl Background {
         drop(flush_lock);
         if let Err(error) = api_keys::flush_usage(&self.state).await {
             log("record the uses of API keys", &error);
+        }
+        if let Err(error) = write_audit_counts(&self.state).await {
+            log("write the counts of the audit log", &error);
         }
     }
 }
@@ -58,12 +63,12 @@ pub fn spawn(state: State, database_url: SecretString, mailer: Mailer) -> Backgr
     let stopped = Arc::clone(&stop);
     let background_state = state.clone();
     let usage_flusher = tokio::task::spawn_local(flush_usage_periodically(state.clone()));
+    let sweeper = tokio::task::spawn_local(sweep_periodically(state.clone()));
     let task = tokio::task::spawn_local(async move {
         tokio::select! {
             () = migrate(database_url) => {}
             () = stopped.notified() => return,
         }
-        let mut swept_at = tokio::time::Instant::now();
         let mut reminded_at: Option<tokio::time::Instant> = None;
         loop {
             if let Err(error) = outbox::deliver_due(&state.db, state.clock.now(), &mailer).await {
@@ -74,11 +79,8 @@ pub fn spawn(state: State, database_url: SecretString, mailer: Mailer) -> Backgr
                 if let Err(error) = remind(&state).await {
                     log("send expiry reminders", &error);
                 }
-            }
-            if swept_at.elapsed() >= SWEEP_INTERVAL {
-                swept_at = tokio::time::Instant::now();
-                if let Err(error) = sweep(&state).await {
-                    log("delete expired rows", &error);
+                if let Err(error) = write_audit_counts(&state).await {
+                    log("write the counts of the audit log", &error);
                 }
             }
             tokio::select! {
@@ -92,6 +94,7 @@ pub fn spawn(state: State, database_url: SecretString, mailer: Mailer) -> Backgr
         task,
         stop,
         usage_flusher,
+        sweeper,
         state: background_state,
     }
 }
@@ -106,10 +109,39 @@ async fn flush_usage_periodically(state: State) {
     }
 }
 
+/// In a task of its own, because deleting a large backlog takes longer than an e-mail may wait.
+async fn sweep_periodically(state: State) {
+    loop {
+        tokio::time::sleep(SWEEP_INTERVAL).await;
+        if let Err(error) = retention::sweep(&state).await {
+            log("delete expired rows", &error);
+        }
+    }
+}
+
 /// Sends the reminders of all API keys that are about to expire.
 pub async fn remind(state: &State) -> Result<(), Error> {
     let now = state.clock.now();
     while state.db.transaction(now, api_keys::remind).await? > 0 {}
+    Ok(())
+}
+
+/// Writes the refused requests counted in memory, and turns the counts whose period is over into audit records.
+pub async fn write_audit_counts(state: &State) -> Result<(), Error> {
+    let now = state.clock.now();
+    let refused = Arc::new(state.refused_requests.take());
+    if !refused.is_empty() {
+        let counted = Arc::clone(&refused);
+        let written = state
+            .db
+            .transaction(now, move |tx| audit::count_refused(tx, &counted))
+            .await;
+        if written.is_err() {
+            state.refused_requests.restore(refused.to_vec());
+        }
+        written?;
+    }
+    while state.db.transaction(now, audit::close_counts).await? > 0 {}
     Ok(())
 }
 
@@ -128,25 +160,6 @@ async fn migrate(database_url: SecretString) {
         }
         tokio::time::sleep(MIGRATION_RETRY_INTERVAL).await;
     }
-}
-
-/// Deletes expired rows of all slices.
-pub async fn sweep(state: &State) -> Result<(), Error> {
-    let now = state.clock.now();
-    state.rate_limit.sweep();
-    state
-        .db
-        .read(now, move |tx| {
-            http::sweep_idempotency_keys(tx)?;
-            auth::sweep_password_attempts(tx)?;
-            one_time_tokens::sweep(tx)?;
-            account::sweep_registrations(tx)?;
-            notifications::sweep(tx)?;
-            outbox::sweep(tx, now - SENT_MAIL_RETENTION)?;
-            api_keys::sweep_usage(tx)?;
-            Ok(())
-        })
-        .await
 }
 
 fn log(step: &str, error: &Error) {

@@ -10,6 +10,7 @@ mod key_usage;
 mod password;
 mod permission;
 mod principal;
+mod refused_requests;
 mod roles;
 mod scopes;
 
@@ -17,12 +18,13 @@ pub use access_token::{AccessTokens, Claims, KeyError, TokenSubject, generate_si
 pub use caller::{Caller, OfSession};
 pub use key_usage::{DayCount, KeyUsage, LastUse, PendingUsage};
 pub use password::{
-    AttemptId, Password, PasswordHasher, PasswordPolicy, SALT_BYTES, Throttle, ThrottleKey, sweep_password_attempts,
+    AttemptId, PASSWORD_ATTEMPTS_SWEEP, Password, PasswordHasher, PasswordPolicy, SALT_BYTES, Throttle, ThrottleKey,
 };
 pub use permission::{
     Admin, AnyApiKey, AnyCredential, KeysRead, KeysVerify, MeRead, MeWrite, MembersRead, NotificationsRead, OrgsRead,
     Permission, Session, TokensIntrospect,
 };
 pub use principal::{ActiveOrg, Credential, Identity, Principal};
+pub use refused_requests::{Refused, RefusedRequests};
 pub use roles::{OrgRole, PlatformRole};
 pub use scopes::{OrgContext, Scope, ScopeCatalog, ScopeContext};

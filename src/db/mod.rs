@@ -9,6 +9,7 @@ pub mod listener;
 pub mod migrations;
 mod pool;
 pub mod schema;
+pub mod sweep;
 
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;

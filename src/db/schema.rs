@@ -50,6 +50,20 @@ diesel::table! {
 }
 
 diesel::table! {
+    audit_counts (action, account, network) {
+        action -> Text,
+        account -> Uuid,
+        network -> Cidr,
+        result -> Text,
+        count -> Int8,
+        first_at -> Timestamptz,
+        last_at -> Timestamptz,
+        ip -> Inet,
+        request_id -> Text,
+    }
+}
+
+diesel::table! {
     audit_log (id) {
         id -> Uuid,
         at -> Timestamptz,
@@ -322,6 +336,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     api_key_secrets,
     api_key_usage,
     api_keys,
+    audit_counts,
     audit_log,
     email_changes,
     idempotency_keys,

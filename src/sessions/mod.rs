@@ -28,4 +28,4 @@ pub use authenticate::look_up;
 pub use model::{EndReason, Grant, TokensResponse};
 pub use operations::{end_all, end_others, find_live, switch_org};
 pub use routes::router;
-pub use store::clear_org;
+pub use store::{SWEEPS, clear_org};

@@ -18,6 +18,8 @@ use crate::values::{Timestamp, string_enum};
 pub const IDLE_LIFETIME: TimeDelta = TimeDelta::days(30);
 /// How long a session lives at most.
 pub const MAX_LIFETIME: TimeDelta = TimeDelta::days(90);
+/// The number of live sessions of a user. Ending all of them, after a change of the password, must be quick.
+pub const MAX_LIVE: i64 = 100;
 /// How long a client may repeat a refresh whose response it did not receive.
 pub const RETRY_WINDOW: TimeDelta = TimeDelta::seconds(60);
 
@@ -97,6 +99,8 @@ string_enum! {
         EmailReverted "email_reverted",
         /// The account was disabled.
         Disabled "disabled",
+        /// The user logged in more often than there may be live sessions.
+        LimitReached "limit_reached",
     }
 }
 

@@ -7,10 +7,11 @@ use diesel::dsl::exists;
 use diesel::prelude::*;
 use ipnet::IpNet;
 
-use super::model::{EndReason, MAX_LIFETIME, Session};
+use super::model::{EndReason, IDLE_LIFETIME, MAX_LIFETIME, Session};
 use crate::auth::{OrgRole, PlatformRole};
 use crate::db::Tx;
 use crate::db::schema::{memberships, sessions, users};
+use crate::db::sweep::{self, Sweep};
 use crate::error::Error;
 use crate::values::ids::{MembershipId, OrgId, SessionId, UserId};
 
@@ -113,16 +114,43 @@ pub fn end_all(tx: &mut Tx<'_>, user_id: UserId, except: Option<SessionId>, reas
     })
 }
 
-/// The live sessions of a user, the last used first.
-pub fn list_live(tx: &mut Tx<'_>, user_id: UserId) -> Result<Vec<Session>, Error> {
-    let all: Vec<Session> = sessions::table
+/// Ends the sessions of a user beyond the `keep` last used ones, and returns their number.
+pub fn end_least_used(tx: &mut Tx<'_>, user_id: UserId, keep: i64, reason: EndReason) -> Result<usize, Error> {
+    let excess: Vec<SessionId> = sessions::table
+        .filter(sessions::user_id.eq(user_id))
+        .filter(sessions::ended_at.is_null())
+        .order((sessions::last_used_at.desc(), sessions::id.desc()))
+        .offset(keep)
+        .select(sessions::id)
+        .load(tx.conn)?;
+    if excess.is_empty() {
+        return Ok(0);
+    }
+    Ok(diesel::update(sessions::table.filter(sessions::id.eq_any(excess)))
+        .set((sessions::ended_at.eq(tx.now), sessions::end_reason.eq(reason)))
+        .execute(tx.conn)?)
+}
+
+/// The live sessions of a user, the newest first, that follow the one with the id `after`.
+pub fn list_live(
+    tx: &mut Tx<'_>,
+    user_id: UserId,
+    after: Option<SessionId>,
+    limit: i64,
+) -> Result<Vec<Session>, Error> {
+    let mut query = sessions::table
         .filter(sessions::user_id.eq(user_id))
         .filter(sessions::ended_at.is_null())
         .filter(sessions::expires_at.gt(tx.now))
-        .order((sessions::last_used_at.desc(), sessions::id.desc()))
+        .filter(sessions::last_used_at.gt(tx.now - IDLE_LIFETIME))
+        .order(sessions::id.desc())
+        .limit(limit)
         .select(Session::as_select())
-        .load(tx.conn)?;
-    Ok(all.into_iter().filter(|session| session.is_live(tx.now)).collect())
+        .into_boxed();
+    if let Some(after) = after {
+        query = query.filter(sessions::id.lt(after));
+    }
+    Ok(query.load(tx.conn)?)
 }
 
 /// Those of the sessions that have not ended and whose user is not disabled. They may have expired.
@@ -136,26 +164,18 @@ pub fn list_of_enabled_users(tx: &mut Tx<'_>, ids: &[SessionId]) -> Result<Vec<S
         .load(tx.conn)?)
 }
 
-/// The earlier logins of a user, to decide whether the event `new_sign_in` is due.
-#[derive(Queryable)]
-pub struct LoginHistory {
-    /// Whether the user has logged in before.
-    pub has_sessions: bool,
-    /// Whether the user has used this user agent since the given time.
-    pub has_user_agent: bool,
-}
-
-pub fn login_history(
+/// Whether a user has used a user agent since an instant.
+pub fn has_used(
     tx: &mut Tx<'_>,
     user_id: UserId,
     user_agent: Option<&str>,
     since: DateTime<Utc>,
-) -> Result<LoginHistory, Error> {
-    let all = sessions::table.filter(sessions::user_id.eq(user_id));
-    let with_user_agent = all
+) -> Result<bool, Error> {
+    let with_user_agent = sessions::table
+        .filter(sessions::user_id.eq(user_id))
         .filter(sessions::user_agent.is_not_distinct_from(user_agent))
         .filter(sessions::last_used_at.gt(since));
-    Ok(diesel::select((exists(all), exists(with_user_agent))).get_result(tx.conn)?)
+    Ok(diesel::select(exists(with_user_agent)).get_result(tx.conn)?)
 }
 
 /// The membership of the user in the organisation for which an access token was issued.
@@ -213,3 +233,22 @@ pub fn clear_org(tx: &mut Tx<'_>, org_id: OrgId) -> Result<(), Error> {
         .execute(tx.conn)?;
     Ok(())
 }
+
+/// Sessions that were ended, and those that reached their maximum age. A session that was left idle is deleted with the
+/// latter: an index on its last use would make every refresh slower.
+pub const SWEEPS: [Sweep; 2] = [
+    Sweep {
+        table: "sessions",
+        ended: "ended_at < $1",
+        order_by: "ended_at",
+        retention: |config| sweep::days(config.retention_sessions_days),
+        cutoff_setting: None,
+    },
+    Sweep {
+        table: "sessions",
+        ended: "ended_at IS NULL AND expires_at < $1",
+        order_by: "expires_at",
+        retention: |config| sweep::days(config.retention_sessions_days),
+        cutoff_setting: None,
+    },
+];

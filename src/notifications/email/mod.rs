@@ -35,6 +35,7 @@ use crate::secret::ServerSecret;
 
 pub use delivery::SetupError;
 pub use limit::MailLimit;
+pub use outbox::SWEEP;
 
 /// Composes and delivers e-mails.
 pub struct Mailer {

@@ -19,3 +19,4 @@ pub use operations::{
     accept_pending, audit_entry, find_for_caller, mark_accepted, no_longer_pending, peek_mailed, reload, revoke_by,
 };
 pub use routes::{OwnInvitation, router};
+pub use store::SWEEP;

@@ -16,3 +16,4 @@ mod store;
 pub use model::{JoinRequest, JoinRequestResponse, JoinRequestState, RejectionReason, RequestMessage};
 pub use operations::{Outcome, approve_pending, audit_entry, find_for_admin, mark_approved, notify_decision, reload};
 pub use routes::{OrgJoinRequest, router};
+pub use store::SWEEPS;

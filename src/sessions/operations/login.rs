@@ -9,11 +9,11 @@ use crate::auth::{AttemptId, Password, ThrottleKey};
 use crate::db::Tx;
 use crate::error::{Code, Error};
 use crate::notifications::{self, Event};
-use crate::sessions::model::{Grant, Session};
+use crate::sessions::model::{EndReason, Grant, MAX_LIVE, Session};
 use crate::sessions::store::{self, NewSession};
 use crate::state::State;
 use crate::users::{self, User};
-use crate::values::ids::OrgId;
+use crate::values::ids::{OrgId, UserId};
 use crate::values::{Client, EmailAddress, IdRef};
 
 /// A user agent is new to an account if it was not used for this long.
@@ -57,6 +57,7 @@ pub async fn log_in(state: &State, client: Client, login: Login) -> Result<Grant
         key,
         id: attempt_id,
     } = record_attempt(state, &client, login.clone()).await?;
+    let user_id = verified_user.as_ref().map(|user| user.id);
     let hash = verified_user.as_ref().and_then(|user| user.password_hash.clone());
     let is_correct = state.hasher.verify(password.clone(), hash).await;
     let is_correct = retract_on_error(state, client.now, attempt_id, is_correct).await?;
@@ -64,7 +65,7 @@ pub async fn log_in(state: &State, client: Client, login: Login) -> Result<Grant
         // Every refusal takes two hashes, whether or not the login has an account or registrations.
         let is_pending = registration::is_password_pending(state, client.now, login, password).await;
         if !retract_on_error(state, client.now, attempt_id, is_pending).await? {
-            return Err(refuse(state, client).await?);
+            return Err(refuse(state, client, user_id).await?);
         }
         // The attempt doesn't count, and those before it still do: anyone can register the address, and could otherwise find
         // out whether it has an account, or delete their failed attempts with the password of that registration.
@@ -86,9 +87,14 @@ pub async fn log_in(state: &State, client: Client, login: Login) -> Result<Grant
             Ok(grant)
         })
         .await;
-    if started.is_err() {
-        // The transaction was rolled back, but the password was correct: the attempt must not count as a failure.
-        delete_attempts(state, &client, key).await?;
+    if let Err(error) = &started {
+        record_rollback(
+            state,
+            client,
+            key,
+            user_id.filter(|_| error.code() == Code::AccountDisabled),
+        )
+        .await?;
     }
     started
 }
@@ -135,26 +141,49 @@ async fn record_attempt(state: &State, client: &Client, login: String) -> Result
                 Some(user) => ThrottleKey::of_user(&secret, user.id),
                 None => ThrottleKey::of_unknown_login(&secret, &login),
             };
-            let id = throttle.record_attempt(tx, &key, ip)?;
+            let account = verified_user.as_ref().map(|user| user.id.uuid());
+            let id = throttle
+                .record_attempt(tx, &key, ip)
+                .map_err(|error| error.about_account(account))?;
             Ok(Attempt { verified_user, key, id })
         })
         .await
 }
 
-async fn delete_attempts(state: &State, client: &Client, key: ThrottleKey) -> Result<(), Error> {
-    let (throttle, ip) = (state.throttle, client.ip);
+/// What remains of a login with a correct password whose transaction was rolled back: the attempt must not count as a failure,
+/// and the audit log shows that the disabled account was tried.
+async fn record_rollback(
+    state: &State,
+    client: Client,
+    key: ThrottleKey,
+    disabled: Option<UserId>,
+) -> Result<(), Error> {
+    let throttle = state.throttle;
     state
         .db
-        .transaction(client.now, move |tx| throttle.delete_attempts_from(tx, &key, ip))
+        .transaction(client.now, move |tx| {
+            throttle.delete_attempts_from(tx, &key, client.ip)?;
+            match disabled {
+                Some(user_id) => audit::count(
+                    tx,
+                    Entry::by_anonymous(&client, Action::SessionLoginRefused)
+                        .failed()
+                        .user(user_id),
+                ),
+                None => Ok(()),
+            }
+        })
         .await
 }
 
-/// Records a failed login, and returns the error for the client.
-async fn refuse(state: &State, client: Client) -> Result<Error, Error> {
-    let entry = Entry::by_anonymous(&client, Action::SessionLoginFailed).failed();
+/// Counts a failed login, and returns the error for the client.
+async fn refuse(state: &State, client: Client, user_id: Option<UserId>) -> Result<Error, Error> {
+    let entry = Entry::by_anonymous(&client, Action::SessionLoginFailed)
+        .failed()
+        .user(user_id);
     state
         .db
-        .transaction(client.now, move |tx| audit::record(tx, entry))
+        .transaction(client.now, move |tx| audit::count(tx, entry))
         .await?;
     Ok(Error::new(Code::InvalidCredentials))
 }
@@ -186,6 +215,7 @@ fn start_session(tx: &mut Tx<'_>, client: &Client, checked: &CheckedLogin) -> Re
         ip: client.ip,
     };
     let session = store::insert(tx, &new)?;
+    let ended = store::end_least_used(tx, user.id, MAX_LIVE, EndReason::LimitReached)?;
     users::record_login(tx, user.id, checked.rehashed.as_deref())?;
     if checked.org_id.is_some() {
         users::set_last_org(tx, user.id, org_id)?;
@@ -194,15 +224,18 @@ fn start_session(tx: &mut Tx<'_>, client: &Client, checked: &CheckedLogin) -> Re
         notify_new_sign_in(tx, client, &session, &user)?;
     }
     let entry = Entry::by_user(client, user.id, user.name(), Action::SessionCreated);
-    audit::record(tx, entry.object("session", session.id.uuid(), None))?;
+    let mut entry = entry.object("session", session.id.uuid(), None);
+    if ended > 0 {
+        entry = entry.detail("ended_sessions", ended);
+    }
+    audit::record(tx, entry)?;
     Ok(grant(&session, &user, org, Some(session.refresh_token())))
 }
 
 /// Whether to notify the user: never at the first login, and only for a user agent that they did not use lately.
 fn is_new_user_agent(tx: &mut Tx<'_>, user: &User, client: &Client) -> Result<bool, Error> {
     let since = tx.now - KNOWN_USER_AGENT_PERIOD;
-    let history = store::login_history(tx, user.id, client.user_agent.as_deref(), since)?;
-    Ok(history.has_sessions && !history.has_user_agent)
+    Ok(user.last_login_at.is_some() && !store::has_used(tx, user.id, client.user_agent.as_deref(), since)?)
 }
 
 fn notify_new_sign_in(tx: &mut Tx<'_>, client: &Client, session: &Session, user: &User) -> Result<(), Error> {

@@ -109,3 +109,29 @@ async fn an_outdated_cookie_does_not_prevent_a_logout() {
         .await
         .refused(401, "invalid_token");
 }
+
+#[actix_web::test]
+async fn of_more_than_100_live_sessions_the_least_recently_used_ends() {
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    let idle = app.log_in("ada", PASSWORD).await;
+    app.sql(&format!(
+        "INSERT INTO sessions (id, user_id, ip, created_at, authenticated_at, last_used_at, expires_at) \
+         SELECT gen_random_uuid(), '{id}', '192.0.2.1', now(), now(), now() + interval '1 minute', now() + interval '90 days' \
+         FROM generate_series(1, 98); \
+         UPDATE sessions SET last_used_at = now() + interval '1 minute' WHERE id <> '{idle}'",
+        id = ada.id,
+        idle = idle["session_id"].as_str().unwrap()
+    ));
+    let live = "SELECT count(*) FROM sessions WHERE ended_at IS NULL";
+    assert_eq!(app.number(live), 100);
+    app.advance(chrono::TimeDelta::minutes(2));
+    app.log_in("ada", PASSWORD).await;
+    assert_eq!(app.number(live), 100);
+    let idle_token = idle["access_token"].as_str().unwrap();
+    app.get("/me").bearer(idle_token).await.refused(401, "invalid_token");
+    app.get("/me").bearer(&ada.access_token).await.expect(200);
+    let records =
+        "SELECT count(*) FROM audit_log WHERE action = 'session.created' AND details = '{\"ended_sessions\": 1}'";
+    assert_eq!(app.number(records), 1);
+}

@@ -24,7 +24,7 @@ use crate::notifications::text::clean;
 use store::{Attempt, ClaimedEmail};
 
 pub use announcement::{ANNOUNCEMENT_AUDIENCE, enqueue_announcement};
-pub use store::{count_event_since, count_since, enqueue, sweep};
+pub use store::{SWEEP, count_event_since, count_since, enqueue};
 
 /// The number of e-mails that a delivery run claims at a time.
 const BATCH: i64 = 20;
