@@ -12,6 +12,7 @@ use super::model::Outcome;
 use crate::auth::Refused;
 use crate::db::Tx;
 use crate::error::Error;
+use crate::values::ids::UserId;
 use crate::values::network_of_site;
 
 /// A count without another action for this long becomes a record.
@@ -41,7 +42,7 @@ pub fn count(tx: &mut Tx<'_>, entry: Entry) -> Result<(), Error> {
     };
     let count = Count {
         action: entry.action,
-        account: entry.user_id.map_or_else(Uuid::nil, |id| id.uuid()),
+        account: entry.user_id.map_or_else(Uuid::nil, UserId::uuid),
         network: network_of_site(ip),
         outcome: entry.outcome,
         count: 1,

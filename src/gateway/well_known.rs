@@ -93,7 +93,7 @@ fn metadata(state: &State, url: &BaseUrl) -> HttpResponse {
             resource: url.as_str().to_owned(),
             jwks_uri: format!("{}/.well-known/jwks.json", url.origin()),
             bearer_methods_supported: vec!["header"],
-            scopes_supported: scopes.map(|scope| scope.name.to_string()).collect(),
+            scopes_supported: scopes.map(|scope| scope.name.clone()).collect(),
             resource_name: "Keyward",
             resource_documentation: format!("{}/docs/", url.as_str()),
         })

@@ -52,15 +52,14 @@ impl RefreshToken {
 
 #[cfg(test)]
 mod tests {
-    use chrono::Utc;
-
     use super::*;
+    use crate::clock::Clock;
 
     #[test]
     fn a_token_is_decoded_under_its_own_secret_only() {
         let secret = ServerSecret::new(&[1; 32]);
         let token = RefreshToken {
-            session_id: SessionId::new(Utc::now()),
+            session_id: SessionId::new(Clock::system().now()),
             generation: 70_000,
         };
         let text = token.encode(&secret);
@@ -72,7 +71,7 @@ mod tests {
     fn a_token_with_any_changed_character_is_refused() {
         let secret = ServerSecret::new(&[1; 32]);
         let token = RefreshToken {
-            session_id: SessionId::new(Utc::now()),
+            session_id: SessionId::new(Clock::system().now()),
             generation: 3,
         };
         let text = token.encode(&secret).expose().to_owned();

@@ -39,16 +39,16 @@ async fn every_table_has_a_retention_or_a_bound() {
 
 /// The plan of a statement with the parameter `$1`, made like the service's: the same for every value.
 fn plan(connection: &mut PgConnection, statement: &str) -> String {
-    connection
-        .batch_execute(&format!(
-            "SET plan_cache_mode = 'force_generic_plan'; DEALLOCATE ALL; PREPARE sweep (timestamptz) AS {statement}"
-        ))
-        .unwrap();
     #[derive(QueryableByName)]
     struct Step {
         #[diesel(sql_type = Text, column_name = "QUERY PLAN")]
         step: String,
     }
+    connection
+        .batch_execute(&format!(
+            "SET plan_cache_mode = 'force_generic_plan'; DEALLOCATE ALL; PREPARE sweep (timestamptz) AS {statement}"
+        ))
+        .unwrap();
     let steps: Vec<Step> = diesel::sql_query("EXPLAIN EXECUTE sweep (now())")
         .load(connection)
         .unwrap();
@@ -98,25 +98,41 @@ async fn a_sweep_leaves_no_row_whose_retention_has_ended() {
     retention::sweep(&app.state).await.unwrap();
     // 2,000 rows in 800 days are 2.5 a day.
     let rows = |table: &str| app.number(&format!("SELECT count(*) FROM {table}"));
-    let per_day = |days: f64| (2.5 * days) as i64;
+    let in_half_days = |half_days: i64| 5 * half_days / 4;
     for (table, at_most, at_least) in [
-        ("users WHERE email_verified_at IS NULL", per_day(7.5), per_day(6.5)),
-        ("registrations", per_day(1.5), per_day(0.5)),
-        ("released_usernames", per_day(30.5), per_day(29.5)),
-        ("invitations", per_day(187.5), per_day(186.5)),
-        ("join_requests", per_day(181.5), per_day(180.5)),
-        ("sessions WHERE ended_at IS NOT NULL", per_day(45.5), per_day(44.5)),
-        ("sessions WHERE ended_at IS NULL", per_day(90.5), per_day(89.5)),
+        (
+            "users WHERE email_verified_at IS NULL",
+            in_half_days(15),
+            in_half_days(13),
+        ),
+        ("registrations", in_half_days(3), in_half_days(1)),
+        ("released_usernames", in_half_days(61), in_half_days(59)),
+        ("invitations", in_half_days(375), in_half_days(373)),
+        ("join_requests", in_half_days(363), in_half_days(361)),
+        (
+            "sessions WHERE ended_at IS NOT NULL",
+            in_half_days(91),
+            in_half_days(89),
+        ),
+        ("sessions WHERE ended_at IS NULL", in_half_days(181), in_half_days(179)),
         ("password_attempts", 1, 0),
-        ("email_changes", per_day(181.5), per_day(180.5)),
-        ("one_time_tokens", per_day(37.5), per_day(36.5)),
-        ("api_key_usage", per_day(91.5), per_day(88.5)),
+        ("email_changes", in_half_days(363), in_half_days(361)),
+        ("one_time_tokens", in_half_days(75), in_half_days(73)),
+        ("api_key_usage", in_half_days(183), in_half_days(177)),
         ("api_key_reminders", 0, 0),
-        ("notifications WHERE read_at IS NOT NULL", per_day(90.5), per_day(89.5)),
-        ("notifications WHERE read_at IS NULL", per_day(180.5), per_day(179.5)),
-        ("mail_outbox", per_day(1.5), per_day(0.5)),
-        ("audit_log", per_day(401.0), per_day(399.0)),
-        ("idempotency_keys", per_day(1.5), per_day(0.5)),
+        (
+            "notifications WHERE read_at IS NOT NULL",
+            in_half_days(181),
+            in_half_days(179),
+        ),
+        (
+            "notifications WHERE read_at IS NULL",
+            in_half_days(361),
+            in_half_days(359),
+        ),
+        ("mail_outbox", in_half_days(3), in_half_days(1)),
+        ("audit_log", in_half_days(802), in_half_days(798)),
+        ("idempotency_keys", in_half_days(3), in_half_days(1)),
     ] {
         let rows = rows(table);
         assert!(

@@ -66,6 +66,20 @@ async fn sessions_can_be_listed_and_ended_one_by_one_or_all_others_at_once() {
         .collect();
     assert_eq!(current.len(), 1);
     assert_eq!(current[0]["id"], ada.session_id);
+    let page = |query: String| {
+        let call = app.get(&format!("/auth/sessions?limit=2{query}"));
+        call.bearer(&ada.access_token).send()
+    };
+    let first = page(String::new()).await.expect(200);
+    let second = page(format!("&cursor={}", first["next_cursor"].as_str().unwrap()))
+        .await
+        .expect(200);
+    assert_eq!(second["data"].as_array().unwrap().len(), 1);
+    assert_eq!(second["next_cursor"], Value::Null);
+    let mut pages = first["data"].as_array().unwrap().clone();
+    pages.extend(second["data"].as_array().unwrap().clone());
+    assert_eq!(json!(pages), list["data"]);
+    page("&cursor=x".to_owned()).await.refused(400, "invalid_cursor");
     let path = format!("/auth/sessions/{}", others[0]["session_id"].as_str().unwrap());
     let bob = app.person("bob").await;
     app.delete(&path)
