@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 macro_rules! codes {
     ($($variant:ident $code:literal $status:literal $title:literal $meaning:literal;)+) => {
@@ -259,6 +260,7 @@ pub struct Error {
     fields: Vec<FieldError>,
     headers: Box<ErrorHeaders>,
     source: Option<Box<dyn std::error::Error + Send + Sync>>,
+    account: Option<Uuid>,
 }
 
 impl Error {
@@ -275,6 +277,7 @@ impl Error {
             fields: Vec::new(),
             headers: Box::default(),
             source: None,
+            account: None,
         }
     }
 
@@ -358,6 +361,13 @@ impl Error {
         error
     }
 
+    /// Sets the account that the failed request concerned, for the audit log.
+    #[must_use]
+    pub const fn about_account(mut self, id: Option<Uuid>) -> Self {
+        self.account = id;
+        self
+    }
+
     /// Sets `Retry-After`.
     #[must_use]
     pub fn retry_after(mut self, seconds: u64) -> Self {
@@ -389,6 +399,10 @@ impl Error {
 
     pub fn fields(&self) -> &[FieldError] {
         &self.fields
+    }
+
+    pub const fn account(&self) -> Option<Uuid> {
+        self.account
     }
 
     pub const fn headers(&self) -> &ErrorHeaders {

@@ -1,7 +1,7 @@
 //! Opaque tokens, their hashes, and the server secret from which mailed tokens and refresh tokens are derived.
 //!
 //! [`Token`] is the plaintext; the database stores only its [`TokenHash`]. The secrets of API keys are random. Mailed
-//! tokens and refresh tokens are an HMAC of the id of their row under the [`ServerSecret`], so the plaintext needn't be
+//! tokens and refresh tokens are an HMAC of what they stand for under the [`ServerSecret`], so the plaintext needn't be
 //! stored even while an e-mail waits in the outbox. The [`Purpose`] is part of the HMAC: a token made for one endpoint
 //! doesn't work at another.
 

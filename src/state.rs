@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::auth::{AccessTokens, KeyUsage, PasswordHasher, PasswordPolicy, ScopeCatalog, Throttle};
+use crate::auth::{AccessTokens, KeyUsage, PasswordHasher, PasswordPolicy, RefusedRequests, ScopeCatalog, Throttle};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::credential_cache::CredentialCache;
@@ -36,6 +36,8 @@ pub struct State {
     pub credential_cache: Arc<CredentialCache>,
     /// Uses of API keys that are not written to the database yet.
     pub key_usage: Arc<KeyUsage>,
+    /// Requests refused with 429 that are not in the audit log yet.
+    pub refused_requests: RefusedRequests,
     pub scopes: Arc<ScopeCatalog>,
     pub policy: PasswordPolicy,
     pub image_resizer: ImageResizer,

@@ -12,6 +12,7 @@
 //! | `mail` | `--mails 1000` | e-mails are queued while the mail server is down; the service is killed while it delivers them | all delivered within 120 s, each under one Message-ID |
 //! | `held` | `--held 20` | every operation that changes something is held back between head and body while its credential is revoked in every way, on another instance | 0 carried out |
 //! | `pairs` | `--pairs 100` | operations on the same account run at the same time | 0 deadlocks, 0 responses 5xx, one winner |
+//! | `year` | `--rows 100000` | a database with so many rows per table, from the last 800 days, is swept for the first time | 100 ms per batch |
 //!
 //! An option that is 0 skips its scenario; `--only revoke` runs that scenario alone. All of them together take minutes.
 #![allow(
@@ -29,6 +30,7 @@ mod kill;
 mod mail;
 mod restart;
 mod revoke;
+mod year;
 
 /// The tests that `concurrency` repeats, and their helpers.
 #[path = "../../tests/it/support/mod.rs"]
@@ -66,6 +68,7 @@ fn main() {
     let revocations = scenario("revoke", "--revocations", 10_000);
     let mails = scenario("mail", "--mails", 1000);
     let (held, pairs) = (scenario("held", "--held", 20), scenario("pairs", "--pairs", 100));
+    let rows = scenario("year", "--rows", 100_000);
     let flood_seconds = scenario("floods", "--floods", 3);
     // A flood of slow connections has a thread for each.
     let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -95,6 +98,9 @@ fn main() {
     }
     if pairs > 0 {
         actix_web::rt::System::new().block_on(concurrency::pair(pairs));
+    }
+    if rows > 0 {
+        passed &= year::run(rows);
     }
     assert!(passed, "a limit was exceeded");
 }

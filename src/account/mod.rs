@@ -10,7 +10,8 @@ pub mod personal_data;
 pub mod profile;
 pub mod registration;
 
+pub use email::SWEEP as EMAIL_CHANGES_SWEEP;
 pub use mailed_links::{AcceptedResponse, MailedTokenRequest};
 pub use registration::{
-    NewUser, create_user, delete_expired as sweep_registrations, hash_password as hash_registration_password,
+    NewUser, SWEEP as REGISTRATIONS_SWEEP, create_user, hash_password as hash_registration_password,
 };

@@ -218,8 +218,7 @@ pub fn update(
     id: ApiKeyId,
     update: ApiKeyUpdate,
 ) -> Result<KeyDetails, Error> {
-    let key = store::lock(tx, caller.user_id, id)?.ok_or_else(Error::not_found)?;
-    let details = find(tx, caller.user_id, id)?;
+    let (key, details) = lock_with_details(tx, caller, id)?;
     let scopes = update.scopes.set().map(Scopes::deduplicated);
     if let Some(scopes) = &scopes {
         let errors = check_patched_scopes(catalog, &details, scopes);
@@ -258,6 +257,15 @@ pub fn update(
     let entry = audit_entry(caller, Action::ApiKeyUpdated, &key);
     audit::record(tx, entry.detail("changed", changed))?;
     find(tx, caller.user_id, id)
+}
+
+/// A key of the caller, locked until the end of the transaction, and what it may do now.
+///
+/// # Errors
+/// `not_found`.
+fn lock_with_details(tx: &mut Tx<'_>, caller: &Caller<Session>, id: ApiKeyId) -> Result<(ApiKey, KeyDetails), Error> {
+    let key = store::lock(tx, caller.user_id, id)?.ok_or_else(Error::not_found)?;
+    Ok((key, find(tx, caller.user_id, id)?))
 }
 
 fn changed_fields(changeset: &ApiKeyChangeset) -> Vec<&'static str> {
@@ -339,15 +347,16 @@ pub fn rotate(
     grace: TimeDelta,
 ) -> Result<IssuedKey, Error> {
     let now = caller.now();
-    let key = store::lock(tx, caller.user_id, id)?.ok_or_else(Error::not_found)?;
-    let (_, suspension) = find(tx, caller.user_id, id)?.status(now);
+    let (key, details) = lock_with_details(tx, caller, id)?;
+    let (_, suspension) = details.status(now);
     let has_expired = key.expires_at.is_some_and(|at| at <= now);
     if has_expired || suspension == Some(SuspensionReason::NotAMember) {
         return Err(Error::new(Code::InvalidState));
     }
     let secret = format::generate(&config.key_prefix)?;
     let ends_at = key.expires_at.map_or(now + grace, |at| at.min(now + grace));
-    store::end_secrets(tx, id, (grace > TimeDelta::zero()).then_some(ends_at))?;
+    let ends_at = (grace > TimeDelta::zero()).then_some(ends_at);
+    store::end_secrets(tx, id, ends_at)?;
     store::insert_secret(tx, id, &secret.hash())?;
     let hint = format::hint(&config.key_prefix, &secret);
     store::set_hint(tx, id, &hint)?;

@@ -1,11 +1,12 @@
 //! Reminders before a key expires: one each 30, 7 and 1 days before, for each expiry. An extension starts over.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Integer, Text, Timestamptz, Uuid as SqlUuid};
 
 use crate::db::Tx;
 use crate::db::schema::api_key_reminders;
+use crate::db::sweep::Sweep;
 use crate::error::Error;
 use crate::notifications::{self, Event, Recipient};
 use crate::values::ids::{ApiKeyId, UserId};
@@ -89,3 +90,12 @@ fn notify_expiring(tx: &mut Tx<'_>, key: &DueKey) -> Result<(), Error> {
     };
     notifications::notify(tx, recipient, &event)
 }
+
+/// Reminders of expiries that have passed.
+pub const SWEEP: Sweep = Sweep {
+    table: "api_key_reminders",
+    ended: "expires_at < $1",
+    order_by: "expires_at",
+    retention: |_| Some(TimeDelta::zero()),
+    cutoff_setting: None,
+};

@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use crate::auth::PendingUsage;
 use crate::db::Tx;
 use crate::db::schema::{api_key_usage, api_keys};
+use crate::db::sweep::Sweep;
 use crate::error::Error;
 use crate::state::State;
 use crate::values::ids::ApiKeyId;
@@ -18,7 +19,7 @@ use crate::values::ids::ApiKeyId;
 /// Keys per transaction.
 const BATCH_SIZE: usize = 1000;
 /// How long daily counts are kept.
-const USAGE_RETENTION_DAYS: i64 = 90;
+const USAGE_RETENTION: TimeDelta = TimeDelta::days(90);
 
 /// Writes everything counted so far to the database. After an error, what was not written is kept for the next flush.
 pub async fn flush(state: &State) -> Result<(), Error> {
@@ -145,8 +146,11 @@ pub fn by_day(tx: &mut Tx<'_>, id: ApiKeyId, days: i64) -> Result<Vec<DailyUsage
         .collect())
 }
 
-/// Deletes the counts of days that are past the retention, and returns their number.
-pub fn sweep(tx: &mut Tx<'_>) -> Result<usize, Error> {
-    let oldest = tx.now.date_naive() - TimeDelta::days(USAGE_RETENTION_DAYS);
-    Ok(diesel::delete(api_key_usage::table.filter(api_key_usage::date.lt(oldest))).execute(tx.conn)?)
-}
+/// The counts of past days.
+pub const SWEEP: Sweep = Sweep {
+    table: "api_key_usage",
+    ended: "date < ($1 AT TIME ZONE 'UTC')::date",
+    order_by: "date",
+    retention: |_| Some(USAGE_RETENTION),
+    cutoff_setting: None,
+};

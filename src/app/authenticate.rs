@@ -59,6 +59,9 @@ pub async fn authenticate(
     let Some((state, (now, ip))) = context else {
         return response;
     };
+    if let Ok(response) = &response {
+        count_if_rate_limited(&state, response);
+    }
     if let Some(id) = key_id {
         let denied = response.as_ref().is_ok_and(is_denied);
         api_keys::count_request(&state, id, now, ip, denied);
@@ -141,10 +144,28 @@ async fn identify_key(state: &State, now: DateTime<Utc>, ip: IpAddr, secret: &st
     }
 }
 
+fn error_of<B>(response: &ServiceResponse<B>) -> Option<&Error> {
+    response.response().error().and_then(|error| error.as_error::<Error>())
+}
+
 /// Whether the handler's guard denied the use of the key.
 fn is_denied<B>(response: &ServiceResponse<B>) -> bool {
-    let error = response.response().error().and_then(|error| error.as_error::<Error>());
-    error.is_some_and(|error| matches!(error.code(), Code::InsufficientScope | Code::SessionRequired))
+    error_of(response).is_some_and(|error| matches!(error.code(), Code::InsufficientScope | Code::SessionRequired))
+}
+
+/// Counts a 429 for the audit log: for the account that was tried, or else for that of the caller.
+fn count_if_rate_limited<B>(state: &State, response: &ServiceResponse<B>) {
+    let Some(error) = error_of(response).filter(|error| error.code() == Code::RateLimited) else {
+        return;
+    };
+    let extensions = response.request().extensions();
+    let caller = match extensions.get::<Identity>() {
+        Some(Identity::Authenticated(principal)) => Some(principal.user_id.uuid()),
+        _ => None,
+    };
+    if let Some(client) = extensions.get::<Client>() {
+        state.refused_requests.add(client, error.account().or(caller));
+    }
 }
 
 /// Without the database a credential can't be checked. Not 401, because clients would discard a valid credential.

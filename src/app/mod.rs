@@ -13,6 +13,7 @@ mod listener;
 mod openapi;
 mod pages;
 mod recheck;
+pub mod retention;
 mod routes;
 mod server;
 pub mod worker;

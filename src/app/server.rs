@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use actix_cors::Cors;
-use actix_web::dev::ServerHandle;
+use actix_web::body::MessageBody;
+use actix_web::dev::{ServerHandle, ServiceRequest, ServiceResponse};
 use actix_web::http::header;
-use actix_web::middleware::{Condition, from_fn};
+use actix_web::middleware::{Condition, Next, from_fn};
 use actix_web::{App, web};
 use secrecy::SecretString;
 use utoipa::openapi::PathItem;
@@ -20,7 +21,7 @@ use super::docs::{self, Document};
 use super::keystore::Keystore;
 use super::listener::{self, Admitter};
 use super::{openapi, pages, routes};
-use crate::auth::{PasswordHasher, PasswordPolicy, ScopeCatalog, Throttle};
+use crate::auth::{PasswordHasher, PasswordPolicy, RefusedRequests, ScopeCatalog, Throttle};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::credential_cache::CredentialCache;
@@ -50,6 +51,7 @@ pub fn build_state(
     Ok(State {
         credential_cache: Arc::new(CredentialCache::new(Arc::clone(db.invalidation_log()))),
         key_usage: Arc::default(),
+        refused_requests: RefusedRequests::default(),
         db,
         clock,
         secret: keystore.secret,
@@ -112,6 +114,10 @@ pub fn start(listener: TcpListener, state: State) -> std::io::Result<RunningServ
             .app_data(web::PayloadConfig::new(MAX_BODY_BYTES))
             .wrap(from_fn(authenticate))
             .wrap(Condition::new(!config.cors_origins.is_empty(), cors(&config)))
+            .wrap(Condition::new(
+                !config.cors_origins.is_empty(),
+                from_fn(without_credentials_for_others),
+            ))
             .wrap(from_fn(with_request_context))
             .into_utoipa_app()
             .configure(routes::root);
@@ -168,6 +174,18 @@ fn cors(config: &Config) -> Cors {
         .cors_origins
         .iter()
         .fold(cors, |cors, origin| cors.allowed_origin(origin))
+}
+
+/// actix-cors sends `Access-Control-Allow-Credentials` to origins that are not listed, too.
+async fn without_credentials_for_others<B: MessageBody>(
+    request: ServiceRequest,
+    next: Next<B>,
+) -> Result<ServiceResponse<B>, actix_web::Error> {
+    let mut response = next.call(request).await?;
+    if !response.headers().contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN) {
+        response.headers_mut().remove(header::ACCESS_CONTROL_ALLOW_CREDENTIALS);
+    }
+    Ok(response)
 }
 
 /// The methods of every path, including those that are not in the document.

@@ -4,25 +4,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::TimeDelta;
 use secrecy::SecretString;
 use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinHandle;
 
+use super::retention;
+use crate::api_keys;
+use crate::audit;
 use crate::clock::Clock;
 use crate::db::migrations::{self, NEWER_SCHEMA, Schema};
 use crate::error::Error;
-use crate::notifications::email::{Mailer, limit, outbox};
+use crate::notifications::email::{Mailer, outbox};
 use crate::state::State;
-use crate::{account, api_keys, auth, http, notifications, one_time_tokens};
 
 /// How often the outbox is read if no commit wakes the mailer: for e-mails queued by other instances, and for retries.
 const MAIL_INTERVAL: Duration = Duration::from_secs(1);
 /// How often expired rows are deleted. Queries ignore expired rows, so this only bounds the size of the tables.
 const SWEEP_INTERVAL: Duration = Duration::from_mins(10);
-/// How long a sent e-mail is kept in the outbox: the limit of verification e-mails counts the rows of a day.
-const SENT_MAIL_RETENTION: TimeDelta = TimeDelta::days(1);
-/// How often API keys that are about to expire are looked for.
+/// How often API keys that are about to expire and audit counts whose period is over are looked for.
 const REMINDER_INTERVAL: Duration = Duration::from_secs(10);
 /// How often the metrics of the outbox are read from the database.
 const MEASURE_INTERVAL: Duration = Duration::from_secs(15);
@@ -41,6 +40,7 @@ pub struct Background {
     task: JoinHandle<()>,
     stop: Arc<Notify>,
     usage_flusher: JoinHandle<()>,
+    sweeper: JoinHandle<()>,
     state: State,
 }
 
@@ -48,6 +48,8 @@ impl Background {
     /// Waits for the step in progress, and writes the uses of API keys that are not in the database yet.
     pub async fn stop(self) {
         self.stop.notify_one();
+        // A batch in progress commits or is rolled back; the next instance continues.
+        self.sweeper.abort();
         let mut task = self.task;
         // An error of the task means that it panicked, which is logged already.
         if tokio::time::timeout(STOP_TIMEOUT, &mut task).await.is_err() {
@@ -65,6 +67,10 @@ impl Background {
         if let Err(error) = flushed.unwrap_or_else(|elapsed| Err(Error::unavailable(elapsed))) {
             log("record the uses of API keys", &error);
         }
+        let written = tokio::time::timeout(STOP_TIMEOUT, write_audit_counts(&self.state)).await;
+        if let Err(error) = written.unwrap_or_else(|elapsed| Err(Error::unavailable(elapsed))) {
+            log("write the counts of the audit log", &error);
+        }
     }
 }
 
@@ -74,6 +80,7 @@ pub fn spawn(state: State, database_url: SecretString, mailer: Mailer) -> Backgr
     let stopped = Arc::clone(&stop);
     let background_state = state.clone();
     let usage_flusher = tokio::task::spawn_local(flush_usage_periodically(state.clone()));
+    let sweeper = tokio::task::spawn_local(sweep_periodically(state.clone()));
     let task = tokio::task::spawn_local(async move {
         tokio::select! {
             () = migrate(state.clone(), database_url) => {}
@@ -85,7 +92,6 @@ pub fn spawn(state: State, database_url: SecretString, mailer: Mailer) -> Backgr
                 .for_each(|difference| tracing::error!("{difference}")),
             Err(error) => log("compare the keys with those of other instances", &error),
         }
-        let mut swept_at = tokio::time::Instant::now();
         let mut measured_at: Option<tokio::time::Instant> = None;
         let mut reminded_at: Option<tokio::time::Instant> = None;
         loop {
@@ -101,10 +107,7 @@ pub fn spawn(state: State, database_url: SecretString, mailer: Mailer) -> Backgr
             if reminded_at.is_none_or(|at| at.elapsed() >= REMINDER_INTERVAL) {
                 reminded_at = Some(tokio::time::Instant::now());
                 step("send expiry reminders", remind(&state)).await;
-            }
-            if swept_at.elapsed() >= SWEEP_INTERVAL {
-                swept_at = tokio::time::Instant::now();
-                step("delete expired rows", sweep(&state)).await;
+                step("write the counts of the audit log", write_audit_counts(&state)).await;
             }
             tokio::select! {
                 () = state.db.mail_queued().notified() => {}
@@ -117,6 +120,7 @@ pub fn spawn(state: State, database_url: SecretString, mailer: Mailer) -> Backgr
         task,
         stop,
         usage_flusher,
+        sweeper,
         state: background_state,
     }
 }
@@ -171,10 +175,39 @@ async fn measure_outbox(state: &State) -> Result<(), Error> {
     Ok(())
 }
 
+/// In a task of its own, because deleting a large backlog takes longer than an e-mail may wait.
+async fn sweep_periodically(state: State) {
+    loop {
+        tokio::time::sleep(SWEEP_INTERVAL).await;
+        state.rate_limit.sweep();
+        state.write_limit.sweep(state.clock.now());
+        step("delete expired rows", retention::sweep(&state)).await;
+    }
+}
+
 /// Sends the reminders of all API keys that are about to expire.
 pub async fn remind(state: &State) -> Result<(), Error> {
     let now = state.clock.now();
     while state.db.transaction(now, api_keys::remind).await? > 0 {}
+    Ok(())
+}
+
+/// Writes the refused requests counted in memory, and turns the counts whose period is over into audit records.
+pub async fn write_audit_counts(state: &State) -> Result<(), Error> {
+    let now = state.clock.now();
+    let refused = Arc::new(state.refused_requests.take());
+    if !refused.is_empty() {
+        let counted = Arc::clone(&refused);
+        let written = state
+            .db
+            .transaction(now, move |tx| audit::count_refused(tx, &counted))
+            .await;
+        if written.is_err() {
+            state.refused_requests.restore(refused.to_vec());
+        }
+        written?;
+    }
+    while state.db.transaction(now, audit::close_counts).await? > 0 {}
     Ok(())
 }
 
@@ -212,27 +245,6 @@ async fn apply_migrations(database_url: SecretString) -> Result<Schema, Error> {
         .map_err(Error::unavailable)?;
     let result = tokio::time::timeout(MIGRATION_TIMEOUT, result).await;
     result.map_err(Error::unavailable)?.map_err(Error::unavailable)?
-}
-
-/// Deletes expired rows of all slices.
-pub async fn sweep(state: &State) -> Result<(), Error> {
-    let now = state.clock.now();
-    state.rate_limit.sweep();
-    state.write_limit.sweep(now);
-    state
-        .db
-        .read(now, move |tx| {
-            http::sweep_idempotency_keys(tx)?;
-            auth::sweep_password_attempts(tx)?;
-            one_time_tokens::sweep(tx)?;
-            account::sweep_registrations(tx)?;
-            notifications::sweep(tx)?;
-            outbox::sweep(tx, now - SENT_MAIL_RETENTION)?;
-            limit::sweep(tx)?;
-            api_keys::sweep_usage(tx)?;
-            Ok(())
-        })
-        .await
 }
 
 fn log(step: &str, error: &Error) {

@@ -106,12 +106,16 @@ actions! {
         "A password reset was requested for an address.",
     PasswordSetByOperator "password.set_by_operator"
         "An operator set a password on the command line.",
+    RequestRateLimited "request.rate_limited"
+        "Requests were refused because a limit of rate was reached.",
     SessionCreated "session.created"
         "A user logged in.",
     SessionEnded "session.ended"
         "A session was ended by its user.",
     SessionLoginFailed "session.login_failed"
         "A login was refused.",
+    SessionLoginRefused "session.login_refused"
+        "A login with the correct password was refused, because the account is disabled.",
     SessionOrgSwitched "session.org_switched"
         "A session switched to another organisation.",
     SessionOthersEnded "session.others_ended"

@@ -17,7 +17,8 @@ pub fn router(routes: &mut ServiceConfig) {
 
 /// List the activity of the account
 ///
-/// Returns the audit records about the caller's own account, newest first. Records of actions of other users are without
+/// Returns the audit records about the caller's own account, newest first. Actions that strangers can repeat, such as failed
+/// logins, appear up to an hour later as one record per network, with their number in `details.count`. Records of actions of other users are without
 /// their IP address and request id.
 #[utoipa::path(
     operation_id = "listActivity", tag = "Profile", security(("session" = [])),

@@ -9,6 +9,7 @@ use super::entry::{Entry, Object};
 use super::model::{Filter, Record, Scope};
 use crate::db::Tx;
 use crate::db::schema::audit_log;
+use crate::db::sweep::{self, Sweep};
 use crate::error::Error;
 use crate::values::ids::AuditId;
 
@@ -77,3 +78,11 @@ pub fn list(
     }
     Ok(query.load(tx.conn)?)
 }
+
+pub const SWEEP: Sweep = Sweep {
+    table: "audit_log",
+    ended: "at < $1",
+    order_by: "at",
+    retention: |config| sweep::days(config.retention_audit_days),
+    cutoff_setting: Some("keyward.audit_kept_since"),
+};

@@ -172,7 +172,8 @@ impl AccessTokens {
     /// The claims of a token, if one of the keys signed it and it is valid at `now`.
     pub fn verify(&self, now: DateTime<Utc>, token: &str) -> Option<Claims> {
         let header = jsonwebtoken::decode_header(token).ok()?;
-        if header.typ.as_deref() != Some(TOKEN_TYPE) {
+        // RFC 7515 §4.1.11: a token with an extension that must be understood is refused, and no extension is.
+        if header.typ.as_deref() != Some(TOKEN_TYPE) || header.crit.is_some() {
             return None;
         }
         let kid = header.kid?;
@@ -271,6 +272,18 @@ mod tests {
             thumbprint("11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"),
             "kPrK_qmxVWaYVA9wwBF6Iuo3vVzz7TxHCTwXBygrS4k"
         );
+    }
+
+    #[test]
+    fn a_token_with_critical_extensions_is_refused() {
+        let now = crate::clock::Clock::system().now();
+        let mut ours = tokens(&[generate_signing_key().unwrap()]);
+        for crit in [vec![], vec!["b64".to_owned()], vec!["exp".to_owned()]] {
+            ours.header.crit = Some(crit);
+            assert!(ours.verify(now, &issue(&ours, now)).is_none());
+        }
+        ours.header.crit = None;
+        assert!(ours.verify(now, &issue(&ours, now)).is_some());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::net::IpAddr;
 use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, NaiveDate, Utc};
 
@@ -16,6 +17,10 @@ const SHARDS: usize = 16;
 /// Bounds the use of memory while the database is unavailable. The uses of further keys are dropped, and counted in
 /// `keyward_api_key_uses_lost_total`.
 const MAX_KEYS_PER_SHARD: usize = 16_384;
+
+/// How long the last use of a key stays in memory after it was taken to be written. A request that read the key before the
+/// commit of the flush, and looks for later uses in memory after it, must still find them.
+const LAST_USE_RETENTION: Duration = Duration::from_secs(10);
 
 /// The uses of a key on one day.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -66,9 +71,37 @@ impl PendingUsage {
     }
 }
 
+/// The uses of a key in memory.
+#[derive(Default)]
+struct Tracked {
+    /// Without days: everything was taken.
+    usage: PendingUsage,
+    taken_at: Option<Instant>,
+}
+
+impl Tracked {
+    fn is_pending(&self) -> bool {
+        !self.usage.days.is_empty()
+    }
+
+    /// Takes what is not written yet, and keeps the last use.
+    fn take(&mut self) -> Option<PendingUsage> {
+        let taken = self.is_pending().then(|| PendingUsage {
+            last: self.usage.last,
+            days: std::mem::take(&mut self.usage.days),
+        })?;
+        self.taken_at = Some(Instant::now());
+        Some(taken)
+    }
+
+    fn is_outdated(&self) -> bool {
+        !self.is_pending() && self.taken_at.is_none_or(|at| at.elapsed() > LAST_USE_RETENTION)
+    }
+}
+
 /// The uses of all keys that are not yet written to the database.
 pub struct KeyUsage {
-    shards: Vec<Mutex<HashMap<ApiKeyId, PendingUsage>>>,
+    shards: Vec<Mutex<HashMap<ApiKeyId, Tracked>>>,
     /// Held during a flush, so that a flush that finds nothing to do returns only after the one in progress has
     /// committed: usage reports and the shutdown rely on it.
     pub flush_lock: tokio::sync::Mutex<()>,
@@ -84,7 +117,7 @@ impl Default for KeyUsage {
 }
 
 impl KeyUsage {
-    fn with_shard<T>(&self, id: ApiKeyId, work: impl FnOnce(&mut HashMap<ApiKeyId, PendingUsage>) -> T) -> Option<T> {
+    fn with_shard<T>(&self, id: ApiKeyId, work: impl FnOnce(&mut HashMap<ApiKeyId, Tracked>) -> T) -> Option<T> {
         // The low half of an id is random: it spreads keys evenly.
         let (_, low) = id.uuid().as_u64_pair();
         let shard = self.shards.get(usize::try_from(low).unwrap_or_default() % SHARDS)?;
@@ -99,33 +132,38 @@ impl KeyUsage {
             denied: i64::from(denied),
         };
         self.with_shard(id, |keys| {
+            if keys.len() >= MAX_KEYS_PER_SHARD && !keys.contains_key(&id) {
+                keys.retain(|_, tracked| tracked.is_pending());
+            }
             let is_full = keys.len() >= MAX_KEYS_PER_SHARD;
-            let usage = match keys.entry(id) {
+            let tracked = match keys.entry(id) {
                 Entry::Occupied(entry) => entry.into_mut(),
                 Entry::Vacant(_) if is_full => {
                     metrics::counter!("keyward_api_key_uses_lost_total").increment(1);
                     return;
                 }
-                Entry::Vacant(entry) => entry.insert(PendingUsage::default()),
+                Entry::Vacant(entry) => entry.insert(Tracked::default()),
             };
-            usage.set_last(last);
-            usage.add(now.date_naive(), count);
+            tracked.usage.set_last(last);
+            tracked.usage.add(now.date_naive(), count);
         });
     }
 
-    /// The last use of a key, if it is not yet written to the database.
+    /// The last use of a key, if it was not yet written to the database, or only lately.
     pub fn last_use(&self, id: ApiKeyId) -> Option<LastUse> {
-        self.with_shard(id, |keys| keys.get(&id).and_then(|usage| usage.last))
+        self.with_shard(id, |keys| keys.get(&id).and_then(|tracked| tracked.usage.last))
             .flatten()
     }
 
-    /// Removes and returns everything, ordered by key.
+    /// Returns everything that was not taken yet, ordered by key.
     pub fn take(&self) -> Vec<(ApiKeyId, PendingUsage)> {
         let mut all = Vec::new();
         for shard in &self.shards {
-            all.extend(std::mem::take(
-                &mut *shard.lock().unwrap_or_else(PoisonError::into_inner),
-            ));
+            let mut keys = shard.lock().unwrap_or_else(PoisonError::into_inner);
+            keys.retain(|id, tracked| {
+                all.extend(tracked.take().map(|usage| (*id, usage)));
+                !tracked.is_outdated()
+            });
         }
         all.sort_unstable_by_key(|(id, _)| *id);
         all
@@ -134,7 +172,7 @@ impl KeyUsage {
     /// Puts back what could not be written to the database.
     pub fn restore(&self, all: impl IntoIterator<Item = (ApiKeyId, PendingUsage)>) {
         for (id, usage) in all {
-            self.with_shard(id, |keys| keys.entry(id).or_default().merge(usage));
+            self.with_shard(id, |keys| keys.entry(id).or_default().usage.merge(usage));
         }
     }
 }
@@ -155,7 +193,11 @@ mod tests {
         usage.record(id, now + TimeDelta::seconds(1), None, true);
         assert_eq!(usage.last_use(id), last);
         let taken = usage.take();
-        assert_eq!(usage.last_use(id), None);
+        assert_eq!(
+            usage.last_use(id),
+            last,
+            "a request may have read the key before the flush"
+        );
         usage.record(id, now - TimeDelta::days(1), None, false);
         usage.restore(taken);
         let taken = usage.take();

@@ -11,6 +11,7 @@ mod key_usage;
 mod password;
 mod permission;
 mod principal;
+mod refused_requests;
 mod roles;
 mod scopes;
 
@@ -19,13 +20,14 @@ pub use caller::{Caller, OfSession, incorrect_password};
 pub use change::{Locking, Recheck, Rechecked};
 pub use key_usage::{DayCount, KeyUsage, LastUse, PendingUsage};
 pub use password::{
-    AttemptId, Password, PasswordHasher, PasswordPolicy, PasswordRules, SALT_BYTES, Throttle, ThrottleKey, network_of,
-    sweep_password_attempts,
+    AttemptId, PASSWORD_ATTEMPTS_SWEEP, Password, PasswordHasher, PasswordPolicy, PasswordRules, SALT_BYTES, Throttle,
+    ThrottleKey, network_of,
 };
 pub use permission::{
     Admin, AnyApiKey, AnyCredential, EndSessions, KeysRead, KeysVerify, MeRead, MeWrite, MembersRead,
     NotificationsRead, OrgsRead, Permission, Session, TokensIntrospect,
 };
 pub use principal::{ActiveOrg, Credential, Identity, Principal};
+pub use refused_requests::{Refused, RefusedRequests};
 pub use roles::{OrgRole, PlatformRole};
 pub use scopes::{OrgContext, Scope, ScopeCatalog, ScopeContext};

@@ -124,6 +124,20 @@ pub struct Config {
     /// How many seconds after SIGTERM /readyz reports 503 while requests are still accepted
     #[arg(long, global = true, value_name = "SECONDS", default_value_t = 5, value_parser = value_parser!(u32).range(0..=3600))]
     pub drain_seconds: u32,
+    /// Days for which sessions are kept after they ended or reached their maximum age; 0: for ever
+    #[arg(long, global = true, value_name = "DAYS", default_value_t = 90, value_parser = value_parser!(u32).range(0..=36_500))]
+    pub retention_sessions_days: u32,
+    /// Days for which audit records are kept; 0: for ever
+    #[arg(long, global = true, value_name = "DAYS", default_value_t = 400, value_parser = value_parser!(u32).range(0..=36_500))]
+    pub retention_audit_days: u32,
+    /// Days for which notifications are kept after their creation if they were read or resolved, others twice as long; 0: for
+    /// ever
+    #[arg(long, global = true, value_name = "DAYS", default_value_t = 180, value_parser = value_parser!(u32).range(0..=36_500))]
+    pub retention_notifications_days: u32,
+    /// Days after which an account is deleted if its e-mail address was never verified, counted from the last e-mail with a link
+    /// that could verify it; 0: never
+    #[arg(long, global = true, value_name = "DAYS", default_value_t = 7, value_parser = value_parser!(u32).range(0..=36_500))]
+    pub retention_unverified_days: u32,
     /// Filter of log lines: a level, or directives such as info,keyward=debug
     #[arg(long, global = true, value_name = "FILTER", default_value = "info")]
     pub log: String,

@@ -31,6 +31,7 @@ pub mod listener;
 pub mod migrations;
 mod pool;
 pub mod schema;
+pub mod sweep;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};

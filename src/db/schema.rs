@@ -50,6 +50,20 @@ diesel::table! {
 }
 
 diesel::table! {
+    audit_counts (action, account, network) {
+        action -> Text,
+        account -> Uuid,
+        network -> Cidr,
+        result -> Text,
+        count -> Int8,
+        first_at -> Timestamptz,
+        last_at -> Timestamptz,
+        ip -> Inet,
+        request_id -> Text,
+    }
+}
+
+diesel::table! {
     audit_log (id) {
         id -> Uuid,
         at -> Timestamptz,
@@ -252,17 +266,6 @@ diesel::table! {
 }
 
 diesel::table! {
-    refresh_tokens (id) {
-        id -> Uuid,
-        session_id -> Uuid,
-        token_hash -> Bytea,
-        created_at -> Timestamptz,
-        used_at -> Nullable<Timestamptz>,
-        successor_id -> Nullable<Uuid>,
-    }
-}
-
-diesel::table! {
     registrations (id) {
         id -> Uuid,
         email -> Text,
@@ -297,6 +300,8 @@ diesel::table! {
         expires_at -> Timestamptz,
         ended_at -> Nullable<Timestamptz>,
         end_reason -> Nullable<Text>,
+        refresh_generation -> Int4,
+        refreshed_at -> Nullable<Timestamptz>,
     }
 }
 
@@ -344,7 +349,6 @@ diesel::joinable!(one_time_tokens -> invitations (invitation_id));
 diesel::joinable!(one_time_tokens -> registrations (registration_id));
 diesel::joinable!(one_time_tokens -> users (user_id));
 diesel::joinable!(orgs -> images (logo_id));
-diesel::joinable!(refresh_tokens -> sessions (session_id));
 diesel::joinable!(registrations -> users (user_id));
 diesel::joinable!(released_usernames -> users (user_id));
 diesel::joinable!(sessions -> orgs (org_id));
@@ -357,6 +361,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     api_key_secrets,
     api_key_usage,
     api_keys,
+    audit_counts,
     audit_log,
     deployment,
     email_changes,
@@ -372,7 +377,6 @@ diesel::allow_tables_to_appear_in_same_query!(
     one_time_tokens,
     orgs,
     password_attempts,
-    refresh_tokens,
     registrations,
     released_usernames,
     sessions,

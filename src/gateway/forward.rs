@@ -3,7 +3,7 @@
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::HeaderName;
-use actix_web::{HttpResponse, HttpResponseBuilder, get, web};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, get, web};
 use utoipa_actix_web::service_config::ServiceConfig;
 
 use crate::auth::{AnyCredential, Caller, Credential};
@@ -12,21 +12,24 @@ use crate::http::RequestInput;
 use crate::request_type;
 use crate::state::State;
 
-/// The path of the endpoint; the paths below it are for Envoy.
+/// The requirements of a gateway that asks below [`HELD_PATH`].
+const REQUIRE_SCOPE: HeaderName = HeaderName::from_static("x-keyward-require-scope");
+const REQUIRE_ORG: HeaderName = HeaderName::from_static("x-keyward-require-org");
+
+/// The path of the endpoint.
 pub const FORWARD_PATH: &str = "/auth/forward";
+/// The prefix for gateways that append the path of the client's request; any other path below [`FORWARD_PATH`] is 404.
+const HELD_PATH: &str = "/auth/forward/held";
 
 pub fn router(routes: &mut ServiceConfig) {
     routes
         .service(forward_auth)
         // Gateways repeat the method of the client.
         .route(FORWARD_PATH, web::route().to(forward_auth_any_method))
-        // Without this route, a trailing slash would match the route for Envoy, which ignores the query.
         .route(&format!("{FORWARD_PATH}/"), web::route().to(forward_auth_any_method))
         // Envoy appends the path and the query of the client's request.
-        .route(
-            &format!("{FORWARD_PATH}/{{prefix}}/{{path:.*}}"),
-            web::route().to(forward_auth_envoy),
-        );
+        .route(HELD_PATH, web::route().to(forward_auth_held))
+        .route(&format!("{HELD_PATH}/{{path:.*}}"), web::route().to(forward_auth_held));
 }
 
 /// Accepts the characters of scopes (RFC 6749 §3.3) and spaces. The challenge of an error response contains the text as a
@@ -72,7 +75,9 @@ request_type! {
 /// session the role that they require. Counts as a use of the API key.
 ///
 /// Envoy (ext_authz) appends path and query of the client's request to its own prefix. It uses `/auth/forward/held` as
-/// the prefix: there the query is ignored, and the status is 200 instead of 204.
+/// the prefix. There the query is ignored, because the client chooses it, and the status is 200 instead of 204. The gateway
+/// states its requirements in the request headers `X-Keyward-Require-Scope` and `X-Keyward-Require-Org`, which mean the same as
+/// `scope` and `org`. If a header occurs several times, every value applies, so a client that adds one loosens nothing.
 #[utoipa::path(
     operation_id = "forwardAuth", tag = "Verification", security(("session" = []), ("api_key" = [])),
     params(ForwardAuthQuery),
@@ -93,7 +98,7 @@ async fn forward_auth(
     state: web::Data<State>,
 ) -> Result<HttpResponse, Error> {
     let query: ForwardAuthQuery = input.query()?;
-    authorize(&state, &caller, &query)
+    authorize_by_query(&state, &caller, &query)
 }
 
 async fn forward_auth_any_method(
@@ -102,28 +107,54 @@ async fn forward_auth_any_method(
     state: web::Data<State>,
 ) -> Result<HttpResponse, Error> {
     let query: ForwardAuthQuery = input.query()?;
-    authorize(&state, &caller, &query)
+    authorize_by_query(&state, &caller, &query)
 }
 
-/// Envoy accepts 200 only. The query is ignored because it comes from the client; Envoy's configuration compares the response
-/// headers instead.
-async fn forward_auth_envoy(caller: Caller<AnyCredential>, state: web::Data<State>) -> Result<HttpResponse, Error> {
-    let mut response = authorize(&state, &caller, &ForwardAuthQuery::default())?;
+/// Envoy accepts 200 only. The query is ignored because it comes from the client.
+async fn forward_auth_held(
+    caller: Caller<AnyCredential>,
+    request: HttpRequest,
+    state: web::Data<State>,
+) -> Result<HttpResponse, Error> {
+    // A value that is not ASCII is no id and no scope, so that it refuses instead of being left out.
+    let values = |name| -> Vec<&str> {
+        let all = request.headers().get_all(name);
+        all.map(|value| value.to_str().unwrap_or("invalid")).collect()
+    };
+    let scopes = ScopeList::try_from(values(REQUIRE_SCOPE).join(" ")).map_err(|invalid| {
+        let detail = format!("{REQUIRE_SCOPE}: {}", invalid.detail);
+        Error::with_detail(Code::MalformedRequest, detail)
+    })?;
+    let mut response = authorize(&state, &caller, &values(REQUIRE_ORG), scopes.as_str())?;
     *response.status_mut() = StatusCode::OK;
     Ok(response)
 }
 
-fn authorize(state: &State, caller: &Caller<AnyCredential>, query: &ForwardAuthQuery) -> Result<HttpResponse, Error> {
-    if let Some(org_id) = &query.org {
-        let acts_there = caller
-            .active_org
-            .is_some_and(|org| org.org_id.to_string().eq_ignore_ascii_case(org_id));
-        if !acts_there {
-            return Err(Error::new(Code::ForbiddenRole));
-        }
+fn acts_in(caller: &Caller<AnyCredential>, org_id: &str) -> bool {
+    caller
+        .active_org
+        .is_some_and(|org| org.org_id.to_string().eq_ignore_ascii_case(org_id))
+}
+
+fn authorize_by_query(
+    state: &State,
+    caller: &Caller<AnyCredential>,
+    query: &ForwardAuthQuery,
+) -> Result<HttpResponse, Error> {
+    let scopes = query.scope.as_ref().map_or("", ScopeList::as_str);
+    authorize(state, caller, query.org.as_deref().as_slice(), scopes)
+}
+
+fn authorize(
+    state: &State,
+    caller: &Caller<AnyCredential>,
+    orgs: &[&str],
+    scopes: &str,
+) -> Result<HttpResponse, Error> {
+    if !orgs.iter().all(|org_id| acts_in(caller, org_id)) {
+        return Err(Error::new(Code::ForbiddenRole));
     }
-    let required = query.scope.as_ref().map_or("", ScopeList::as_str);
-    let missing = missing_scopes(state, caller, required);
+    let missing = missing_scopes(state, caller, scopes);
     if !missing.is_empty() {
         return Err(Error::insufficient_scope(missing.join(" ")));
     }

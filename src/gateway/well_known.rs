@@ -49,6 +49,8 @@ pub struct ProtectedResourceResponse {
     pub jwks_uri: String,
     /// Always `header`.
     pub bearer_methods_supported: Vec<&'static str>,
+    /// Names of the scopes that an API key can have.
+    pub scopes_supported: Vec<String>,
     /// Name of the service.
     pub resource_name: &'static str,
     /// URL of the documentation.
@@ -66,7 +68,7 @@ pub struct ProtectedResourceResponse {
 #[get("/.well-known/oauth-protected-resource")]
 async fn get_protected_resource(input: RequestInput, state: web::Data<State>) -> Result<HttpResponse, Error> {
     input.none().await?;
-    Ok(metadata(&state.config.public_url()))
+    Ok(metadata(&state, &state.config.public_url()))
 }
 
 /// RFC 9728 §3.1: the path of the public URL follows the well-known path.
@@ -80,16 +82,18 @@ async fn get_protected_resource_of_path(
         return Err(Error::not_found());
     }
     input.none().await?;
-    Ok(metadata(&url))
+    Ok(metadata(&state, &url))
 }
 
-fn metadata(url: &BaseUrl) -> HttpResponse {
+fn metadata(state: &State, url: &BaseUrl) -> HttpResponse {
+    let scopes = state.scopes.all().iter();
     HttpResponse::Ok()
         .insert_header((header::CACHE_CONTROL, "public, max-age=300"))
         .json(ProtectedResourceResponse {
             resource: url.as_str().to_owned(),
             jwks_uri: format!("{}/.well-known/jwks.json", url.origin()),
             bearer_methods_supported: vec!["header"],
+            scopes_supported: scopes.map(|scope| scope.name.clone()).collect(),
             resource_name: "Keyward",
             resource_documentation: format!("{}/docs/", url.as_str()),
         })

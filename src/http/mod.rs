@@ -22,7 +22,7 @@ mod write_limit;
 pub use concurrency_limit::{ConcurrencyLimit, Slot};
 pub use connections::{Connection, Connections, LimitedStream, Refusal, SWEEP_INTERVAL};
 pub use etag::{TaggedContent, cacheable};
-pub use idempotency::{IdempotencyOwner, Idempotent, has_idempotency_key, no_replay, sweep as sweep_idempotency_keys};
+pub use idempotency::{IdempotencyOwner, Idempotent, SWEEP as IDEMPOTENCY_KEYS_SWEEP, has_idempotency_key, no_replay};
 pub use middleware::{RequestContext, with_request_context};
 pub use path::{FromPath, Path, method_not_allowed};
 pub use problem::{MAX_AUTH_AGE_SECONDS, PROTECTED_RESOURCE, ProblemRenderer, ProblemResponse, router};

@@ -7,7 +7,7 @@
 //! **Lifecycle.** The row of a notification holds the event's data; title and body are rendered when it is read, in the reader's
 //! language. A notification about a pending decision (an invitation, a request to join, a change of e-mail address) lists
 //! the API requests that decide it. [`resolve`] ends it for every recipient once the decision is made; it also ends when
-//! the invitation or change expires. Read and resolved notifications are deleted after 90 days, all others after a year.
+//! the invitation or change expires. Read and resolved notifications are deleted after 180 days, all others after twice as long.
 //!
 //! **The stream.** A trigger calls `pg_notify` on the channel `keyward_notifications` for each insertion. Each instance
 //! listens on one connection and wakes the recipient's streams ([`NotificationStreams`]), which fetch the new rows. After the
@@ -27,7 +27,8 @@ mod text;
 
 pub use event::{Event, Link, NotificationType, PasswordChangeMethod, Subject};
 pub use model::{Announcement, Recipient};
-pub use operations::{announce, notify, notify_in_app, resolve, sweep, wants_mail};
+pub use operations::{announce, notify, notify_in_app, resolve, wants_mail};
+pub use store::SWEEPS;
 pub use stream::{FindLiveSessions, NotificationStreams};
 pub use text::{TextCatalog, TextError};
 

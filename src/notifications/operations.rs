@@ -1,7 +1,5 @@
 //! Creating, reading and deleting notifications.
 
-use chrono::TimeDelta;
-
 use super::email::outbox;
 use super::event::{Event, NotificationType, Subject};
 use super::model::{Announcement, MailPreference, Notification, NotificationState, Recipient};
@@ -10,13 +8,6 @@ use crate::db::Tx;
 use crate::error::Error;
 use crate::values::Precondition;
 use crate::values::ids::{NotificationId, UserId};
-
-/// Read and resolved notifications are kept this long.
-const DONE_RETENTION: TimeDelta = TimeDelta::days(90);
-/// All other notifications are kept this long.
-const RETENTION: TimeDelta = TimeDelta::days(365);
-/// The maximum number of notifications that one statement deletes.
-const SWEEP_BATCH: i64 = 5_000;
 
 /// Notifies a person of an event in the app and, unless they opted out of its type, by e-mail.
 pub fn notify(tx: &mut Tx<'_>, recipient: Recipient<'_>, event: &Event) -> Result<(), Error> {
@@ -126,9 +117,4 @@ pub fn announce(tx: &mut Tx<'_>, announcement: &Announcement) -> Result<usize, E
     let recipients = store::announce(tx, &event, org_id)?;
     outbox::enqueue_announcement(tx, &event, org_id)?;
     Ok(recipients)
-}
-
-/// Deletes notifications whose retention ended, at most one batch; the next call continues.
-pub fn sweep(tx: &mut Tx<'_>) -> Result<usize, Error> {
-    store::delete_old(tx, tx.now - RETENTION, tx.now - DONE_RETENTION, SWEEP_BATCH)
 }

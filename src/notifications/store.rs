@@ -12,6 +12,7 @@ use super::event::{Event, NotificationType, Subject};
 use super::model::{Notification, NotificationState};
 use crate::db::Tx;
 use crate::db::schema::{email_changes, invitations, mail_opt_outs, notifications, users};
+use crate::db::sweep::{self, Sweep};
 use crate::error::Error;
 use crate::values::ids::{NotificationId, OrgId, UserId};
 
@@ -231,27 +232,23 @@ pub fn replace_opt_outs(tx: &mut Tx<'_>, user_id: UserId, unwanted: &[Notificati
     Ok(())
 }
 
-/// Deletes at most `limit` notifications: those created before `all_before`, and those created before `done_before` that
-/// were read or resolved.
-pub fn delete_old(
-    tx: &mut Tx<'_>,
-    all_before: DateTime<Utc>,
-    done_before: DateTime<Utc>,
-    limit: i64,
-) -> Result<usize, Error> {
-    let done = notifications::read_at
-        .is_not_null()
-        .or(notifications::resolved_at.is_not_null());
-    // Compared by id, which sorts by age: the primary key serves this query.
-    let old: Vec<NotificationId> = notifications::table
-        .filter(notifications::id.lt(first_id(done_before)))
-        .filter(notifications::id.lt(first_id(all_before)).or(done))
-        .order(notifications::id)
-        .limit(limit)
-        .select(notifications::id)
-        .load(tx.conn)?;
-    Ok(diesel::delete(notifications::table.filter(notifications::id.eq_any(old))).execute(tx.conn)?)
-}
+/// Notifications that were read or resolved, and all others at twice their age. Compared by id, which sorts by age.
+pub const SWEEPS: [Sweep; 2] = [
+    Sweep {
+        table: "notifications",
+        ended: "id < keyward_first_uuid_v7($1) AND (read_at IS NOT NULL OR resolved_at IS NOT NULL)",
+        order_by: "id",
+        retention: |config| sweep::days(config.retention_notifications_days),
+        cutoff_setting: None,
+    },
+    Sweep {
+        table: "notifications",
+        ended: "id < keyward_first_uuid_v7($1)",
+        order_by: "id",
+        retention: |config| sweep::days(2 * config.retention_notifications_days),
+        cutoff_setting: None,
+    },
+];
 
 /// Raises the statement timeout of this transaction: an announcement writes two rows for each user.
 pub fn raise_statement_timeout(tx: &mut Tx<'_>) -> Result<(), Error> {

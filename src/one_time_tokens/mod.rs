@@ -15,9 +15,7 @@ use crate::secret::{Purpose, ServerSecret, Token};
 use crate::values::ids::OneTimeTokenId;
 
 pub use model::Target;
-
-/// How long expired tokens are kept.
-const RETENTION: TimeDelta = TimeDelta::days(30);
+pub use store::SWEEP;
 
 /// Creates a token that is valid for `lifetime`. The event of the e-mail contains its id.
 pub fn issue(
@@ -50,9 +48,4 @@ pub fn peek(tx: &mut Tx<'_>, purpose: Purpose, token: &Token) -> Result<Option<T
 /// Invalidates the unused tokens of a target.
 pub fn invalidate(tx: &mut Tx<'_>, purpose: Purpose, target: Target) -> Result<(), Error> {
     store::invalidate(tx, purpose, target)
-}
-
-/// Deletes tokens whose retention ended.
-pub fn sweep(tx: &mut Tx<'_>) -> Result<usize, Error> {
-    store::delete_expired_before(tx, tx.now - RETENTION)
 }

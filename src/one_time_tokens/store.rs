@@ -1,11 +1,12 @@
 //! Every query on one-time tokens.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 
 use super::model::Target;
 use crate::db::Tx;
 use crate::db::schema::one_time_tokens as table;
+use crate::db::sweep::Sweep;
 use crate::error::Error;
 use crate::secret::{Purpose, TokenHash};
 use crate::values::ids::{EmailChangeId, InvitationId, OneTimeTokenId, RegistrationId, UserId};
@@ -123,6 +124,11 @@ pub fn invalidate(tx: &mut Tx<'_>, purpose: Purpose, target: Target) -> Result<(
     Ok(())
 }
 
-pub fn delete_expired_before(tx: &mut Tx<'_>, before: DateTime<Utc>) -> Result<usize, Error> {
-    Ok(diesel::delete(table::table.filter(table::expires_at.lt(before))).execute(tx.conn)?)
-}
+/// Tokens of links that have expired.
+pub const SWEEP: Sweep = Sweep {
+    table: "one_time_tokens",
+    ended: "expires_at < $1",
+    order_by: "expires_at",
+    retention: |_| Some(TimeDelta::days(30)),
+    cutoff_setting: None,
+};

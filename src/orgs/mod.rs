@@ -33,6 +33,8 @@ mod person;
 mod routes;
 mod store;
 
+pub use invitations::SWEEP as INVITATIONS_SWEEP;
+pub use join_requests::SWEEPS as JOIN_REQUESTS_SWEEPS;
 pub use model::{JoinPolicy, Org, OrgBrief, OrgView, Slug};
 pub use operations::{delete_locked, find_by_slug, find_org, lock_for_deletion, read};
 pub use org_member::{OrgMember, lock, lock_if_exists, locking};

@@ -6,12 +6,12 @@
 //! case.
 //!
 //! **Refresh token rotation** (RFC 9700, section 4.14.2). Every refresh exchanges the refresh token for a successor: the
-//! refresh tokens of a session form a chain, and only the newest one is valid. **Reuse detection**: a token that is
+//! refresh tokens of a session form a chain, and only the newest one is valid. A token contains its place in the chain and is
+//! derived from it, so the row of the session with the current place is all that is stored (`refresh_token`). **Reuse detection**: a token that is
 //! presented again after it was exchanged was copied, and it is unknown whether the user or an attacker has the newest one.
 //! So the session ends and the user is notified. The exception is a client that did not receive the response to a refresh
 //! and repeats it at once, or two tabs that refresh at the same time: for 60 seconds, and as long as the successor was not
-//! used, the same successor is returned again. It need not be stored for that, because every refresh token is derived from
-//! the id of its row.
+//! used, the same successor is returned again.
 //!
 //! What must never happen: that an ended session, a disabled user or a lost membership is accepted by a later request; that
 //! two refreshes with the same token return different successors.
@@ -21,6 +21,7 @@ mod cookie;
 mod device;
 mod model;
 mod operations;
+mod refresh_token;
 mod routes;
 mod store;
 
@@ -28,4 +29,4 @@ pub use authenticate::{look_up, look_up_again};
 pub use model::{EndReason, Grant, TokensResponse};
 pub use operations::{end_all, end_others, find_live, switch_org};
 pub use routes::router;
-pub use store::{clear_org, list_user_ids_by_org};
+pub use store::{SWEEPS, clear_org, list_user_ids_by_org};

@@ -6,17 +6,20 @@ use ipnet::IpNet;
 use serde::Serialize;
 use utoipa::ToSchema;
 
+use super::refresh_token::RefreshToken;
 use crate::auth::{AccessTokens, ActiveOrg, PlatformRole, TokenSubject};
 use crate::error::Error;
 use crate::orgs::membership::OrgSummary;
-use crate::secret::{Purpose, ServerSecret, Token};
-use crate::values::ids::{OrgId, RefreshTokenId, SessionId, UserId};
+use crate::secret::{ServerSecret, Token};
+use crate::values::ids::{OrgId, SessionId, UserId};
 use crate::values::{Timestamp, string_enum};
 
 /// How long a session lives without a refresh.
 pub const IDLE_LIFETIME: TimeDelta = TimeDelta::days(30);
 /// How long a session lives at most.
 pub const MAX_LIFETIME: TimeDelta = TimeDelta::days(90);
+/// The number of live sessions of a user. Ending all of them, after a change of the password, must be quick.
+pub const MAX_LIVE: i64 = 100;
 /// How long a client may repeat a refresh whose response it did not receive.
 pub const RETRY_WINDOW: TimeDelta = TimeDelta::seconds(60);
 
@@ -34,6 +37,20 @@ pub struct Session {
     pub last_used_at: DateTime<Utc>,
     pub expires_at: DateTime<Utc>,
     pub ended_at: Option<DateTime<Utc>>,
+    pub refresh_generation: i32,
+    pub refreshed_at: Option<DateTime<Utc>>,
+}
+
+/// What a refresh token is to its session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PresentedToken {
+    Current,
+    /// The predecessor of the current one, shortly after the exchange: the client may not have received the response.
+    Repeated,
+    /// An older one: it was copied, or the client lost its successors.
+    Exchanged,
+    /// One that this session never had, for example because the database was restored from a backup.
+    Unknown,
 }
 
 impl Session {
@@ -44,6 +61,24 @@ impl Session {
 
     pub fn is_live(&self, now: DateTime<Utc>) -> bool {
         self.ended_at.is_none() && now < self.ends_at()
+    }
+
+    /// The refresh token to present next.
+    pub const fn refresh_token(&self) -> RefreshToken {
+        RefreshToken {
+            session_id: self.id,
+            generation: self.refresh_generation,
+        }
+    }
+
+    pub fn classify(&self, token: RefreshToken, now: DateTime<Utc>) -> PresentedToken {
+        let is_recent = self.refreshed_at.is_some_and(|at| now - at <= RETRY_WINDOW);
+        match self.refresh_generation.saturating_sub(token.generation) {
+            0 => PresentedToken::Current,
+            1 if is_recent => PresentedToken::Repeated,
+            1.. => PresentedToken::Exchanged,
+            _ => PresentedToken::Unknown,
+        }
     }
 }
 
@@ -64,6 +99,8 @@ string_enum! {
         EmailReverted "email_reverted",
         /// The account was disabled.
         Disabled "disabled",
+        /// The user logged in more often than there may be live sessions.
+        LimitReached "limit_reached",
     }
 }
 
@@ -81,13 +118,12 @@ pub struct Grant {
     /// Whether username and nickname are set.
     pub profile_complete: bool,
     /// The refresh token to issue. `None`: the client keeps the one it has.
-    pub refresh_token_id: Option<RefreshTokenId>,
+    pub refresh_token: Option<RefreshToken>,
 }
 
 impl Grant {
     pub fn refresh_token(&self, secret: &ServerSecret) -> Option<Token> {
-        self.refresh_token_id
-            .map(|id| secret.token(Purpose::Refresh, id.uuid()))
+        self.refresh_token.map(|token| token.encode(secret))
     }
 
     /// Issues the tokens.

@@ -16,7 +16,7 @@ use crate::request_type;
 use crate::state::State;
 use crate::users;
 use crate::values::ids::{OrgId, SessionId};
-use crate::values::{Client, IdRef, Timestamp, string_enum};
+use crate::values::{Client, IdRef, Page, PageQuery, Timestamp, string_enum};
 
 pub fn router(routes: &mut ServiceConfig) {
     routes
@@ -62,7 +62,7 @@ request_type! {
 /// from one network on any accounts within 15 minutes, or 1,000 on an account from at least 10 networks within an hour, the
 /// response is 429 for a while, even for the correct password. All paths that check a password count together. An e-mail
 /// address as `login` with the password of a registration that is not verified yet is 403 `email_unverified`, whether or not
-/// the address also has an account. A user agent that the user did not use during the last 90 days is reported to them.
+/// the address also has an account. Of more than 100 live sessions, the least recently used ones end. A user agent that the user did not use during the last 90 days is reported to them.
 #[utoipa::path(
     operation_id = "logIn", tag = "Sessions", request_body = LogInRequest,
     responses((status = 200, description = "The tokens of the new session", body = TokensResponse)),
@@ -181,10 +181,11 @@ async fn log_out(
             let Some(presented) = cookie::presented_token(&request, &state, in_body)? else {
                 return Err(caller.err().unwrap_or_else(|| Error::new(Code::AuthenticationRequired)));
             };
+            let secret = state.secret.clone();
             state
                 .db
                 .transaction(client.now, move |tx| {
-                    operations::end_by_refresh_token(tx, &client, &presented.token)
+                    operations::end_by_refresh_token(tx, &secret, &client, &presented.token)
                 })
                 .await?;
         }
@@ -262,21 +263,12 @@ impl SessionResponse {
     }
 }
 
-/// The live sessions of a user.
-#[derive(Serialize, ToSchema)]
-pub struct SessionListResponse {
-    /// Sessions, the last used first.
-    pub data: Vec<SessionResponse>,
-    /// Always null: the list is not paginated.
-    pub next_cursor: Option<String>,
-}
-
 /// List sessions
 ///
-/// Returns the live sessions of the caller, the last used first.
+/// Returns the live sessions of the caller, the newest login first.
 #[utoipa::path(
-    operation_id = "listSessions", tag = "Sessions", security(("session" = [])),
-    responses((status = 200, description = "The live sessions", body = SessionListResponse)),
+    operation_id = "listSessions", tag = "Sessions", security(("session" = [])), params(PageQuery),
+    responses((status = 200, description = "A page of live sessions", body = Page<SessionResponse>)),
 )]
 #[get("/auth/sessions")]
 async fn list_sessions(
@@ -284,16 +276,14 @@ async fn list_sessions(
     input: RequestInput,
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
-    input.none().await?;
-    let (now, user_id, current_id) = (caller.now(), caller.user_id, caller.session_id()?);
-    let sessions = state.db.read(now, move |tx| operations::list(tx, user_id)).await?;
-    ApiResponse::ok(&SessionListResponse {
-        data: sessions
-            .into_iter()
-            .map(|session| SessionResponse::new(session, current_id))
-            .collect(),
-        next_cursor: None,
-    })
+    let query: PageQuery = input.query()?;
+    let (user_id, current_id) = (caller.user_id, caller.session_id()?);
+    let secret = state.secret.clone();
+    let page = state
+        .db
+        .read(caller.now(), move |tx| operations::list(tx, &secret, user_id, query))
+        .await?;
+    ApiResponse::ok(&page.map(|session| SessionResponse::new(session, current_id)))
 }
 
 /// End a session

@@ -1,4 +1,4 @@
-//! Queries on the tables `sessions` and `refresh_tokens`.
+//! Queries on the table `sessions`.
 
 use std::net::IpAddr;
 
@@ -7,13 +7,13 @@ use diesel::dsl::exists;
 use diesel::prelude::*;
 use ipnet::IpNet;
 
-use super::model::{EndReason, MAX_LIFETIME, Session};
+use super::model::{EndReason, IDLE_LIFETIME, MAX_LIFETIME, Session};
 use crate::auth::{OrgRole, PlatformRole};
 use crate::db::Tx;
-use crate::db::schema::{memberships, refresh_tokens, sessions, users};
+use crate::db::schema::{memberships, sessions, users};
+use crate::db::sweep::{self, Sweep};
 use crate::error::Error;
-use crate::secret::{Purpose, ServerSecret, TokenHash};
-use crate::values::ids::{MembershipId, OrgId, RefreshTokenId, SessionId, UserId};
+use crate::values::ids::{MembershipId, OrgId, SessionId, UserId};
 
 pub struct NewSession<'a> {
     pub user_id: UserId,
@@ -42,75 +42,23 @@ pub fn insert(tx: &mut Tx<'_>, new: &NewSession<'_>) -> Result<Session, Error> {
         .get_result(tx.conn)?)
 }
 
-/// Inserts the refresh token of the row `id`. The previous token of the session must be marked as exchanged before: a
-/// unique index allows one current token per session.
-pub fn insert_refresh_token(
-    tx: &mut Tx<'_>,
-    secret: &ServerSecret,
-    session_id: SessionId,
-    id: RefreshTokenId,
-) -> Result<(), Error> {
-    let hash = secret.token(Purpose::Refresh, id.uuid()).hash();
-    diesel::insert_into(refresh_tokens::table)
-        .values((
-            refresh_tokens::id.eq(id),
-            refresh_tokens::session_id.eq(session_id),
-            refresh_tokens::token_hash.eq(hash.as_bytes().as_slice()),
-            refresh_tokens::created_at.eq(tx.now),
-        ))
-        .execute(tx.conn)?;
-    Ok(())
-}
-
-#[derive(Queryable)]
-pub struct RefreshToken {
-    pub id: RefreshTokenId,
-    pub used_at: Option<DateTime<Utc>>,
-    pub successor_id: Option<RefreshTokenId>,
-}
-
-/// The user of the session of a refresh token.
-pub fn find_user_by_refresh_token(tx: &mut Tx<'_>, hash: &TokenHash) -> Result<Option<UserId>, Error> {
-    Ok(refresh_tokens::table
-        .inner_join(sessions::table)
-        .filter(refresh_tokens::token_hash.eq(hash.as_bytes().as_slice()))
+/// The user of a session.
+pub fn find_user_id(tx: &mut Tx<'_>, id: SessionId) -> Result<Option<UserId>, Error> {
+    Ok(sessions::table
+        .find(id)
         .select(sessions::user_id)
         .first(tx.conn)
         .optional()?)
 }
 
-/// A refresh token and its session.
-pub fn find_by_refresh_token(tx: &mut Tx<'_>, hash: &TokenHash) -> Result<Option<(Session, RefreshToken)>, Error> {
-    Ok(refresh_tokens::table
-        .inner_join(sessions::table)
-        .filter(refresh_tokens::token_hash.eq(hash.as_bytes().as_slice()))
-        .select((
-            Session::as_select(),
-            (
-                refresh_tokens::id,
-                refresh_tokens::used_at,
-                refresh_tokens::successor_id,
-            ),
-        ))
+/// Locks a session. Its account must be locked.
+pub fn lock(tx: &mut Tx<'_>, id: SessionId) -> Result<Option<Session>, Error> {
+    Ok(sessions::table
+        .find(id)
+        .select(Session::as_select())
+        .for_update()
         .first(tx.conn)
         .optional()?)
-}
-
-/// Marks a refresh token as exchanged for its successor.
-pub fn mark_exchanged(tx: &mut Tx<'_>, id: RefreshTokenId, successor_id: RefreshTokenId) -> Result<(), Error> {
-    diesel::update(refresh_tokens::table.find(id))
-        .set((
-            refresh_tokens::used_at.eq(tx.now),
-            refresh_tokens::successor_id.eq(successor_id),
-        ))
-        .execute(tx.conn)?;
-    Ok(())
-}
-
-/// Whether a refresh token is still to be exchanged.
-pub fn is_current(tx: &mut Tx<'_>, id: RefreshTokenId) -> Result<bool, Error> {
-    let current = refresh_tokens::table.find(id).filter(refresh_tokens::used_at.is_null());
-    Ok(diesel::select(exists(current)).get_result(tx.conn)?)
 }
 
 /// Records a refresh, and the organisation in which the session acts from now on.
@@ -119,6 +67,17 @@ pub fn record_refresh(tx: &mut Tx<'_>, id: SessionId, org_id: Option<OrgId>) -> 
         .set((sessions::last_used_at.eq(tx.now), sessions::org_id.eq(org_id)))
         .returning(Session::as_returning())
         .get_result(tx.conn)?)
+}
+
+/// Makes the next refresh token the current one.
+pub fn rotate_refresh_token(tx: &mut Tx<'_>, id: SessionId) -> Result<(), Error> {
+    diesel::update(sessions::table.find(id))
+        .set((
+            sessions::refresh_generation.eq(sessions::refresh_generation + 1),
+            sessions::refreshed_at.eq(tx.now),
+        ))
+        .execute(tx.conn)?;
+    Ok(())
 }
 
 /// Records an authentication with the password; `None` if the session has ended.
@@ -167,16 +126,43 @@ pub fn end_all(tx: &mut Tx<'_>, user_id: UserId, except: Option<SessionId>, reas
     })
 }
 
-/// The live sessions of a user, the last used first.
-pub fn list_live(tx: &mut Tx<'_>, user_id: UserId) -> Result<Vec<Session>, Error> {
-    let all: Vec<Session> = sessions::table
+/// Ends the sessions of a user beyond the `keep` last used ones, and returns their number.
+pub fn end_least_used(tx: &mut Tx<'_>, user_id: UserId, keep: i64, reason: EndReason) -> Result<usize, Error> {
+    let excess: Vec<SessionId> = sessions::table
+        .filter(sessions::user_id.eq(user_id))
+        .filter(sessions::ended_at.is_null())
+        .order((sessions::last_used_at.desc(), sessions::id.desc()))
+        .offset(keep)
+        .select(sessions::id)
+        .load(tx.conn)?;
+    if excess.is_empty() {
+        return Ok(0);
+    }
+    Ok(diesel::update(sessions::table.filter(sessions::id.eq_any(excess)))
+        .set((sessions::ended_at.eq(tx.now), sessions::end_reason.eq(reason)))
+        .execute(tx.conn)?)
+}
+
+/// The live sessions of a user, the newest first, that follow the one with the id `after`.
+pub fn list_live(
+    tx: &mut Tx<'_>,
+    user_id: UserId,
+    after: Option<SessionId>,
+    limit: i64,
+) -> Result<Vec<Session>, Error> {
+    let mut query = sessions::table
         .filter(sessions::user_id.eq(user_id))
         .filter(sessions::ended_at.is_null())
         .filter(sessions::expires_at.gt(tx.now))
-        .order((sessions::last_used_at.desc(), sessions::id.desc()))
+        .filter(sessions::last_used_at.gt(tx.now - IDLE_LIFETIME))
+        .order(sessions::id.desc())
+        .limit(limit)
         .select(Session::as_select())
-        .load(tx.conn)?;
-    Ok(all.into_iter().filter(|session| session.is_live(tx.now)).collect())
+        .into_boxed();
+    if let Some(after) = after {
+        query = query.filter(sessions::id.lt(after));
+    }
+    Ok(query.load(tx.conn)?)
 }
 
 /// Those of the sessions that have not ended and whose user is not disabled. They may have expired.
@@ -262,3 +248,22 @@ pub fn clear_org(tx: &mut Tx<'_>, org_id: OrgId) -> Result<(), Error> {
         .execute(tx.conn)?;
     Ok(())
 }
+
+/// Sessions that were ended, and those that reached their maximum age. A session that was left idle is deleted with the
+/// latter: an index on its last use would make every refresh slower.
+pub const SWEEPS: [Sweep; 2] = [
+    Sweep {
+        table: "sessions",
+        ended: "ended_at < $1",
+        order_by: "ended_at",
+        retention: |config| sweep::days(config.retention_sessions_days),
+        cutoff_setting: None,
+    },
+    Sweep {
+        table: "sessions",
+        ended: "ended_at IS NULL AND expires_at < $1",
+        order_by: "expires_at",
+        retention: |config| sweep::days(config.retention_sessions_days),
+        cutoff_setting: None,
+    },
+];

@@ -9,6 +9,7 @@ use super::model::{User, Username};
 use crate::auth::PlatformRole;
 use crate::db::Tx;
 use crate::db::schema::{email_changes, released_usernames, users};
+use crate::db::sweep::{self, Sweep};
 use crate::error::Error;
 use crate::values::EmailAddress;
 use crate::values::ids::{ImageId, OrgId, UserId};
@@ -127,9 +128,10 @@ pub fn is_email_taken(tx: &mut Tx<'_>, email: &str, except: Option<UserId>) -> R
     Ok(diesel::select(exists(verified).or(exists(revertible))).get_result(tx.conn)?)
 }
 
-/// Creates an account without a password whose address is not verified, unless the address has an account.
+/// Creates an account without a password whose address is not verified, unless the address has an account. An unverified one
+/// is then kept as long as if it had been created now.
 pub fn insert_unverified(tx: &mut Tx<'_>, email: &EmailAddress, locale: Locale) -> Result<(), Error> {
-    diesel::insert_into(users::table)
+    let inserted = diesel::insert_into(users::table)
         .values((
             users::id.eq(UserId::new(tx.now)),
             users::email.eq(email.as_str()),
@@ -139,6 +141,21 @@ pub fn insert_unverified(tx: &mut Tx<'_>, email: &EmailAddress, locale: Locale) 
         ))
         .on_conflict(users::email)
         .do_nothing()
+        .execute(tx.conn)?;
+    if inserted == 0 {
+        keep_unverified(tx, email.as_str())?;
+    }
+    Ok(())
+}
+
+/// Keeps the account of an address that is not verified as long as if it had been created now, because a link that can verify
+/// the address is being mailed.
+pub fn keep_unverified(tx: &mut Tx<'_>, email: &str) -> Result<(), Error> {
+    let unverified = users::table
+        .filter(users::email.eq(email))
+        .filter(users::email_verified_at.is_null());
+    diesel::update(unverified)
+        .set(users::updated_at.eq(tx.now))
         .execute(tx.conn)?;
     Ok(())
 }
@@ -328,7 +345,11 @@ pub fn set_access(
     disabled_at: Option<DateTime<Utc>>,
 ) -> Result<User, Error> {
     Ok(diesel::update(users::table.find(id))
-        .set((users::role.eq(role), users::disabled_at.eq(disabled_at)))
+        .set((
+            users::role.eq(role),
+            users::disabled_at.eq(disabled_at),
+            users::updated_at.eq(tx.now),
+        ))
         .returning(User::as_returning())
         .get_result(tx.conn)?)
 }
@@ -366,3 +387,22 @@ pub fn release_username(tx: &mut Tx<'_>, username: &str, user_id: UserId) -> Res
         .execute(tx.conn)?;
     Ok(())
 }
+
+/// Accounts whose address was never verified, some time after a link that could verify it was last mailed. A disabled one
+/// stays, because an administrator keeps the address from being registered with it.
+pub const UNVERIFIED_SWEEP: Sweep = Sweep {
+    table: "users",
+    ended: "email_verified_at IS NULL AND disabled_at IS NULL AND updated_at < $1",
+    order_by: "updated_at",
+    retention: |config| sweep::days(config.retention_unverified_days),
+    cutoff_setting: None,
+};
+
+/// Names that may be taken again.
+pub const RELEASED_USERNAMES_SWEEP: Sweep = Sweep {
+    table: "released_usernames",
+    ended: "released_at < $1",
+    order_by: "released_at",
+    retention: |_| Some(USERNAME_RESERVATION),
+    cutoff_setting: None,
+};

@@ -135,13 +135,14 @@ impl Fields {
     pub fn take<T: FieldValue>(&mut self, name: &str) -> Option<T> {
         let parsed = match self.values.remove(name) {
             None => T::absent(),
-            // PostgreSQL cannot store it in a text.
-            Some(value) if contains_nul(&value) => {
-                let detail = "Must not contain the character U+0000.";
-                Err(Invalid::new(FieldCode::InvalidFormat, detail).into())
+            Some(value) => {
+                let with_nul = pointers_to_nul(&value);
+                let parsed = match value {
+                    Value::String(text) if self.is_query => T::parse_parameter(text),
+                    value => T::parse(value),
+                };
+                refuse_nul(parsed, with_nul)
             }
-            Some(Value::String(text)) if self.is_query => T::parse_parameter(text),
-            Some(value) => T::parse(value),
         };
         match parsed {
             Ok(value) => Some(value),
@@ -159,7 +160,7 @@ impl Fields {
     pub fn peek<T: FieldValue>(&self, name: &str) -> Option<T> {
         match self.values.get(name) {
             None => T::absent().ok(),
-            Some(value) if contains_nul(value) => None,
+            Some(value) if !pointers_to_nul(value).is_empty() => None,
             Some(value) => T::parse(value.clone()).ok(),
         }
     }
@@ -229,15 +230,42 @@ impl Fields {
     }
 }
 
-fn contains_nul(value: &Value) -> bool {
+/// The JSON Pointers to the strings in a value that contain NUL. An object whose field has NUL in its name counts itself.
+fn pointers_to_nul(value: &Value) -> Vec<String> {
+    let below = |segment: &str, value: &Value| {
+        let pointers = pointers_to_nul(value).into_iter();
+        pointers
+            .map(|pointer| format!("{segment}{pointer}"))
+            .collect::<Vec<_>>()
+    };
     match value {
-        Value::String(text) => text.contains('\0'),
-        Value::Array(items) => items.iter().any(contains_nul),
+        Value::String(text) if text.contains('\0') => vec![String::new()],
+        Value::Array(items) => items
+            .iter()
+            .enumerate()
+            .flat_map(|(index, item)| below(&format!("/{index}"), item))
+            .collect(),
+        Value::Object(fields) if fields.keys().any(|name| name.contains('\0')) => vec![String::new()],
         Value::Object(fields) => fields
             .iter()
-            .any(|(name, value)| name.contains('\0') || contains_nul(value)),
-        _ => false,
+            .flat_map(|(name, value)| below(&pointer_segment(name), value))
+            .collect(),
+        _ => Vec::new(),
     }
+}
+
+/// Adds an error for each string with NUL, which PostgreSQL cannot store, in place of what else is wrong with it.
+fn refuse_nul<T>(parsed: Result<T, ValueErrors>, with_nul: Vec<String>) -> Result<T, ValueErrors> {
+    if with_nul.is_empty() {
+        return parsed;
+    }
+    let mut errors = parsed.err().unwrap_or_default();
+    errors.kept.retain(|(pointer, _)| !with_nul.contains(pointer));
+    for pointer in with_nul {
+        let detail = "Must not contain the character U+0000.";
+        errors.push(pointer, Invalid::new(FieldCode::InvalidFormat, detail));
+    }
+    Err(errors)
 }
 
 /// A request type: a struct whose fields are those of a body or the parameters of a query.
@@ -374,7 +402,8 @@ mod tests {
         let expected = [
             ("#/name", "required"),
             ("#/days", "out_of_range"),
-            ("#/tags", "invalid_format"),
+            ("#/tags/1", "invalid_type"),
+            ("#/tags/2", "invalid_format"),
             ("#/a~1b", "unknown_field"),
         ];
         assert_eq!(

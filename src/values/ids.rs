@@ -101,8 +101,6 @@ ids! {
     RegistrationId,
     /// A session: from a login until logout, expiry or revocation.
     SessionId,
-    /// A refresh token; each use replaces it by the next one of its session.
-    RefreshTokenId,
     /// The one-time token in a mailed link.
     OneTimeTokenId,
     /// A requested change of an account's e-mail address.

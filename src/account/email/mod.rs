@@ -18,3 +18,4 @@ mod store;
 
 pub use operations::cancel_pending;
 pub use routes::router;
+pub use store::SWEEP;

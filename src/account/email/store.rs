@@ -1,10 +1,12 @@
 //! Queries on the table `email_changes`.
 
+use chrono::TimeDelta;
 use diesel::prelude::*;
 
 use super::model::{EmailChange, LIFETIME, REVERT_WINDOW};
 use crate::db::Tx;
 use crate::db::schema::email_changes;
+use crate::db::sweep::Sweep;
 use crate::error::Error;
 use crate::values::ids::{EmailChangeId, UserId};
 
@@ -77,3 +79,12 @@ pub fn mark_reverted_from(tx: &mut Tx<'_>, change: &EmailChange) -> Result<(), E
         .execute(tx.conn)?;
     Ok(())
 }
+
+/// Changes that can neither be confirmed nor reverted any more.
+pub const SWEEP: Sweep = Sweep {
+    table: "email_changes",
+    ended: "expires_at < $1 AND (revert_expires_at IS NULL OR revert_expires_at < $1)",
+    order_by: "expires_at",
+    retention: |_| Some(TimeDelta::days(180)),
+    cutoff_setting: None,
+};

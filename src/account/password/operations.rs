@@ -92,7 +92,7 @@ fn finish_change(tx: &mut Tx<'_>, user: &User, method: PasswordChangeMethod) -> 
 }
 
 /// Mails a link for a password reset, if the address has an account. Earlier links keep working, so that a stranger's request
-/// takes nothing from the owner. The audit log shows the request in any case.
+/// takes nothing from the owner. The audit log counts the request in any case.
 pub fn request_reset(
     tx: &mut Tx<'_>,
     secret: &ServerSecret,
@@ -105,10 +105,11 @@ pub fn request_reset(
     if let Some(user) = user.filter(|_| may_mail) {
         let target = Target::User(user.id);
         let token_id = one_time_tokens::issue(tx, secret, Purpose::ResetPassword, target, RESET_LIFETIME)?;
+        users::keep_unverified(tx, &user.email)?;
         outbox::enqueue(tx, &user.email, user.locale, &Event::ResetPassword { token_id })?;
     }
     let entry = Entry::by_anonymous(client, Action::PasswordResetRequested).user(user_id);
-    audit::record(tx, entry.object("email", None, address.to_string()))
+    audit::count(tx, entry)
 }
 
 fn invalid_link() -> Error {

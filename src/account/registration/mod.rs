@@ -25,4 +25,4 @@ mod store;
 
 pub use operations::{NewUser, create_user, hash_password, is_password_pending, reset_role};
 pub use routes::router;
-pub use store::{delete_by_email, delete_expired};
+pub use store::{SWEEP, delete_by_email};

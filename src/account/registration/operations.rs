@@ -102,7 +102,7 @@ fn insert_and_mail(
         users::insert_unverified(tx, new.email, new.locale)?;
     }
     // Requests for one address wait here for each other, so that each counts the mails of those before it.
-    users::lock_by_email(tx, new.email.as_str())?;
+    let user = users::lock_by_email(tx, new.email.as_str())?;
     let may_verify = limit::allows_verification(tx, new.email.as_str())?;
     let may_notify = limit::admit(tx, Requester::Client(client.ip), new.email.as_str())?;
     let registration_id = store::insert(tx, new)?;
@@ -115,8 +115,7 @@ fn insert_and_mail(
     if may_mail {
         outbox::enqueue(tx, new.email.as_str(), new.locale, &event)?;
     }
-    let entry = Entry::by_anonymous(client, Action::AccountRegistered);
-    audit::record(tx, entry.object("email", None, new.email.to_string()))
+    audit::count(tx, audit_entry(client, Action::AccountRegistered, user.as_ref()))
 }
 
 /// Issues the token that verifies a registration, and returns the event that mails its link.
@@ -127,9 +126,9 @@ fn issue_link(tx: &mut Tx<'_>, secret: &ServerSecret, id: RegistrationId) -> Res
 }
 
 /// Mails a new link for a registration of an address; the previous link of this registration stops working. Without a
-/// registration only the audit log shows the request.
+/// registration only the audit log counts the request.
 pub fn resend(tx: &mut Tx<'_>, secret: &ServerSecret, client: &Client, email: &EmailAddress) -> Result<(), Error> {
-    users::lock_by_email(tx, email.as_str())?;
+    let user = users::lock_by_email(tx, email.as_str())?;
     let registration = store::find_to_resend(tx, email.as_str())?;
     let is_taken = users::is_email_taken(tx, email.as_str(), None)?;
     let may_mail = limit::allows_verification(tx, email.as_str())?;
@@ -141,8 +140,17 @@ pub fn resend(tx: &mut Tx<'_>, secret: &ServerSecret, client: &Client, email: &E
         store::extend(tx, registration.id)?;
         outbox::enqueue(tx, email.as_str(), registration.locale, &event)?;
     }
-    let entry = Entry::by_anonymous(client, Action::AccountVerificationResent);
-    audit::record(tx, entry.object("email", None, email.to_string()))
+    audit::count(
+        tx,
+        audit_entry(client, Action::AccountVerificationResent, user.as_ref()),
+    )
+}
+
+/// A request of a stranger. It names the account of the address only if that is verified: registrations make an unverified one
+/// for each address, of which there may be any number.
+fn audit_entry(client: &Client, action: Action, user: Option<&User>) -> Entry {
+    let verified = user.filter(|user| user.email_verified_at.is_some());
+    Entry::by_anonymous(client, action).user(verified.map(|user| user.id))
 }
 
 /// The password that an account gets through the link of a registration.

@@ -1,11 +1,13 @@
 //! Queries on the table `registrations`.
 
+use chrono::TimeDelta;
 use diesel::dsl::exists;
 use diesel::prelude::*;
 
 use super::model::{LIFETIME, Registration};
 use crate::db::Tx;
 use crate::db::schema::registrations;
+use crate::db::sweep::Sweep;
 use crate::error::Error;
 use crate::values::EmailAddress;
 use crate::values::ids::{RegistrationId, UserId};
@@ -81,6 +83,11 @@ pub fn delete_by_email(tx: &mut Tx<'_>, email: &str) -> Result<(), Error> {
     Ok(())
 }
 
-pub fn delete_expired(tx: &mut Tx<'_>) -> Result<usize, Error> {
-    Ok(diesel::delete(registrations::table.filter(registrations::expires_at.le(tx.now))).execute(tx.conn)?)
-}
+/// Registrations whose link has expired. They are of no use any more, and contain the hash of a password.
+pub const SWEEP: Sweep = Sweep {
+    table: "registrations",
+    ended: "expires_at < $1",
+    order_by: "expires_at",
+    retention: |_| Some(TimeDelta::zero()),
+    cutoff_setting: None,
+};

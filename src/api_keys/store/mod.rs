@@ -19,6 +19,9 @@ use crate::error::Error;
 use crate::secret::TokenHash;
 use crate::values::ids::{ApiKeyId, MembershipId, OrgId, UserId};
 
+/// A client that computes the expiry of a key for 30 days may have a clock that is ahead.
+const REMINDER_MARGIN: TimeDelta = TimeDelta::hours(1);
+
 /// A row to insert; the id and the timestamps are added by [`insert`].
 #[derive(Insertable)]
 #[diesel(table_name = api_keys)]
@@ -155,7 +158,7 @@ pub fn set_expiry(
     Ok(())
 }
 
-/// Marks those reminders as sent that would have been due before now. The owner has just chosen the expiry and needs no
+/// Marks those reminders as sent that would be due within [`REMINDER_MARGIN`]. The owner has just chosen the expiry and needs no
 /// reminder that it is near.
 pub fn skip_past_reminders(
     tx: &mut Tx<'_>,
@@ -165,7 +168,7 @@ pub fn skip_past_reminders(
 ) -> Result<(), Error> {
     let rows: Vec<_> = days_before
         .iter()
-        .filter(|days| expires_at - TimeDelta::days(i64::from(**days)) < tx.now)
+        .filter(|days| expires_at - TimeDelta::days(i64::from(**days)) <= tx.now + REMINDER_MARGIN)
         .map(|days| {
             (
                 api_key_reminders::api_key_id.eq(id),

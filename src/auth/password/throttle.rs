@@ -25,6 +25,7 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::db::Tx;
 use crate::db::schema::password_attempts;
+use crate::db::sweep::Sweep;
 use crate::error::Error;
 use crate::secret::{Purpose, ServerSecret, TokenHash};
 use crate::values::ids::UserId;
@@ -225,14 +226,14 @@ fn has_many_networks(tx: &mut Tx<'_>, key: &ThrottleKey) -> Result<bool, Error> 
     Ok(networks >= MIN_NETWORKS)
 }
 
-/// Deletes attempts that no limit counts any more. Skips rows that a transaction is deleting, so as not to wait for it.
-pub fn delete_old_attempts(tx: &mut Tx<'_>) -> Result<usize, Error> {
-    const DELETE: &str = "DELETE FROM password_attempts WHERE id IN \
-        (SELECT id FROM password_attempts WHERE attempted_at <= $1 FOR UPDATE SKIP LOCKED)";
-    Ok(diesel::sql_query(DELETE)
-        .bind::<Timestamptz, _>(tx.now - LONGEST_WINDOW)
-        .execute(tx.conn)?)
-}
+/// Attempts that no limit counts any more.
+pub const SWEEP: Sweep = Sweep {
+    table: "password_attempts",
+    ended: "attempted_at <= $1",
+    order_by: "attempted_at",
+    retention: |_| Some(LONGEST_WINDOW),
+    cutoff_setting: None,
+};
 
 #[cfg(test)]
 mod tests {

@@ -13,12 +13,13 @@ use actix_web::error::InternalError;
 use actix_web::http::Method;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::{FromRequest, HttpMessage as _, HttpRequest, HttpResponse, web};
-use chrono::{DateTime, TimeDelta, Utc};
+use chrono::{DateTime, Utc};
 use futures_util::FutureExt as _;
 use futures_util::future::{Either, LocalBoxFuture, Shared};
 use tokio::sync::oneshot;
 
-use self::store::StoredResponse;
+pub use self::store::SWEEP;
+use self::store::{RESPONSE_RETENTION, StoredResponse};
 use super::request_input::{MAX_BODY_BYTES, ReadBody, read};
 use super::{ApiResponse, WriteLimit};
 use crate::db::{Db, Tx};
@@ -26,8 +27,6 @@ use crate::error::{Code, Error};
 use crate::secret::{Purpose, ServerSecret, constant_time_eq};
 use crate::values::Client;
 use crate::values::ids::UserId;
-
-const RESPONSE_RETENTION: TimeDelta = TimeDelta::hours(24);
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -317,9 +316,4 @@ impl From<MaybeReplayed> for HttpResponse {
             MaybeReplayed::Replayed(stored) => replayed(stored),
         }
     }
-}
-
-/// Deletes responses whose retention is over.
-pub fn sweep(tx: &mut Tx<'_>) -> Result<usize, Error> {
-    store::delete_until(tx, tx.now - RESPONSE_RETENTION)
 }

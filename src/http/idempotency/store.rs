@@ -1,14 +1,18 @@
 //! Queries on `idempotency_keys`.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{BigInt, Nullable, Timestamptz, Uuid};
 use serde_json::Value;
 
 use crate::db::Tx;
 use crate::db::schema::idempotency_keys;
+use crate::db::sweep::Sweep;
 use crate::error::Error;
 use crate::values::ids::UserId;
+
+/// How long a response is repeated.
+pub(super) const RESPONSE_RETENTION: TimeDelta = TimeDelta::hours(24);
 
 #[derive(Clone, Queryable, Selectable, Insertable, AsChangeset)]
 #[diesel(table_name = idempotency_keys, check_for_backend(diesel::pg::Pg), treat_none_as_null = true)]
@@ -92,7 +96,11 @@ pub(super) fn try_lock(tx: &mut Tx<'_>, key: i64) -> Result<bool, Error> {
     Ok(diesel::select(pg_try_advisory_xact_lock(key)).get_result(tx.conn)?)
 }
 
-pub(super) fn delete_until(tx: &mut Tx<'_>, instant: DateTime<Utc>) -> Result<usize, Error> {
-    let expired = idempotency_keys::table.filter(idempotency_keys::created_at.le(instant));
-    Ok(diesel::delete(expired).execute(tx.conn)?)
-}
+/// Responses that are not repeated any more.
+pub const SWEEP: Sweep = Sweep {
+    table: "idempotency_keys",
+    ended: "created_at <= $1",
+    order_by: "created_at",
+    retention: |_| Some(RESPONSE_RETENTION),
+    cutoff_setting: None,
+};

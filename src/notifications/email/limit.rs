@@ -24,6 +24,7 @@ use super::outbox;
 use crate::auth::network_of;
 use crate::db::Tx;
 use crate::db::schema::mail_requests;
+use crate::db::sweep::Sweep;
 use crate::error::Error;
 use crate::values::ids::{OrgId, UserId};
 
@@ -182,11 +183,14 @@ pub fn forget_resets(tx: &mut Tx<'_>, recipient: &str) -> Result<(), Error> {
     Ok(())
 }
 
-/// Deletes requests that no limit counts any more.
-pub fn sweep(tx: &mut Tx<'_>) -> Result<usize, Error> {
-    let old = mail_requests::table.filter(mail_requests::requested_at.le(tx.now - LONGEST_WINDOW));
-    Ok(diesel::delete(old).execute(tx.conn)?)
-}
+/// Requests that no limit counts any more.
+pub const SWEEP: Sweep = Sweep {
+    table: "mail_requests",
+    ended: "requested_at <= $1",
+    order_by: "requested_at",
+    retention: |_| Some(LONGEST_WINDOW),
+    cutoff_setting: None,
+};
 
 /// Makes transactions that count the same requests wait for each other, until the end of the transaction.
 fn lock(tx: &mut Tx<'_>, name: &str) -> Result<(), Error> {

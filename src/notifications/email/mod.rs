@@ -34,6 +34,7 @@ use crate::notifications::text::TextCatalog;
 use crate::secret::ServerSecret;
 
 pub use delivery::SetupError;
+pub use outbox::SWEEP;
 
 /// Composes and delivers e-mails.
 pub struct Mailer {

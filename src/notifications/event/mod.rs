@@ -190,8 +190,9 @@ events! {
             api_key_id: ApiKeyId,
             name: String,
             hint: String,
-            #[serde(with = "milliseconds")]
-            previous_secret_expires_at: DateTime<Utc>,
+            /// `None`: it ended at once.
+            #[serde(with = "optional_milliseconds")]
+            previous_secret_expires_at: Option<DateTime<Utc>>,
         };
         /// An API key expires soon.
         ApiKeyExpiring "api_key_expiring" {
@@ -331,6 +332,23 @@ mod milliseconds {
     }
 }
 
+/// As [`milliseconds`], for an instant that may be missing.
+mod optional_milliseconds {
+    use chrono::{DateTime, Utc};
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+
+    use crate::values::Timestamp;
+
+    #[allow(clippy::ref_option, reason = "serde calls it so")]
+    pub fn serialize<S: Serializer>(instant: &Option<DateTime<Utc>>, serializer: S) -> Result<S::Ok, S::Error> {
+        instant.map(Timestamp).serialize(serializer)
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DateTime<Utc>>, D::Error> {
+        Option::deserialize(deserializer)
+    }
+}
+
 #[cfg(test)]
 pub mod tests {
     use std::collections::BTreeSet;
@@ -445,12 +463,14 @@ pub mod tests {
             expires_at: at(),
         });
         let mut all = Vec::from(expiring);
-        all.push(Event::ApiKeyRotated {
-            api_key_id,
-            name: typed.to_owned(),
-            hint: hint.clone(),
-            previous_secret_expires_at: at(),
-        });
+        for previous_secret_expires_at in [None, Some(at())] {
+            all.push(Event::ApiKeyRotated {
+                api_key_id,
+                name: typed.to_owned(),
+                hint: hint.clone(),
+                previous_secret_expires_at,
+            });
+        }
         for optional in [None, Some(typed.to_owned())] {
             all.push(Event::ApiKeyCreated {
                 api_key_id,

@@ -20,3 +20,4 @@ pub use operations::{
     revoke_all_by, revoke_by,
 };
 pub use routes::{OwnInvitation, router};
+pub use store::SWEEP;

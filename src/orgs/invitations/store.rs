@@ -1,6 +1,6 @@
 //! Every query on the table of invitations.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::dsl::exists;
 use diesel::prelude::*;
 
@@ -8,6 +8,7 @@ use super::model::{Invitation, InvitationState, Scope};
 use crate::auth::OrgRole;
 use crate::db::Tx;
 use crate::db::schema::{invitations, memberships, orgs, users};
+use crate::db::sweep::Sweep;
 use crate::error::Error;
 use crate::values::ids::{InvitationId, OrgId, UserId};
 use crate::values::locale::Locale;
@@ -243,3 +244,12 @@ pub fn revoke_by(
         .returning(invitations::id)
         .get_results(tx.conn)?)
 }
+
+/// Invitations that were decided or expired. Those decided stay until they would have expired: seven days at most.
+pub const SWEEP: Sweep = Sweep {
+    table: "invitations",
+    ended: "expires_at < $1",
+    order_by: "expires_at",
+    retention: |_| Some(TimeDelta::days(180)),
+    cutoff_setting: None,
+};

@@ -18,3 +18,4 @@ pub use operations::{
     Outcome, approve_pending, audit_entry, find_for_admin, list_requester, mark_approved, notify_decision, reload,
 };
 pub use routes::{OrgJoinRequest, router};
+pub use store::SWEEPS;

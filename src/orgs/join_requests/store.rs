@@ -1,11 +1,12 @@
 //! Every query on the table of requests to join.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::prelude::*;
 
 use super::model::{JoinRequest, JoinRequestState, Scope};
 use crate::db::Tx;
 use crate::db::schema::{join_requests, orgs, users};
+use crate::db::sweep::Sweep;
 use crate::error::Error;
 use crate::values::ids::{JoinRequestId, OrgId, UserId};
 
@@ -157,3 +158,21 @@ pub fn approve_pending(
         .get_result(tx.conn)
         .optional()?)
 }
+
+/// Requests that were decided or withdrawn, and those that no admin decided for a year.
+pub const SWEEPS: [Sweep; 2] = [
+    Sweep {
+        table: "join_requests",
+        ended: "greatest(approved_at, rejected_at, withdrawn_at) < $1",
+        order_by: "greatest(approved_at, rejected_at, withdrawn_at)",
+        retention: |_| Some(TimeDelta::days(180)),
+        cutoff_setting: None,
+    },
+    Sweep {
+        table: "join_requests",
+        ended: "approved_at IS NULL AND rejected_at IS NULL AND withdrawn_at IS NULL AND created_at < $1",
+        order_by: "created_at",
+        retention: |_| Some(TimeDelta::days(365)),
+        cutoff_setting: None,
+    },
+];

@@ -1,12 +1,13 @@
 //! Ending sessions.
 
-use super::refresh::lock_by_refresh_token;
+use super::refresh::lock_with_user;
 use crate::audit::{self, Action, Entry};
 use crate::auth::Caller;
 use crate::db::Tx;
 use crate::error::{Code, Error};
-use crate::secret::Token;
+use crate::secret::{ServerSecret, Token};
 use crate::sessions::model::EndReason;
+use crate::sessions::refresh_token::RefreshToken;
 use crate::sessions::store;
 use crate::values::Client;
 use crate::values::ids::{SessionId, UserId};
@@ -15,10 +16,14 @@ use crate::values::ids::{SessionId, UserId};
 ///
 /// # Errors
 /// `invalid_token` for an unknown token.
-pub fn end_by_refresh_token(tx: &mut Tx<'_>, client: &Client, token: &Token) -> Result<(), Error> {
-    let Some((user, session, _)) = lock_by_refresh_token(tx, token)? else {
-        return Err(Error::new(Code::InvalidToken));
-    };
+pub fn end_by_refresh_token(
+    tx: &mut Tx<'_>,
+    secret: &ServerSecret,
+    client: &Client,
+    token: &Token,
+) -> Result<(), Error> {
+    let token = RefreshToken::decode(secret, token).ok_or_else(|| Error::new(Code::InvalidToken))?;
+    let (user, session) = lock_with_user(tx, token.session_id)?;
     if store::end(tx, user.id, session.id, EndReason::LoggedOut)? {
         let entry = Entry::by_user(client, user.id, user.name(), Action::SessionEnded);
         audit::record(tx, entry.object("session", session.id.uuid(), None))?;

@@ -6,14 +6,27 @@ use crate::auth::Caller;
 use crate::db::Tx;
 use crate::error::{Code, Error};
 use crate::orgs::membership;
+use crate::secret::ServerSecret;
 use crate::sessions::model::{Grant, Session};
 use crate::sessions::store;
 use crate::users;
 use crate::values::ids::{OrgId, SessionId, UserId};
+use crate::values::{Cursors, Page, PageQuery};
 
-/// The live sessions of a user, the last used first.
-pub fn list(tx: &mut Tx<'_>, user_id: UserId) -> Result<Vec<Session>, Error> {
-    store::list_live(tx, user_id)
+/// The live sessions of a user, the newest first.
+///
+/// # Errors
+/// `invalid_cursor`.
+pub fn list(
+    tx: &mut Tx<'_>,
+    secret: &ServerSecret,
+    user_id: UserId,
+    PageQuery { limit, cursor }: PageQuery,
+) -> Result<Page<Session>, Error> {
+    let cursors = Cursors::new(secret, format!("sessions of {user_id}"));
+    let after = cursors.read(cursor.as_deref())?;
+    let rows = store::list_live(tx, user_id, after, limit + 1)?;
+    cursors.page(rows, limit, |session| session.id)
 }
 
 /// Those of the sessions that are live and whose user is not disabled.

@@ -9,13 +9,12 @@ use crate::auth::{AttemptId, Password, ThrottleKey};
 use crate::db::Tx;
 use crate::error::{Code, Error};
 use crate::notifications::{self, Event};
-use crate::secret::ServerSecret;
 use crate::sessions::device;
-use crate::sessions::model::{Grant, Session};
+use crate::sessions::model::{EndReason, Grant, MAX_LIVE, Session};
 use crate::sessions::store::{self, NewSession};
 use crate::state::State;
 use crate::users::{self, User};
-use crate::values::ids::{OrgId, RefreshTokenId};
+use crate::values::ids::{OrgId, UserId};
 use crate::values::{Client, EmailAddress, IdRef};
 
 /// A device is new to an account if it was not used for this long.
@@ -62,6 +61,7 @@ pub async fn log_in(state: &State, client: Client, login: Login) -> Result<Grant
         key,
         id: attempt_id,
     } = record_attempt(state, &client, login.clone()).await?;
+    let user_id = verified_user.as_ref().map(|user| user.id);
     let hash = verified_user.as_ref().and_then(|user| user.password_hash.clone());
     let is_correct = state
         .hasher
@@ -72,7 +72,7 @@ pub async fn log_in(state: &State, client: Client, login: Login) -> Result<Grant
         // Every refusal takes the same hashes, whether or not the login has an account or registrations.
         let is_pending = registration::is_password_pending(state, client.now, login, password).await;
         if !retract_on_error(state, client.now, attempt_id, is_pending).await? {
-            return Err(refuse(state, client).await?);
+            return Err(refuse(state, client, user_id).await?);
         }
         // The attempt doesn't count, and those before it still do: anyone can register the address, and could otherwise find
         // out whether it has an account, or delete their failed attempts with the password of that registration.
@@ -84,19 +84,24 @@ pub async fn log_in(state: &State, client: Client, login: Login) -> Result<Grant
         _ => None,
     };
     let checked = CheckedLogin { user, rehashed, org_id };
-    let (secret, throttle, client_of_session) = (state.secret.clone(), state.throttle, client.clone());
+    let (throttle, client_of_session) = (state.throttle, client.clone());
     let started = state
         .db
         .transaction(client.now, move |tx| {
-            let grant = start_session(tx, &secret, &client_of_session, &checked)?;
+            let grant = start_session(tx, &client_of_session, &checked)?;
             // After the lock on the user, in the order that `auth/password/throttle.rs` demands.
             throttle.delete_attempts_from(tx, &key, client_of_session.ip)?;
             Ok(grant)
         })
         .await;
-    if started.is_err() {
-        // The transaction was rolled back, but the password was correct: the attempt must not count as a failure.
-        delete_attempts(state, &client, key).await?;
+    if let Err(error) = &started {
+        record_rollback(
+            state,
+            client,
+            key,
+            user_id.filter(|_| error.code() == Code::AccountDisabled),
+        )
+        .await?;
     }
     started
 }
@@ -145,7 +150,10 @@ async fn record_attempt(state: &State, client: &Client, login: String) -> Result
                 Some(user) => ThrottleKey::of_user(&secret, user.id),
                 None => ThrottleKey::of_unknown_login(&secret, &login),
             };
-            let id = throttle.record_attempt(tx, &key, ip)?;
+            let account = verified_user.as_ref().map(|user| user.id.uuid());
+            let id = throttle
+                .record_attempt(tx, &key, ip)
+                .map_err(|error| error.about_account(account))?;
             Ok(Attempt {
                 verified_user,
                 parameters_in_use: users::list_hash_parameters(tx)?,
@@ -156,20 +164,40 @@ async fn record_attempt(state: &State, client: &Client, login: String) -> Result
         .await
 }
 
-async fn delete_attempts(state: &State, client: &Client, key: ThrottleKey) -> Result<(), Error> {
-    let (throttle, ip) = (state.throttle, client.ip);
+/// What remains of a login with a correct password whose transaction was rolled back: the attempt must not count as a failure,
+/// and the audit log shows that the disabled account was tried.
+async fn record_rollback(
+    state: &State,
+    client: Client,
+    key: ThrottleKey,
+    disabled: Option<UserId>,
+) -> Result<(), Error> {
+    let throttle = state.throttle;
     state
         .db
-        .transaction(client.now, move |tx| throttle.delete_attempts_from(tx, &key, ip))
+        .transaction(client.now, move |tx| {
+            throttle.delete_attempts_from(tx, &key, client.ip)?;
+            match disabled {
+                Some(user_id) => audit::count(
+                    tx,
+                    Entry::by_anonymous(&client, Action::SessionLoginRefused)
+                        .failed()
+                        .user(user_id),
+                ),
+                None => Ok(()),
+            }
+        })
         .await
 }
 
-/// Records a failed login, and returns the error for the client.
-async fn refuse(state: &State, client: Client) -> Result<Error, Error> {
-    let entry = Entry::by_anonymous(&client, Action::SessionLoginFailed).failed();
+/// Counts a failed login, and returns the error for the client.
+async fn refuse(state: &State, client: Client, user_id: Option<UserId>) -> Result<Error, Error> {
+    let entry = Entry::by_anonymous(&client, Action::SessionLoginFailed)
+        .failed()
+        .user(user_id);
     state
         .db
-        .transaction(client.now, move |tx| audit::record(tx, entry.clone()))
+        .transaction(client.now, move |tx| audit::count(tx, entry.clone()))
         .await?;
     Ok(Error::new(Code::InvalidCredentials))
 }
@@ -182,12 +210,7 @@ struct CheckedLogin {
     org_id: Option<IdRef<OrgId>>,
 }
 
-fn start_session(
-    tx: &mut Tx<'_>,
-    secret: &ServerSecret,
-    client: &Client,
-    checked: &CheckedLogin,
-) -> Result<Grant, Error> {
+fn start_session(tx: &mut Tx<'_>, client: &Client, checked: &CheckedLogin) -> Result<Grant, Error> {
     // The password may have changed and the user may have been disabled since the hash was read.
     let user = users::lock(tx, checked.user.id).map_err(|error| error.if_not_found(Code::InvalidCredentials))?;
     if user.password_hash != checked.user.password_hash {
@@ -210,8 +233,7 @@ fn start_session(
         ip: client.ip,
     };
     let session = store::insert(tx, &new)?;
-    let refresh_token_id = RefreshTokenId::new(tx.now);
-    store::insert_refresh_token(tx, secret, session.id, refresh_token_id)?;
+    let ended = store::end_least_used(tx, user.id, MAX_LIVE, EndReason::LimitReached)?;
     users::record_login(tx, user.id, checked.rehashed.as_deref())?;
     if checked.org_id.is_some() {
         users::set_last_org(tx, user.id, org_id)?;
@@ -220,8 +242,12 @@ fn start_session(
         notify_new_sign_in(tx, client, &session, &user)?;
     }
     let entry = Entry::by_user(client, user.id, user.name(), Action::SessionCreated);
-    audit::record(tx, entry.object("session", session.id.uuid(), None))?;
-    Ok(grant(&session, &user, org, Some(refresh_token_id)))
+    let mut entry = entry.object("session", session.id.uuid(), None);
+    if ended > 0 {
+        entry = entry.detail("ended_sessions", ended);
+    }
+    audit::record(tx, entry)?;
+    Ok(grant(&session, &user, org, Some(session.refresh_token())))
 }
 
 fn notify_new_sign_in(tx: &mut Tx<'_>, client: &Client, session: &Session, user: &User) -> Result<(), Error> {

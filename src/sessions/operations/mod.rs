@@ -11,19 +11,15 @@ pub use login::{Login, log_in};
 pub use refresh::{Refreshed, refresh};
 
 use super::model::{Grant, Session};
+use super::refresh_token::RefreshToken;
 use crate::db::Tx;
 use crate::error::Error;
 use crate::orgs::membership::{self, OrgSummary};
 use crate::users::User;
 use crate::values::IdRef;
-use crate::values::ids::{OrgId, RefreshTokenId, UserId};
+use crate::values::ids::{OrgId, UserId};
 
-fn grant(
-    session: &Session,
-    user: &User,
-    active_org: Option<OrgSummary>,
-    refresh_token_id: Option<RefreshTokenId>,
-) -> Grant {
+fn grant(session: &Session, user: &User, active_org: Option<OrgSummary>, refresh_token: Option<RefreshToken>) -> Grant {
     Grant {
         session_id: session.id,
         user_id: user.id,
@@ -32,7 +28,7 @@ fn grant(
         ends_at: session.ends_at(),
         active_org,
         profile_complete: user.profile_complete(),
-        refresh_token_id,
+        refresh_token,
     }
 }
 

@@ -6,10 +6,11 @@ use crate::db::Tx;
 use crate::error::{Code, Error};
 use crate::notifications::{self, Event};
 use crate::secret::{ServerSecret, Token};
-use crate::sessions::model::{EndReason, Grant, RETRY_WINDOW, Session};
-use crate::sessions::store::{self, RefreshToken};
+use crate::sessions::model::{EndReason, Grant, PresentedToken, Session};
+use crate::sessions::refresh_token::RefreshToken;
+use crate::sessions::store;
 use crate::users::{self, User};
-use crate::values::ids::{OrgId, RefreshTokenId};
+use crate::values::ids::{OrgId, SessionId};
 use crate::values::{Client, IdRef};
 
 /// The result of a refresh. Reuse is not an error, because an error would roll back the end of the session.
@@ -31,51 +32,41 @@ pub fn refresh(
     org_id: Option<IdRef<OrgId>>,
 ) -> Result<Refreshed, Error> {
     let invalid = || Error::new(Code::InvalidToken);
-    let (user, session, token) = lock_by_refresh_token(tx, token)?.ok_or_else(invalid)?;
+    let token = RefreshToken::decode(secret, token).ok_or_else(invalid)?;
+    let (user, session) = lock_with_user(tx, token.session_id)?;
     if !session.is_live(tx.now) || user.disabled_at.is_some() {
         return Err(invalid());
     }
     let org = resolve_org(tx, user.id, org_id, session.org_id)?;
-    let Some(successor_id) = rotate(tx, secret, &session, &token)? else {
-        end_after_reuse(tx, client, &session, &user)?;
-        return Ok(Refreshed::Reused);
-    };
+    match session.classify(token, tx.now) {
+        PresentedToken::Current => store::rotate_refresh_token(tx, session.id)?,
+        PresentedToken::Repeated => {}
+        PresentedToken::Exchanged => {
+            end_after_reuse(tx, client, &session, &user)?;
+            return Ok(Refreshed::Reused);
+        }
+        PresentedToken::Unknown => return Err(invalid()),
+    }
     let active_org_id = org.as_ref().map(|org| org.id);
     let session = store::record_refresh(tx, session.id, active_org_id)?;
     if org_id.is_some() {
         users::set_last_org(tx, user.id, active_org_id)?;
     }
-    let grant = grant(&session, &user, org, Some(successor_id));
+    let grant = grant(&session, &user, org, Some(session.refresh_token()));
     Ok(Refreshed::Granted(Box::new(grant)))
 }
 
-/// A refresh token and its session, with the account locked: of two parallel refreshes the second sees the changes of the
-/// first, and whoever ends the session has locked the account before.
-pub fn lock_by_refresh_token(tx: &mut Tx<'_>, token: &Token) -> Result<Option<(User, Session, RefreshToken)>, Error> {
-    let hash = token.hash();
-    let Some(user_id) = store::find_user_by_refresh_token(tx, &hash)? else {
-        return Ok(None);
-    };
+/// A session and its user, both locked: of two parallel refreshes the second sees the changes of the first, and whoever ends
+/// the session has locked the account before.
+///
+/// # Errors
+/// `invalid_token` if there is no such session.
+pub fn lock_with_user(tx: &mut Tx<'_>, id: SessionId) -> Result<(User, Session), Error> {
+    let invalid = || Error::new(Code::InvalidToken);
+    let user_id = store::find_user_id(tx, id)?.ok_or_else(invalid)?;
     let user = users::lock(tx, user_id).map_err(|error| error.if_not_found(Code::InvalidToken))?;
-    let found = store::find_by_refresh_token(tx, &hash)?;
-    Ok(found.map(|(session, token)| (user, session, token)))
-}
-
-/// The successor of a token: a new one for the current token, the same again for a repeated refresh, `None` for a reuse.
-fn rotate(
-    tx: &mut Tx<'_>,
-    secret: &ServerSecret,
-    session: &Session,
-    token: &RefreshToken,
-) -> Result<Option<RefreshTokenId>, Error> {
-    if let (Some(exchanged_at), Some(successor_id)) = (token.used_at, token.successor_id) {
-        let is_retry = tx.now - exchanged_at <= RETRY_WINDOW && store::is_current(tx, successor_id)?;
-        return Ok(is_retry.then_some(successor_id));
-    }
-    let successor_id = RefreshTokenId::new(tx.now);
-    store::mark_exchanged(tx, token.id, successor_id)?;
-    store::insert_refresh_token(tx, secret, session.id, successor_id)?;
-    Ok(Some(successor_id))
+    let session = store::lock(tx, id)?.ok_or_else(invalid)?;
+    Ok((user, session))
 }
 
 /// Ends the session, because the user and an attacker may both have its refresh tokens, and notifies the user.

@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use keyward::account::{NewUser, create_user, hash_registration_password};
-use keyward::app::worker;
+use keyward::app::retention;
 use keyward::auth::{Password, PlatformRole};
 use keyward::users::Username;
 use keyward::values::EmailAddress;
@@ -251,7 +251,7 @@ async fn a_resent_link_works_for_a_day_from_when_it_was_mailed() {
     resend(&app, "ada@example.com").await;
     let token = link_to(&app, "ada@example.com").await;
     app.advance(TimeDelta::hours(23));
-    worker::sweep(&app.state).await.unwrap();
+    retention::sweep(&app.state).await.unwrap();
     log_in(&app, "ada@example.com", PASSWORD)
         .await
         .refused(403, "email_unverified");

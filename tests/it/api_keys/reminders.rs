@@ -54,7 +54,8 @@ async fn concurrent_workers_send_one_reminder() {
     let app = TestApp::start();
     let second = app.another();
     let ada = app.person("ada").await;
-    app.key(&ada, json!({"expires_in_days": 7})).await;
+    app.key(&ada, json!({"expires_in_days": 8})).await;
+    app.advance(TimeDelta::days(1));
     let calls = (0..50).map(|n| worker::remind(if n % 2 == 0 { &app.state } else { &second.state }));
     for outcome in futures_util::future::join_all(calls).await {
         outcome.unwrap();
@@ -86,7 +87,8 @@ async fn keys_that_do_not_work_or_were_created_with_a_short_lifetime_get_no_remi
 async fn without_mail_the_reminder_is_an_in_app_notification_only() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
-    app.key(&ada, json!({"expires_in_days": 1})).await;
+    app.key(&ada, json!({"expires_in_days": 2})).await;
+    app.advance(TimeDelta::days(1));
     app.sql("INSERT INTO mail_opt_outs SELECT id, 'api_key_expiring' FROM users");
     worker::remind(&app.state).await.unwrap();
     assert_eq!(
@@ -95,4 +97,17 @@ async fn without_mail_the_reminder_is_an_in_app_notification_only() {
     );
     let mails = app.mails_to(&ada.email).await;
     assert!(mails.iter().all(|mail| !mail.subject.contains("expires")));
+}
+
+#[actix_web::test]
+async fn a_key_whose_life_is_as_long_as_the_lead_of_a_reminder_gets_it_only_for_the_shorter_leads() {
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    for days in [30, 7, 1] {
+        app.key(&ada, json!({"expires_in_days": days})).await;
+    }
+    assert!(reminders(&app, &ada).await.is_empty());
+    app.advance(TimeDelta::days(23));
+    // The 30-day key has 7 days left; the others have expired.
+    assert_eq!(reminders(&app, &ada).await, ["7 days"]);
 }

@@ -81,12 +81,13 @@ async fn cors_allows_only_the_listed_origins() {
     };
     let reply = preflight("https://app.example").await;
     assert_eq!(reply.header("access-control-allow-origin"), Some("https://app.example"));
-    assert_eq!(
-        preflight("https://evil.example")
-            .await
-            .header("access-control-allow-origin"),
-        None
-    );
+    assert_eq!(reply.header("access-control-allow-credentials"), Some("true"));
+    let evil = preflight("https://evil.example").await;
+    let evil_get = app.get("/livez").header("origin", "https://evil.example").await;
+    for reply in [evil, evil_get, app.get("/livez").await] {
+        assert_eq!(reply.header("access-control-allow-origin"), None);
+        assert_eq!(reply.header("access-control-allow-credentials"), None);
+    }
     // A preflight that a gateway forwards belongs to the service behind the gateway.
     for path in ["/auth/forward", "/auth/forward/held/some/path"] {
         app.request("OPTIONS", path)

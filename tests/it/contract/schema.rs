@@ -160,7 +160,7 @@ impl Check {
                 "uuid" => "gen_random_uuid()",
                 "timestamp with time zone" => "now()",
                 "bytea" => "'\\x00'",
-                "bigint" => "-1",
+                "bigint" | "integer" => "-1",
                 "boolean" => "false",
                 "cidr" => "'192.0.2.0/24'",
                 other => panic!("{}: give an example of {other}", self.name),

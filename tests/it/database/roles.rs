@@ -1,7 +1,7 @@
 //! The service needs no superuser: the owner of a database migrates it, and a role that can only read and write rows serves.
 
 use diesel::connection::SimpleConnection as _;
-use keyward::app::worker;
+use keyward::app::{retention, worker};
 use keyward::db::migrations::{Schema, migrate};
 use serde_json::json;
 
@@ -22,7 +22,7 @@ pub async fn use_everything(app: &TestApp, name: &str) {
     app.delete(&key.path()).bearer(&person.access_token).await.expect(204);
     app.get("/me").bearer(&key.secret).await.refused(401, "invalid_token");
     worker::remind(&app.state).await.unwrap();
-    worker::sweep(&app.state).await.unwrap();
+    retention::sweep(&app.state).await.unwrap();
     keyward::api_keys::flush_usage(&app.state).await.unwrap();
     app.get("/readyz").await.expect(200);
 }

@@ -140,10 +140,12 @@ async fn a_denied_request_gets_the_challenge() {
         .bearer(&key.secret)
         .await
         .invalid(&[("role", "unknown_field")]);
-    app.get("/auth/forward/x")
-        .bearer(&key.secret)
-        .await
-        .refused(404, "not_found");
+    for path in ["x", "x/y", "other/held", "heldx", "held2/x"] {
+        app.get(&format!("/auth/forward/{path}?scope=me:write"))
+            .bearer(&key.secret)
+            .await
+            .refused(404, "not_found");
+    }
     app.get("/auth/forward?role=x")
         .bearer(&key.secret)
         .await
@@ -164,4 +166,40 @@ async fn with_a_base_path_idempotency_keys_of_clients_are_ignored_too() {
     app.request("POST", "/account/auth/forward")
         .await
         .refused(401, "authentication_required");
+}
+
+#[actix_web::test]
+async fn below_held_the_requirements_are_headers_that_a_client_can_only_tighten() {
+    let app = TestApp::start_with(&[("KEYWARD_SCOPES_FILE", ScopesFile::usual().path())]);
+    let ada = app.person("ada").await;
+    let org = app.org_of("acme", &[(&ada, "admin")]);
+    let key = app
+        .key(&ada, json!({"org_id": org.to_string(), "scopes": ["data:read"]}))
+        .await;
+    let ask = |headers: &[(&str, &str)]| {
+        let call = app
+            .get("/auth/forward/held/a/path?scope=data:erase")
+            .bearer(&key.secret);
+        headers
+            .iter()
+            .fold(call, |call, (name, value)| call.header(name, value))
+            .send()
+    };
+    let (scope, org_header) = ("x-keyward-require-scope", "x-keyward-require-org");
+    let org = org.to_string();
+    let elsewhere = "019a0000-0000-7000-8000-000000000000";
+    ask(&[(scope, "data:read"), (org_header, &org)]).await.expect(200);
+    ask(&[(scope, "data:erase")]).await.refused(403, "insufficient_scope");
+    ask(&[(org_header, elsewhere)]).await.refused(403, "forbidden_role");
+    // The client adds values of its own, before or after those of the gateway.
+    ask(&[(scope, ""), (scope, "data:erase")])
+        .await
+        .refused(403, "insufficient_scope");
+    ask(&[(scope, "data:erase"), (scope, "data:read")])
+        .await
+        .refused(403, "insufficient_scope");
+    ask(&[(org_header, &org), (org_header, elsewhere)])
+        .await
+        .refused(403, "forbidden_role");
+    ask(&[(scope, "\"")]).await.refused(400, "malformed_request");
 }

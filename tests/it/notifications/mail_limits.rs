@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use futures_util::stream::{self, StreamExt as _};
-use keyward::app::worker;
+use keyward::app::retention;
 use keyward::auth::OrgRole;
 use serde_json::json;
 
@@ -75,7 +75,7 @@ async fn a_user_can_invite_fifty_strangers_an_hour() {
     .await
     .expect(201);
     app.advance(TimeDelta::days(1));
-    worker::sweep(&app.state).await.unwrap();
+    retention::sweep(&app.state).await.unwrap();
     assert_eq!(app.number("SELECT count(*) FROM mail_requests"), 0);
 }
 

@@ -1,7 +1,7 @@
 use chrono::TimeDelta;
 use diesel::connection::SimpleConnection as _;
 use diesel::{QueryableByName, RunQueryDsl as _};
-use keyward::app::worker;
+use keyward::app::retention;
 use serde_json::json;
 
 use super::announce;
@@ -20,7 +20,7 @@ fn titles(app: &TestApp) -> Vec<String> {
 }
 
 #[actix_web::test]
-async fn read_and_resolved_notifications_are_deleted_after_90_days_and_all_after_a_year() {
+async fn read_and_resolved_notifications_are_deleted_after_180_days_and_all_after_360() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
     for title in ["unread", "read", "resolved"] {
@@ -33,15 +33,15 @@ async fn read_and_resolved_notifications_are_deleted_after_90_days_and_all_after
              UPDATE notifications SET resolved_at = now() WHERE data->>'title' = 'resolved'",
         )
         .unwrap();
-    app.advance(TimeDelta::days(89));
-    worker::sweep(&app.state).await.unwrap();
+    app.advance(TimeDelta::days(179));
+    retention::sweep(&app.state).await.unwrap();
     assert_eq!(titles(&app), ["unread", "read", "resolved"]);
     app.advance(TimeDelta::days(2));
     announce(&app, ada.id, "new").await;
-    worker::sweep(&app.state).await.unwrap();
+    retention::sweep(&app.state).await.unwrap();
     assert_eq!(titles(&app), ["unread", "new"]);
-    app.advance(TimeDelta::days(275));
-    worker::sweep(&app.state).await.unwrap();
+    app.advance(TimeDelta::days(180));
+    retention::sweep(&app.state).await.unwrap();
     assert_eq!(titles(&app), ["new"]);
 }
 

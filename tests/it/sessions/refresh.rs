@@ -1,6 +1,7 @@
 //! Refreshing: rotation, reuse detection, the refresh cookie.
 
 use chrono::TimeDelta;
+use diesel::connection::SimpleConnection as _;
 use serde_json::{Value, json};
 
 use super::{refresh, text};
@@ -36,6 +37,36 @@ async fn a_retry_within_60_seconds_gets_the_same_refresh_token() {
     refresh(&app, &text(&first["refresh_token"]))
         .await
         .refused(401, "invalid_token");
+}
+
+#[actix_web::test]
+async fn an_old_refresh_token_ends_the_session_however_often_it_was_refreshed_since() {
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    let rows = "SELECT count(*) FROM sessions";
+    let before = app.number(rows);
+    let second = text(&refresh(&app, &ada.refresh_token).await.expect(200)["refresh_token"]);
+    let mut newest = second.clone();
+    for _ in 0..20 {
+        newest = text(&refresh(&app, &newest).await.expect(200)["refresh_token"]);
+    }
+    assert_eq!(app.number(rows), before);
+    refresh(&app, &second).await.refused(401, "invalid_token");
+    refresh(&app, &newest).await.refused(401, "invalid_token");
+    let reused = "SELECT count(*) FROM sessions WHERE end_reason = 'token_reused'";
+    assert_eq!(app.number(reused), 1);
+}
+
+#[actix_web::test]
+async fn a_token_that_the_database_does_not_know_yet_is_refused_and_ends_nothing() {
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    let second = text(&refresh(&app, &ada.refresh_token).await.expect(200)["refresh_token"]);
+    // As after a restore from a backup that was made before the refresh.
+    let restore = "UPDATE sessions SET refresh_generation = 0, refreshed_at = NULL";
+    app.connect().batch_execute(restore).unwrap();
+    refresh(&app, &second).await.refused(401, "invalid_token");
+    refresh(&app, &ada.refresh_token).await.expect(200);
 }
 
 #[actix_web::test]

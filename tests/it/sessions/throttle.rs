@@ -2,7 +2,7 @@
 
 use chrono::TimeDelta;
 use futures_util::stream::{self, StreamExt as _};
-use keyward::app::worker;
+use keyward::app::retention;
 use serde_json::json;
 
 use crate::support::{PASSWORD, Reply, TestApp};
@@ -134,7 +134,7 @@ async fn many_networks_together_can_fail_1000_times_on_an_account_in_an_hour() {
         let reply = log_in(&app, login, PASSWORD, "203.0.113.3").await;
         refused_for_at_most(&reply, 120);
         app.advance(TimeDelta::minutes(2));
-        worker::sweep(&app.state).await.unwrap();
+        retention::sweep(&app.state).await.unwrap();
         assert_eq!(app.number("SELECT count(*) FROM password_attempts"), 0);
     }
     log_in(&app, "ada", PASSWORD, "203.0.113.3").await.expect(200);
@@ -233,10 +233,10 @@ async fn the_sweep_keeps_attempts_that_a_limit_counts() {
     let app = start();
     fail(&app, "nobody", "203.0.113.1", 3).await;
     app.advance(TimeDelta::minutes(58));
-    worker::sweep(&app.state).await.unwrap();
+    retention::sweep(&app.state).await.unwrap();
     assert_eq!(app.number("SELECT count(*) FROM password_attempts"), 3);
     app.advance(TimeDelta::minutes(3));
-    worker::sweep(&app.state).await.unwrap();
+    retention::sweep(&app.state).await.unwrap();
     assert_eq!(app.number("SELECT count(*) FROM password_attempts"), 0);
 }
 

@@ -26,7 +26,7 @@ use crate::values::locale::Locale;
 use store::{Attempt, ClaimedEmail};
 
 pub use announcement::{ANNOUNCEMENT_AUDIENCE, enqueue_announcement};
-pub use store::{count_event_since, pending, sweep};
+pub use store::{SWEEP, count_event_since, pending};
 
 /// The number of e-mails that a delivery run claims at a time.
 const BATCH: i64 = 20;

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::db::Tx;
 use crate::db::schema::mail_outbox;
+use crate::db::sweep::Sweep;
 use crate::error::Error;
 use crate::notifications::event::Event;
 use crate::values::ids::MailId;
@@ -44,16 +45,14 @@ pub fn count_event_since(tx: &mut Tx<'_>, recipient: &str, event: &str, since: D
         .get_result(tx.conn)?)
 }
 
-/// Deletes the e-mails queued before `before` that were sent or given up, and returns their number.
-pub fn sweep(tx: &mut Tx<'_>, before: DateTime<Utc>) -> Result<usize, Error> {
-    let is_done = mail_outbox::sent_at
-        .is_not_null()
-        .or(mail_outbox::failed_at.is_not_null());
-    let done = mail_outbox::table
-        .filter(mail_outbox::created_at.lt(before))
-        .filter(is_done);
-    Ok(diesel::delete(done).execute(tx.conn)?)
-}
+/// E-mails that were sent or given up. They are kept while the limit of e-mails to one address counts them.
+pub const SWEEP: Sweep = Sweep {
+    table: "mail_outbox",
+    ended: "(sent_at IS NOT NULL OR failed_at IS NOT NULL) AND created_at < $1",
+    order_by: "created_at",
+    retention: |_| Some(TimeDelta::days(1)),
+    cutoff_setting: None,
+};
 
 /// How many e-mails are neither sent nor given up, and since when the oldest of them waits.
 pub fn pending(tx: &mut Tx<'_>) -> Result<(i64, Option<DateTime<Utc>>), Error> {

@@ -1,0 +1,6 @@
+//! Nothing grows for ever: what is deleted after which time, and that it is found by an index.
+
+mod deletion;
+mod rules;
+mod tables;
+mod year;
