@@ -21,8 +21,8 @@ INSERT INTO invitations (id, org_id, email, role, created_at, expires_at)
     SELECT md5('invitation' || n)::uuid, org_id, n || '@invited.example', 'member', at, at + interval '7 days' FROM ages;
 INSERT INTO join_requests (id, org_id, user_id, created_at, approved_at)
     SELECT gen_random_uuid(), org_id, user_id, at, at + interval '1 day' FROM ages;
-INSERT INTO sessions (id, user_id, ip, created_at, authenticated_at, last_used_at, expires_at, ended_at, end_reason)
-    SELECT gen_random_uuid(), user_id, '192.0.2.1', at, at, at, at + interval '90 days',
+INSERT INTO sessions (id, user_id, device, ip, created_at, authenticated_at, last_used_at, expires_at, ended_at, end_reason)
+    SELECT gen_random_uuid(), user_id, '', '192.0.2.1', at, at, at, at + interval '90 days',
            CASE WHEN n % 2 = 0 THEN at END, CASE WHEN n % 2 = 0 THEN 'logged_out' END
     FROM ages;
 INSERT INTO password_attempts (throttle_key, network, attempted_at) SELECT 'key', '192.0.2.1', at FROM ages;
@@ -41,6 +41,8 @@ INSERT INTO notifications (id, user_id, type, data, created_at, read_at)
     FROM ages;
 INSERT INTO mail_outbox (id, recipient, locale, message, created_at, next_attempt_at, sent_at)
     SELECT gen_random_uuid(), 'ada@example.com', 'en', '{}', at, at, at FROM ages;
+INSERT INTO mail_requests (recipient, is_reset, user_id, is_admitted, requested_at)
+    SELECT 'ada@example.com', false, user_id, true, at FROM ages;
 INSERT INTO audit_log (id, at, action, actor_type, result) SELECT gen_random_uuid(), at, 'session.created', 'system', 'success'
     FROM ages;
 INSERT INTO idempotency_keys (user_id, key, request_mac, status, headers, created_at)

@@ -9,8 +9,8 @@ async fn an_account_with_a_hundred_thousand_sessions_and_notifications_can_be_de
     let app = TestApp::start();
     let ada = app.person("ada").await;
     app.sql(&format!(
-        "INSERT INTO sessions (id, user_id, ip, created_at, authenticated_at, last_used_at, expires_at) \
-         SELECT gen_random_uuid(), '{id}', '192.0.2.1', now(), now(), now(), now() + interval '90 days' \
+        "INSERT INTO sessions (id, user_id, device, ip, created_at, authenticated_at, last_used_at, expires_at) \
+         SELECT gen_random_uuid(), '{id}', '', '192.0.2.1', now(), now(), now(), now() + interval '90 days' \
          FROM generate_series(1, 100000); \
          INSERT INTO notifications (id, user_id, type, data, created_at) \
          SELECT keyward_uuid_v7(now()), '{id}', 'password_changed', '{{}}', now() FROM generate_series(1, 100000)",

@@ -130,6 +130,7 @@ async fn a_sweep_leaves_no_row_whose_retention_has_ended() {
             in_half_days(361),
             in_half_days(359),
         ),
+        ("mail_requests", in_half_days(3), in_half_days(1)),
         ("mail_outbox", in_half_days(3), in_half_days(1)),
         ("audit_log", in_half_days(802), in_half_days(798)),
         ("idempotency_keys", in_half_days(3), in_half_days(1)),

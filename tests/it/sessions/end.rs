@@ -130,8 +130,8 @@ async fn of_more_than_100_live_sessions_the_least_recently_used_ends() {
     let ada = app.person("ada").await;
     let idle = app.log_in("ada", PASSWORD).await;
     app.sql(&format!(
-        "INSERT INTO sessions (id, user_id, ip, created_at, authenticated_at, last_used_at, expires_at) \
-         SELECT gen_random_uuid(), '{id}', '192.0.2.1', now(), now(), now() + interval '1 minute', now() + interval '90 days' \
+        "INSERT INTO sessions (id, user_id, device, ip, created_at, authenticated_at, last_used_at, expires_at) \
+         SELECT gen_random_uuid(), '{id}', '', '192.0.2.1', now(), now(), now() + interval '1 minute', now() + interval '90 days' \
          FROM generate_series(1, 98); \
          UPDATE sessions SET last_used_at = now() + interval '1 minute' WHERE id <> '{idle}'",
         id = ada.id,
