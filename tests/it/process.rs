@@ -162,9 +162,12 @@ async fn any_user_of_group_0_can_run_the_service_with_an_empty_data_folder() {
     std::fs::set_permissions(folder.path(), std::fs::Permissions::from_mode(0o770)).unwrap();
     let proxy = Proxy::start(&app.database().url);
     let (mut command, address) = Service::command(folder.path(), Some(proxy.url.expose_secret()));
-    // The program itself may be in a folder that this user cannot enter.
+    // The program itself may be in a folder that this user cannot enter. A process of its own copies it: another thread of
+    // this one may start a process, which would get a copy of the open file, and an open program cannot be run.
     let program = folder.path().join("keyward");
-    std::fs::copy(env!("CARGO_BIN_EXE_keyward"), &program).unwrap();
+    let mut copy = Command::new("cp");
+    let copied = copy.arg(env!("CARGO_BIN_EXE_keyward")).arg(&program).status();
+    assert!(copied.unwrap().success());
     let mut other = Command::new(&program);
     for (name, value) in command.get_envs() {
         other.env(name, value.unwrap());

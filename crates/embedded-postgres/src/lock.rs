@@ -70,6 +70,13 @@ impl UsersLock {
     }
 }
 
+/// Closing the file is not enough: a process that another thread is starting has a copy of it until it runs its program.
+impl Drop for UsersLock {
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
 fn open(path: &Path) -> Result<File, Error> {
     let opened = OpenOptions::new()
         .write(true)

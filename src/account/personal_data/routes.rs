@@ -39,10 +39,7 @@ async fn export_me(
     users::require_fresh(&state, &mut caller, None).await?;
     let (now, user_id) = (caller.now(), caller.user_id);
     let slot = state.exports.enter(user_id)?;
-    let account = state
-        .db
-        .transaction(now, move |tx| operations::begin_export(tx, &caller))
-        .await?;
+    let account = caller.transaction(&state, operations::begin_export).await?;
     let export = Export {
         state: state.get_ref().clone(),
         user_id,

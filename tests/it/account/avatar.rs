@@ -95,14 +95,12 @@ async fn a_person_uploads_two_images_at_a_time() {
          content-length: 100\r\n\r\n",
         ada.access_token
     );
-    let _slow: Vec<TcpStream> = (0..2)
-        .map(|_| {
-            let mut slow = TcpStream::connect(app.address).unwrap();
-            slow.write_all(head.as_bytes()).unwrap();
-            slow
-        })
-        .collect();
+    let mut slow = Vec::new();
+    // One more in each round: another upload in progress can make the service refuse a slow one.
     let refused = async || {
+        let mut upload = TcpStream::connect(app.address).unwrap();
+        upload.write_all(head.as_bytes()).unwrap();
+        slow.push(upload);
         let reply = put(&ada.access_token).await;
         if reply.status == 200 {
             return false;

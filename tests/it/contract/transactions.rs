@@ -9,7 +9,7 @@ use crate::support::source_folder;
 
 /// The functions that may: their requests have no caller, or there is no request, or they change nothing that a revoked
 /// credential must not change. Every other change goes through `Caller::transaction`.
-const WITHOUT_CALLER: [&str; 24] = [
+const WITHOUT_CALLER: [&str; 27] = [
     // `Caller::transaction` itself.
     "auth/change.rs transaction",
     "auth/change.rs idempotent_transaction",
@@ -28,13 +28,16 @@ const WITHOUT_CALLER: [&str; 24] = [
     "sessions/operations/login.rs log_in",
     "sessions/operations/login.rs record_attempt",
     "sessions/operations/login.rs refuse",
+    "sessions/operations/login.rs retract",
     "sessions/routes.rs log_out",
     "sessions/routes.rs refresh_session",
     // Background work and the command line.
     "api_keys/usage.rs flush",
+    "app/worker.rs register_keys",
     "app/worker.rs remind",
     "cli/user.rs change",
     "cli/user.rs create",
+    "db/migrations.rs migrate",
     "notifications/email/outbox/mod.rs claim",
     "notifications/email/outbox/mod.rs record",
     "notifications/email/outbox/mod.rs release",
