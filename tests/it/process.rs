@@ -175,6 +175,7 @@ async fn any_user_of_group_0_can_run_the_service_with_an_empty_data_folder() {
     let copied = copy.arg(env!("CARGO_BIN_EXE_keyward")).arg(&program).status();
     assert!(copied.unwrap().success());
     let mut other = Command::new(&program);
+    other.env_clear();
     for (name, value) in command.get_envs() {
         other.env(name, value.unwrap());
     }
