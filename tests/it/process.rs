@@ -1,8 +1,8 @@
 //! The running program: signals, its output, its user, its keys, and a database that stops to respond.
 
 use std::collections::BTreeSet;
-use std::io::{BufRead as _, BufReader, Read as _};
-use std::net::{SocketAddr, TcpListener};
+use std::io::{BufRead as _, BufReader, Read as _, Seek as _};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
@@ -15,7 +15,7 @@ use nix::unistd::Pid;
 use secrecy::ExposeSecret as _;
 use tempfile::TempDir;
 
-use crate::support::{Proxy, TestApp, wait_until};
+use crate::support::{Proxy, TestApp, free_address, wait_until};
 
 const START: Duration = Duration::from_secs(30);
 
@@ -34,7 +34,7 @@ impl Drop for Service {
 
 impl Service {
     fn command(data_dir: &Path, database_url: Option<&str>) -> (Command, SocketAddr) {
-        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let address = free_address();
         let mut command = Command::new(env!("CARGO_BIN_EXE_keyward"));
         command
             .arg("serve")
@@ -54,10 +54,16 @@ impl Service {
 
     /// Waits until the service is ready.
     async fn start((mut command, address): (Command, SocketAddr)) -> Self {
-        let child = command.spawn().unwrap();
+        let mut log = tempfile::tempfile().unwrap();
+        let child = command.stderr(log.try_clone().unwrap()).spawn().unwrap();
         let mut service = Self { child, address };
         wait_until(START, async || {
-            assert_eq!(service.child.try_wait().unwrap(), None, "the service has ended");
+            if let Some(status) = service.child.try_wait().unwrap() {
+                let mut lines = String::new();
+                log.rewind().unwrap();
+                log.read_to_string(&mut lines).unwrap();
+                panic!("the service has ended: {status}\n{lines}");
+            }
             service.status("/readyz").await == Some(200)
         })
         .await;
@@ -169,12 +175,13 @@ async fn any_user_of_group_0_can_run_the_service_with_an_empty_data_folder() {
     let copied = copy.arg(env!("CARGO_BIN_EXE_keyward")).arg(&program).status();
     assert!(copied.unwrap().success());
     let mut other = Command::new(&program);
+    other.env_clear();
     for (name, value) in command.get_envs() {
         other.env(name, value.unwrap());
     }
     command = other;
     command.arg("serve").current_dir("/").uid(12_345).gid(0);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.stdin(Stdio::null()).stdout(Stdio::null());
     let mut service = Service::start((command, address)).await;
     assert!(folder.path().join("signing-key.pem").exists());
     service.signal(Signal::SIGTERM);
@@ -283,7 +290,7 @@ async fn the_metrics_page_describes_every_metric() {
     let app = TestApp::start();
     let folder = TempDir::new().unwrap();
     let (mut command, address) = Service::command(folder.path(), Some(app.database().url.expose_secret()));
-    let admin = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let admin = free_address();
     command.env("KEYWARD_ADMIN_BIND", admin.to_string());
     let service = Service::start((command, address)).await;
     let registration = serde_json::json!({"email": "ada@example.com", "password": crate::support::PASSWORD});

@@ -12,14 +12,19 @@ use crate::data_dir::DataDir;
 
 /// Reads the process ID only now, because the server may have been started again, and checks that it is a server of this
 /// cluster. The locks are held until the server has ended. The command line of a process that has ended is empty.
+///
+/// The pipe of a killed process can be closed some milliseconds before its locks, so the second lock is tried for a second.
 const SCRIPT: &str = r#"
 while read -r _; do :; done
-exec flock "$1" flock -n "$2" sh -c '
-    read -r pid <"$1/postmaster.pid" || exit 0
-    tr "\0" "\n" <"/proc/$pid/cmdline" | grep -qxF -e "$1" || exit 0
-    kill -INT "$pid"
-    while grep -q . "/proc/$pid/cmdline" 2>/dev/null; do sleep 0.1; done
-' sh "$3"
+for _ in 1 2 3 4 5 6 7 8 9 10; do
+    flock "$1" flock -n "$2" sh -c '
+        read -r pid <"$1/postmaster.pid" || exit 0
+        tr "\0" "\n" <"/proc/$pid/cmdline" | grep -qxF -e "$1" || exit 0
+        kill -INT "$pid"
+        while grep -q . "/proc/$pid/cmdline" 2>/dev/null; do sleep 0.1; done
+    ' sh "$3" && exit
+    sleep 0.1
+done
 "#;
 
 #[derive(Debug)]

@@ -34,6 +34,8 @@ const READ_TIMEOUT: Duration = Duration::from_secs(10);
 const READ_TIMEOUT_UNDER_PRESSURE: Duration = Duration::from_secs(2);
 /// How many connections may wait for their clients to read: each holds up to 130 kB. A further one is closed.
 const MAX_BLOCKED: usize = 256;
+/// The same for one network, so that it can't have the connections of others closed.
+const MAX_BLOCKED_OF_NETWORK: usize = MAX_BLOCKED / 4;
 /// Connections without a request are closed after this time under pressure.
 const KEEP_ALIVE_UNDER_PRESSURE: Duration = Duration::from_secs(5);
 /// How often deadlines are checked.
@@ -75,7 +77,13 @@ pub struct Connections {
 struct Open {
     last_id: u64,
     connections: HashMap<u64, Arc<Connection>>,
-    per_network: HashMap<IpNet, usize>,
+    per_network: HashMap<IpNet, OfNetwork>,
+}
+
+#[derive(Debug, Default)]
+struct OfNetwork {
+    open: usize,
+    blocked: usize,
 }
 
 impl Connections {
@@ -107,7 +115,10 @@ impl Connections {
         let network = self.limited_network(peer);
         let mut open = self.open();
         if let (Some(network), Some(maximum)) = (&network, self.maximum_of_network)
-            && open.per_network.get(network).is_some_and(|count| *count >= maximum)
+            && open
+                .per_network
+                .get(network)
+                .is_some_and(|of_network| of_network.open >= maximum)
         {
             return Err(Refusal::TooManyOfNetwork { maximum });
         }
@@ -127,7 +138,7 @@ impl Connections {
         let connection = Arc::new(Connection::new(Instant::now()));
         open.connections.insert(id, Arc::clone(&connection));
         if let Some(network) = network {
-            *open.per_network.entry(network).or_default() += 1;
+            open.per_network.entry(network).or_default().open += 1;
         }
         Ok(Admission {
             connections: Arc::clone(self),
@@ -212,7 +223,15 @@ impl Admission {
     /// # Errors
     /// Too many clients don't.
     fn block(&self) -> io::Result<()> {
-        if self.connection.block() && self.connections.blocked.fetch_add(1, Ordering::Relaxed) >= MAX_BLOCKED {
+        if !self.connection.block() {
+            return Ok(());
+        }
+        let others = self.connections.blocked.fetch_add(1, Ordering::Relaxed);
+        let of_network = self.of_network(|of_network| {
+            of_network.blocked += 1;
+            of_network.blocked
+        });
+        if others >= MAX_BLOCKED || of_network.is_some_and(|blocked| blocked > MAX_BLOCKED_OF_NETWORK) {
             return Err(io::ErrorKind::TimedOut.into());
         }
         Ok(())
@@ -223,8 +242,15 @@ impl Admission {
         let was_blocked = self.connection.unblock();
         if was_blocked {
             self.connections.blocked.fetch_sub(1, Ordering::Relaxed);
+            self.of_network(|of_network| of_network.blocked -= 1);
         }
         was_blocked
+    }
+
+    /// `None` if the connections of the network are not counted.
+    fn of_network<T>(&self, change: impl FnOnce(&mut OfNetwork) -> T) -> Option<T> {
+        let network = self.network.as_ref()?;
+        self.connections.open().per_network.get_mut(network).map(change)
     }
 }
 
@@ -234,9 +260,9 @@ impl Drop for Admission {
         let mut open = self.connections.open();
         open.connections.remove(&self.id);
         let Some(network) = &self.network else { return };
-        if let Some(count) = open.per_network.get_mut(network) {
-            *count -= 1;
-            if *count == 0 {
+        if let Some(of_network) = open.per_network.get_mut(network) {
+            of_network.open -= 1;
+            if of_network.open == 0 {
                 open.per_network.remove(network);
             }
         }

@@ -53,6 +53,22 @@ fn only_so_many_clients_may_leave_responses_unread() {
 }
 
 #[test]
+fn a_network_that_leaves_responses_unread_does_not_keep_others_from_reading_slowly() {
+    let connections = Connections::new(1000, true, Vec::new());
+    let mut admissions = admit(&connections, MAX_BLOCKED_OF_NETWORK + 1);
+    let last = admissions.pop().unwrap();
+    for admission in &admissions {
+        admission.block().unwrap();
+    }
+    assert!(last.block().is_err());
+    let other = connections.admit("192.0.2.2".parse().unwrap()).unwrap();
+    assert!(other.block().is_ok());
+    assert!(last.unblock());
+    assert!(admissions[0].unblock());
+    assert!(last.block().is_ok());
+}
+
+#[test]
 fn the_longest_idle_connections_are_closed_from_three_quarters_of_the_maximum_on() {
     let connections = Connections::new(64, false, Vec::new());
     let admissions = admit(&connections, 48);

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::{ScopesFile, TestApp};
+use crate::support::{ScopesFile, TestApp, free_address};
 
 /// A running gateway.
 struct Gateway {
@@ -65,10 +65,6 @@ fn is_ready(address: SocketAddr) -> bool {
     let request = format!("GET / HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n");
     let sent = stream.write_all(request.as_bytes());
     sent.is_ok() && stream.read_to_string(&mut answer).is_ok() && answer.starts_with("HTTP/1.1 401")
-}
-
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 /// The program, if it is installed.

@@ -1,13 +1,12 @@
 //! The number of connections is bounded, and those that do nothing keep out none that wants something.
 
-use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use secrecy::ExposeSecret as _;
 
 use super::client::Client;
-use crate::support::{TestApp, wait_until};
+use crate::support::{TestApp, free_address, wait_until};
 
 /// A request whose body never arrives, and which therefore keeps its connection busy.
 const UNFINISHED: &str = "POST /auth/login HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\n\
@@ -127,10 +126,6 @@ impl Drop for Process {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
     }
-}
-
-fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
 }
 
 #[actix_web::test]

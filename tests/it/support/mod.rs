@@ -1,5 +1,6 @@
 //! Helpers of all tests: a running app with a database of its own, users, organisations, API keys, a mailbox.
 
+mod address;
 mod api_keys;
 mod app;
 mod fixture;
@@ -15,6 +16,7 @@ mod reply;
 mod source_tree;
 mod wait;
 
+pub use address::free_address;
 pub use api_keys::{Key, ScopesFile};
 pub use app::{TestApp, config_with};
 pub use fixture::Fixture;
