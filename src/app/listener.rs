@@ -23,6 +23,7 @@ use tokio::time::timeout;
 
 use crate::config::Config;
 use crate::http::{Connections, LimitedStream, ProblemRenderer, Refusal, SWEEP_INTERVAL};
+use crate::observability::refusals::Refused;
 use crate::values::RequestId;
 
 /// Maximum time until the head of the first request has arrived.
@@ -96,6 +97,7 @@ impl Admitter {
     /// Sends 503 or 429. Then reads what the client sends, because the system would drop the response if the connection was
     /// closed with something unread.
     async fn refuse(&self, mut stream: TcpStream, peer: IpAddr, refusal: Refusal) {
+        Refused::ByConnectionLimit.count();
         let Ok(_permit) = self.refused.try_acquire() else {
             return;
         };

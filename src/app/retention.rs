@@ -73,6 +73,17 @@ pub async fn sweep(state: &State) -> Result<(), Error> {
     outcome
 }
 
+/// Makes the counters of all tables appear, with 0.
+pub fn register_metrics() {
+    for sweep in sweeps() {
+        deleted_rows(sweep).increment(0);
+    }
+}
+
+fn deleted_rows(sweep: &Sweep) -> metrics::Counter {
+    metrics::counter!("keyward_swept_rows_total", "table" => sweep.table)
+}
+
 async fn sweep_table(state: &State, sweep: Sweep) -> Result<(), Error> {
     let config: &Config = &state.config;
     let Some(retention) = (sweep.retention)(config) else {
@@ -84,6 +95,7 @@ async fn sweep_table(state: &State, sweep: Sweep) -> Result<(), Error> {
             .db
             .transaction(now, move |tx| sweep.delete_batch(tx, retention))
             .await?;
+        deleted_rows(&sweep).increment(u64::try_from(deleted).unwrap_or_default());
         if deleted < BATCH {
             return Ok(());
         }

@@ -177,6 +177,7 @@ async fn measure_outbox(state: &State) -> Result<(), Error> {
 
 /// In a task of its own, because deleting a large backlog takes longer than an e-mail may wait.
 async fn sweep_periodically(state: State) {
+    retention::register_metrics();
     loop {
         tokio::time::sleep(SWEEP_INTERVAL).await;
         state.rate_limit.sweep();

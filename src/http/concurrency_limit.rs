@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::error::Error;
+use crate::observability::refusals::Refused;
 use crate::values::ids::UserId;
 
 /// Cheap to clone; clones share the limit.
@@ -44,9 +45,11 @@ impl ConcurrencyLimit {
         let mut taken = lock(&self.taken);
         let of_user = taken.by_user.get(&user_id).copied().unwrap_or_default();
         if of_user >= self.per_user {
+            Refused::ByConcurrency.count();
             return Err(Error::too_many_at_once(self.name, self.per_user));
         }
         if taken.total >= self.max {
+            Refused::ByConcurrency.count();
             return Err(Error::unavailable(format!("all slots for {} are taken", self.name)));
         }
         taken.by_user.insert(user_id, of_user + 1);

@@ -8,6 +8,7 @@ use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 use crate::error::Error;
+use crate::observability::refusals::Refused;
 
 /// Requests that an address may make at once.
 const BURST: NonZeroU32 = NonZeroU32::new(300).unwrap();
@@ -39,6 +40,7 @@ impl RateLimit {
         };
         limiter.check_key(&key).map_err(|not_until| {
             let wait = not_until.wait_time_from(DefaultClock::default().now());
+            Refused::ByRequestRate.count();
             Error::rate_limited("default", BURST.get().into(), WINDOW_SECONDS, wait.as_secs() + 1)
         })
     }

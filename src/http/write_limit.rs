@@ -11,6 +11,7 @@ use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::error::Error;
+use crate::observability::refusals::Refused;
 use crate::values::ids::UserId;
 
 /// A window begins with the first request in it.
@@ -91,6 +92,7 @@ impl WriteLimit {
         if window.used >= counts.max {
             let limit = counts.max.into();
             let seconds = WINDOW.num_seconds().unsigned_abs();
+            Refused::ByWriteLimit.count();
             return Err(Error::rate_limited("writes", limit, seconds, window.seconds_left(now)));
         }
         window.used += 1;

@@ -3,6 +3,8 @@
 use actix_web::{App, HttpResponse, HttpServer, web};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
+use super::refusals;
+
 /// Upper bounds of the histogram of request durations, in seconds.
 const DURATION_BUCKETS: [f64; 12] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0];
 
@@ -10,13 +12,15 @@ const UPKEEP_INTERVAL: std::time::Duration = std::time::Duration::from_secs(5);
 
 /// Installs the recorder of the process; fails if it has one already.
 pub fn install_recorder() -> Result<PrometheusHandle, String> {
-    PrometheusBuilder::new()
+    let metrics = PrometheusBuilder::new()
         .set_buckets_for_metric(
             Matcher::Full("keyward_http_request_duration_seconds".to_owned()),
             &DURATION_BUCKETS,
         )
         .and_then(PrometheusBuilder::install_recorder)
-        .map_err(|error| error.to_string())
+        .map_err(|error| error.to_string())?;
+    refusals::register();
+    Ok(metrics)
 }
 
 /// Serves `GET /metrics`. `update_gauges` runs before each response.

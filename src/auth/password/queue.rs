@@ -13,6 +13,7 @@ use ipnet::IpNet;
 
 use super::throttle::network_of;
 use crate::error::Error;
+use crate::observability::refusals::Refused;
 
 /// The longest wait that a request is admitted to.
 const MAX_WAIT: Duration = Duration::from_secs(2);
@@ -70,6 +71,7 @@ impl Queue {
         let of_network = places.per_network.get(&network).copied().unwrap_or_default();
         // One network leaves half of the places to the others.
         if self.limit_networks && of_network >= maximum / 2 {
+            Refused::ByPasswordQueue.count();
             return Err(Error::rate_limited(
                 "default",
                 maximum / 2,
@@ -78,6 +80,7 @@ impl Queue {
             ));
         }
         if places.total >= maximum {
+            Refused::ByPasswordQueue.count();
             let error = Error::unavailable("too many requests wait for the check of a password");
             return Err(error.retry_after(MAX_WAIT.as_secs()));
         }

@@ -27,6 +27,7 @@ use crate::db::Tx;
 use crate::db::schema::password_attempts;
 use crate::db::sweep::Sweep;
 use crate::error::Error;
+use crate::observability::refusals::Refused;
 use crate::secret::{Purpose, ServerSecret, TokenHash};
 use crate::values::ids::UserId;
 
@@ -212,6 +213,7 @@ impl Limit {
         let wait = (oldest + self.window - tx.now).num_seconds() + 1;
         let [attempts, window, wait] =
             [self.attempts, self.window.num_seconds(), wait].map(|n| u64::try_from(n).unwrap_or(1));
+        Refused::ByPasswordThrottle.count();
         Err(Error::rate_limited("default", attempts, window, wait.max(1)))
     }
 }

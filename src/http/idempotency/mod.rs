@@ -24,6 +24,7 @@ use super::request_input::{MAX_BODY_BYTES, ReadBody, read};
 use super::{ApiResponse, WriteLimit};
 use crate::db::{Db, Tx};
 use crate::error::{Code, Error};
+use crate::observability::refusals::Refused;
 use crate::secret::{Purpose, ServerSecret, constant_time_eq};
 use crate::values::Client;
 use crate::values::ids::UserId;
@@ -164,6 +165,7 @@ impl IdempotencyRecord {
             (oldest + RESPONSE_RETENTION - tx.now).num_seconds() + 1,
         ]
         .map(|number| u64::try_from(number).unwrap_or(1));
+        Refused::ByIdempotencyKeys.count();
         Err(Error::rate_limited("idempotency-keys", max, window, wait))
     }
 

@@ -26,6 +26,7 @@ use crate::db::Tx;
 use crate::db::schema::mail_requests;
 use crate::db::sweep::Sweep;
 use crate::error::Error;
+use crate::observability::refusals::Refused;
 use crate::values::ids::{OrgId, UserId};
 
 /// The maximum number of requests within a period.
@@ -127,6 +128,9 @@ fn admit_kind(tx: &mut Tx<'_>, requester: Requester, recipient: &str, is_reset: 
     }
     lock(tx, &format!("mail requests for {recipient}"))?;
     let is_admitted = has_room(tx, requester, recipient, is_reset)?;
+    if !is_admitted {
+        Refused::ByMailLimit.count();
+    }
     // What strangers can cause without limit is not stored.
     if is_admitted || requester.user_id().is_some() {
         insert(tx, requester, recipient, is_reset, is_admitted)?;
@@ -226,6 +230,7 @@ impl Limit {
         };
         let [requests, window, wait] =
             [self.requests, self.window.num_seconds(), wait.num_seconds() + 1].map(|n| u64::try_from(n).unwrap_or(1));
+        Refused::ByMailLimit.count();
         Err(Error::rate_limited("mail", requests, window, wait.max(1)))
     }
 }

@@ -3,6 +3,7 @@
 use chrono::TimeDelta;
 use diesel::connection::SimpleConnection as _;
 use keyward::app::retention;
+use metrics_exporter_prometheus::PrometheusBuilder;
 use serde_json::json;
 
 use crate::support::{PASSWORD, TestApp};
@@ -44,13 +45,32 @@ async fn with_a_retention_of_0_sessions_records_notifications_and_accounts_are_k
 }
 
 #[actix_web::test]
+async fn the_rows_that_a_sweep_deletes_are_counted() {
+    let app = TestApp::start();
+    let ada = app.person("ada").await;
+    app.request("POST", "/auth/logout")
+        .bearer(&ada.access_token)
+        .await
+        .expect(204);
+    let sessions = count(&app, "sessions");
+    app.advance(TimeDelta::days(400));
+    let recorder = PrometheusBuilder::new().build_recorder();
+    let guard = metrics::set_default_local_recorder(&recorder);
+    sweep(&app).await;
+    drop(guard);
+    let line = format!("keyward_swept_rows_total{{table=\"sessions\"}} {sessions}");
+    let text = recorder.handle().render();
+    assert!(sessions > 0 && text.lines().any(|found| found == line), "{text}");
+}
+
+#[actix_web::test]
 async fn the_retention_of_sessions_and_records_can_be_set() {
     let app = TestApp::start_with(&[
         ("KEYWARD_RETENTION_SESSIONS_DAYS", "5"),
         ("KEYWARD_RETENTION_AUDIT_DAYS", "3"),
     ]);
     let ada = app.person("ada").await;
-    app.post("/auth/logout", &json!({}))
+    app.request("POST", "/auth/logout")
         .bearer(&ada.access_token)
         .await
         .expect(204);
@@ -70,7 +90,7 @@ async fn the_retention_of_sessions_and_records_can_be_set() {
 async fn a_live_session_survives_every_sweep_and_a_deleted_one_refuses_its_token() {
     let app = TestApp::start_with(&[("KEYWARD_RETENTION_SESSIONS_DAYS", "1")]);
     let (ada, bob) = (app.person("ada").await, app.person("bob").await);
-    app.post("/auth/logout", &json!({}))
+    app.request("POST", "/auth/logout")
         .bearer(&bob.access_token)
         .await
         .expect(204);
