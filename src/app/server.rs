@@ -47,7 +47,9 @@ pub fn build_state(
     keystore: Keystore,
     clock: Clock,
 ) -> Result<State, Error> {
-    let db = Db::new(database_url, config.db_pool_size).with_rate_limits(config.rate_limits_enabled());
+    let db = Db::new(database_url, config.db_pool_size)
+        .with_listen_url(config.db_listen_url.as_ref())
+        .with_rate_limits(config.rate_limits_enabled());
     Ok(State {
         credential_cache: Arc::new(CredentialCache::new(Arc::clone(db.invalidation_log()))),
         key_usage: Arc::default(),

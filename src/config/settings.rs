@@ -23,6 +23,10 @@ pub struct Config {
     /// private PostgreSQL in the data folder
     #[arg(long, global = true, value_name = "URL", value_parser = database_url::parse)]
     pub database_url: Option<SecretString>,
+    /// URL at which PostgreSQL itself can be reached if `DATABASE_URL` leads to a connection pooler such as `PgBouncer` in
+    /// transaction mode; without it no credential is cached there
+    #[arg(long, global = true, value_name = "URL", value_parser = database_url::parse)]
+    pub db_listen_url: Option<SecretString>,
     /// Address and port on which the API listens
     #[arg(long, global = true, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     pub bind: SocketAddr,
@@ -154,6 +158,9 @@ impl Config {
     pub fn validated(self) -> Result<Self, String> {
         if self.password_min_length > self.password_max_length {
             return Err("KEYWARD_PASSWORD_MIN_LENGTH: must not be greater than KEYWARD_PASSWORD_MAX_LENGTH".to_owned());
+        }
+        if self.db_listen_url.is_some() && self.database_url.is_none() {
+            return Err("KEYWARD_DB_LISTEN_URL: needs DATABASE_URL".to_owned());
         }
         Ok(self)
     }

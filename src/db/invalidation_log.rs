@@ -16,10 +16,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use diesel::pg::PgConnection;
-use secrecy::SecretString;
 use uuid::Uuid;
 
-use super::listener::{Event, Listener};
+use super::listener::Event;
 use super::pool::{OwnSessions, PoolGeneration};
 
 /// Must be a power of two.
@@ -33,7 +32,7 @@ const REVALIDATE_AFTER: Duration = Duration::from_secs(4);
 /// every 400 ms. This bounds how long a change can remain unnoticed if the connection hangs.
 const HEARTBEAT_TIMEOUT: Duration = Duration::from_millis(900);
 /// The channel on which the triggers send every change.
-const CHANNEL: &str = "keyward";
+pub(super) const CHANNELS: &[&str] = &["keyward"];
 
 pub struct InvalidationLog {
     started_at: Instant,
@@ -166,17 +165,21 @@ impl InvalidationLog {
     }
 }
 
-/// Records the changes of all instances until the listener is dropped.
-pub(super) fn listen(
-    url: &SecretString,
-    log: &Arc<InvalidationLog>,
+/// Records the changes of all instances in `log`. `own_sessions` is what the listening connection shows about the others, if
+/// it takes the same way.
+pub(super) fn recorder(
+    log: Arc<InvalidationLog>,
     generation: PoolGeneration,
-    own_sessions: OwnSessions,
-) -> std::io::Result<Listener> {
-    let log = Arc::clone(log);
-    Listener::spawn(url, &[CHANNEL], move |event| match event {
+    own_sessions: Option<OwnSessions>,
+) -> impl Fn(Event) + Send + 'static {
+    let set_own_sessions = move |are_own| {
+        if let Some(own_sessions) = &own_sessions {
+            own_sessions.set(are_own);
+        }
+    };
+    move |event| match event {
         Event::Connected => {
-            own_sessions.set(true);
+            set_own_sessions(true);
             log.invalidate_all();
             log.connected(Instant::now());
         }
@@ -185,9 +188,9 @@ pub(super) fn listen(
             generation.bump();
             log.disconnected();
         }
-        Event::Pooled => own_sessions.set(false),
+        Event::Pooled => set_own_sessions(false),
         Event::Notified { payload, .. } => log.record_payload(&payload),
-    })
+    }
 }
 
 #[cfg(test)]

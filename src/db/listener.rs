@@ -5,8 +5,9 @@
 //! missed ([`Event::Disconnected`]: state derived from notifications is no longer reliable).
 //!
 //! Connection poolers such as `PgBouncer` in transaction mode accept LISTEN, but deliver only what the same transaction
-//! sends. So each new connection first has to receive a notification from a second connection, while it is idle. A heartbeat
-//! detects connections that die silently.
+//! sends. So each new connection first has to receive a notification from a second connection, while it is idle. Behind a
+//! pooler, `KEYWARD_DB_LISTEN_URL` names a direct way for the first one; the second one takes that of the pool, which also shows
+//! that both lead to the same database. A heartbeat detects connections that die silently.
 //!
 //! Diesel doesn't expose the socket, so the thread can't block until data arrives. It polls every 20 ms, which takes 0.2 %
 //! of a core, heartbeats included. Nor can it stop waiting for a server that doesn't respond. So a second thread, which
@@ -69,6 +70,14 @@ pub struct Listener {
     supervisor: Option<JoinHandle<()>>,
 }
 
+#[derive(Clone)]
+struct Urls {
+    /// `KEYWARD_DB_LISTEN_URL`
+    direct: Option<SecretString>,
+    /// The one that the pool connects to.
+    pool: SecretString,
+}
+
 /// What the supervising thread receives.
 enum Signal {
     Event(Event),
@@ -79,21 +88,27 @@ enum Signal {
 }
 
 impl Listener {
-    /// Listens on `channels`, and reconnects whenever the connection is lost. The channel names go into SQL unescaped.
+    /// Listens on `channels` at `listen_url`, or else at `url`, where other connections send notifications. Reconnects
+    /// whenever the connection is lost. The channel names go into SQL unescaped.
     /// `on_event` runs on a thread of its own; while it runs, no other event is delivered.
     ///
     /// # Errors
     /// The thread cannot be started.
     pub fn spawn(
+        listen_url: Option<&SecretString>,
         url: &SecretString,
         channels: &'static [&'static str],
         on_event: impl Fn(Event) + Send + 'static,
     ) -> std::io::Result<Self> {
-        let url = SecretString::from(with_options(url.expose_secret(), &CONNECT_OPTIONS));
+        let with_options = |url: &SecretString| SecretString::from(with_options(url.expose_secret(), &CONNECT_OPTIONS));
+        let urls = Urls {
+            direct: listen_url.map(with_options),
+            pool: with_options(url),
+        };
         let (signals, received) = channel();
         let worker_signals = signals.clone();
         let supervisor = Builder::new().name("listener".to_owned()).spawn(move || {
-            while supervise(&url, channels, &worker_signals, &received, &on_event) {
+            while supervise(&urls, channels, &worker_signals, &received, &on_event) {
                 tracing::warn!("the database does not respond to the listening connection; trying another one");
             }
         })?;
@@ -121,7 +136,7 @@ impl Drop for Listener {
 
 /// Runs one worker. Returns true if it has to be replaced because it doesn't respond, false if the [`Listener`] was dropped.
 fn supervise(
-    url: &SecretString,
+    urls: &Urls,
     channels: &'static [&'static str],
     signals: &Sender<Signal>,
     received: &Receiver<Signal>,
@@ -130,7 +145,7 @@ fn supervise(
     // The worker ends when this sender is dropped.
     let (_stop, stopped) = channel();
     let worker = Worker {
-        url: url.clone(),
+        urls: urls.clone(),
         channels,
         signals: signals.clone(),
         stopped,
@@ -183,7 +198,7 @@ impl<E: std::error::Error> From<E> for Exit {
 
 /// The state of the listening thread.
 struct Worker {
-    url: SecretString,
+    urls: Urls,
     channels: &'static [&'static str],
     signals: Sender<Signal>,
     /// Nothing is sent on it. It disconnects when the worker has to end.
@@ -216,9 +231,7 @@ impl Worker {
                 }
                 Err(Exit::Pooled) => {
                     if !failure_logged {
-                        tracing::warn!(
-                            "a connection pooler drops the notifications of the database: credentials are not cached"
-                        );
+                        self.warn_of_lost_notifications();
                     }
                     self.send(Event::Pooled);
                     POOLED_RECONNECT_INTERVAL
@@ -236,9 +249,24 @@ impl Worker {
         let _ = self.signals.send(Signal::Event(event));
     }
 
+    fn warn_of_lost_notifications(&self) {
+        if self.urls.direct.is_some() {
+            tracing::warn!(
+                "KEYWARD_DB_LISTEN_URL: notifications sent at DATABASE_URL do not arrive, because it leads to a connection pooler \
+                 or to another database: credentials are not cached"
+            );
+        } else {
+            tracing::warn!(
+                "a connection pooler drops the notifications of the database: credentials are not cached; set \
+                 KEYWARD_DB_LISTEN_URL"
+            );
+        }
+    }
+
     /// Connects, and checks that notifications are delivered on this connection.
     fn connect(&self) -> Result<PgConnection, Exit> {
-        let mut connection = PgConnection::establish(self.url.expose_secret())?;
+        let mut connection =
+            PgConnection::establish(self.urls.direct.as_ref().unwrap_or(&self.urls.pool).expose_secret())?;
         let test_channel = &self.self_test_channel;
         let listen: Vec<String> = self
             .channels
@@ -247,7 +275,7 @@ impl Worker {
             .collect();
         let listen = listen.concat();
         connection.batch_execute(&format!("{SESSION_SETTINGS}; {listen} LISTEN {test_channel}"))?;
-        PgConnection::establish(self.url.expose_secret())?.batch_execute(&format!("NOTIFY {test_channel}"))?;
+        PgConnection::establish(self.urls.pool.expose_secret())?.batch_execute(&format!("NOTIFY {test_channel}"))?;
         let sent_at = Instant::now();
         while sent_at.elapsed() < SELF_TEST_TIMEOUT {
             let mut received = false;

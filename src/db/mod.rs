@@ -47,7 +47,7 @@ use tokio::sync::Notify;
 
 use self::listener::{Event, Listener};
 use self::migrations::Schema;
-use self::pool::{ConnectionManager, OwnSessions, PoolGeneration};
+use self::pool::{Connection, ConnectionManager, OwnSessions, PoolGeneration};
 use crate::blocking_pool::BlockingPool;
 use crate::error::{Code, Error};
 
@@ -74,6 +74,8 @@ const MAX_ABANDONED: usize = 3;
 pub struct Db {
     pools: Arc<RwLock<Pools>>,
     url: SecretString,
+    /// Set behind a pooler; see [`Db::with_listen_url`].
+    listen_url: Option<SecretString>,
     generation: PoolGeneration,
     own_sessions: OwnSessions,
     invalidation_log: Arc<InvalidationLog>,
@@ -117,6 +119,7 @@ impl Db {
                 abandoned: Vec::new(),
             })),
             url: url.clone(),
+            listen_url: None,
             generation,
             own_sessions,
             invalidation_log: Arc::default(),
@@ -144,6 +147,14 @@ impl Db {
         self
     }
 
+    /// The same handle, which listens at `url` if there is one: a direct way to the server, while the pool connects through a
+    /// pooler.
+    #[must_use]
+    pub fn with_listen_url(mut self, url: Option<&SecretString>) -> Self {
+        self.listen_url = url.cloned();
+        self
+    }
+
     /// Which cached reads are still valid; none before [`Db::listen_for_changes`] has connected.
     pub const fn invalidation_log(&self) -> &Arc<InvalidationLog> {
         &self.invalidation_log
@@ -154,8 +165,11 @@ impl Db {
         if self.listener.get().is_some() {
             return;
         }
-        let (generation, own_sessions) = (self.generation.clone(), self.own_sessions.clone());
-        match invalidation_log::listen(&self.url, &self.invalidation_log, generation, own_sessions) {
+        let log = Arc::clone(&self.invalidation_log);
+        // Notifications that arrive at the listening URL say nothing about the connections of the pool.
+        let own_sessions = self.listen_url.is_none().then(|| self.own_sessions.clone());
+        let on_event = invalidation_log::recorder(log, self.generation.clone(), own_sessions);
+        match self.listen(invalidation_log::CHANNELS, on_event) {
             // If another thread was faster, this listener is dropped and ends.
             Ok(listener) => drop(self.listener.set(listener)),
             Err(error) => tracing::error!(%error, "cannot listen for changes; credentials are not cached"),
@@ -173,7 +187,8 @@ impl Db {
         now: DateTime<Utc>,
         work: impl FnOnce(&mut Tx<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        self.with_connection(move |conn, _| work(&mut Tx::new(conn, now))).await
+        self.with_connection(move |connection, _| connection.run(|conn| work(&mut Tx::new(conn, now))))
+            .await
     }
 
     /// Runs `work` in a transaction: `Ok` commits, `Err` rolls back. A commit that queued an e-mail wakes the mailer.
@@ -207,13 +222,20 @@ impl Db {
         work: Arc<impl Fn(&mut Tx<'_>) -> Result<T, Error> + Send + Sync + 'static>,
     ) -> Result<T, Error> {
         let (mailer, rate_limits) = (Arc::clone(&self.mail_queued), self.rate_limits);
-        self.with_connection(move |conn, invalidation_log| {
-            let result = transaction(conn, now, |tx| {
-                tx.rate_limits = rate_limits;
-                work(tx).map(|value| (value, tx.mail_queued))
+        self.with_connection(move |connection, invalidation_log| {
+            let result = connection.run(|conn| {
+                let result = transaction(conn, now, |tx| {
+                    tx.rate_limits = rate_limits;
+                    work(tx).map(|value| (value, tx.mail_queued))
+                });
+                // Before the caller gets the result, so that its next request doesn't use a cache entry that is now stale.
+                invalidation_log.record_own_changes(conn);
+                result
             });
-            // Before the caller gets the result, so that its next request doesn't use a cache entry that is now stale.
-            invalidation_log.record_own_changes(conn);
+            if !connection.has_own_session() {
+                // Its own changes were not recorded one by one.
+                invalidation_log.invalidate_all();
+            }
             let (value, mail_queued) = result?;
             if mail_queued {
                 mailer.notify_one();
@@ -230,7 +252,7 @@ impl Db {
 
     async fn with_connection<T: Send + 'static>(
         &self,
-        work: impl FnOnce(&mut PgConnection, &InvalidationLog) -> Result<T, Error> + Send + 'static,
+        work: impl FnOnce(&mut Connection, &InvalidationLog) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let pool = Arc::clone(&self.pools.read().unwrap_or_else(PoisonError::into_inner).current);
         let invalidation_log = Arc::clone(&self.invalidation_log);
@@ -238,11 +260,7 @@ impl Db {
         let job_pool = Arc::clone(&pool);
         let job = move || {
             let mut connection = job_pool.connections.get().map_err(Error::unavailable)?;
-            let result = connection.run(|conn| work(conn, &invalidation_log));
-            if !connection.has_own_session() {
-                // Its own changes were not recorded one by one.
-                invalidation_log.invalidate_all();
-            }
+            let result = work(&mut connection, &invalidation_log);
             let is_suspect = |error: &Error| error.code() == Code::Unavailable && !is_conflict(error);
             if result.as_ref().is_err_and(is_suspect) {
                 generation.bump();
@@ -316,7 +334,7 @@ impl Db {
         channels: &'static [&'static str],
         on_event: impl Fn(Event) + Send + 'static,
     ) -> std::io::Result<Listener> {
-        Listener::spawn(&self.url, channels, on_event)
+        Listener::spawn(self.listen_url.as_ref(), &self.url, channels, on_event)
     }
 }
 

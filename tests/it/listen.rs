@@ -15,7 +15,7 @@ const TERMINATE_LISTENERS: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat
 fn listen(app: &TestApp) -> (Listener, Receiver<Event>) {
     let (sender, events) = channel();
     let on_event = move |event| drop(sender.send(event));
-    let listener = Listener::spawn(&app.database().url, &["keyward_test"], on_event).unwrap();
+    let listener = Listener::spawn(None, &app.database().url, &["keyward_test"], on_event).unwrap();
     (listener, events)
 }
 

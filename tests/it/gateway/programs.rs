@@ -1,15 +1,14 @@
 //! The configurations in `docs/gateways`, run with the real gateways: those that `./scripts/test` downloads, or those
-//! installed on the machine. A gateway that is not installed is skipped.
+//! installed on the machine. See [`find_program`] for one that is missing.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::support::{ScopesFile, TestApp, free_address};
+use crate::support::{ScopesFile, TestApp, find_program, free_address};
 
 /// A running gateway.
 struct Gateway {
@@ -67,22 +66,6 @@ fn is_ready(address: SocketAddr) -> bool {
     sent.is_ok() && stream.read_to_string(&mut answer).is_ok() && answer.starts_with("HTTP/1.1 401")
 }
 
-/// The program, if it is installed.
-fn program(name: &str) -> Option<Command> {
-    let downloaded = concat!(env!("CARGO_MANIFEST_DIR"), "/target/gateways");
-    [
-        downloaded,
-        "/usr/sbin",
-        "/usr/bin",
-        "/usr/local/bin",
-        "/opt/homebrew/bin",
-    ]
-    .iter()
-    .map(|folder| Path::new(folder).join(name))
-    .find(|path| path.exists())
-    .map(Command::new)
-}
-
 /// The configuration with the addresses of this test.
 fn configuration(shipped: &str, app: &TestApp, address: SocketAddr, service: SocketAddr) -> String {
     shipped
@@ -92,7 +75,7 @@ fn configuration(shipped: &str, app: &TestApp, address: SocketAddr, service: Soc
 }
 
 fn nginx(app: &TestApp, service: SocketAddr) -> Option<Gateway> {
-    let mut command = program("nginx")?;
+    let mut command = Command::new(find_program("nginx")?);
     let (folder, address) = (tempfile::tempdir().unwrap(), free_address());
     let temporary: String = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|kind| format!("{kind}_temp_path {}/{kind};\n", folder.path().display()))
@@ -115,7 +98,7 @@ fn nginx(app: &TestApp, service: SocketAddr) -> Option<Gateway> {
 }
 
 fn caddy(app: &TestApp, service: SocketAddr) -> Option<Gateway> {
-    let mut command = program("caddy")?;
+    let mut command = Command::new(find_program("caddy")?);
     let (folder, address) = (tempfile::tempdir().unwrap(), free_address());
     let shipped = include_str!("../../../docs/gateways/Caddyfile");
     let configuration = configuration(shipped, app, address, service);
@@ -131,7 +114,7 @@ fn caddy(app: &TestApp, service: SocketAddr) -> Option<Gateway> {
 }
 
 fn traefik(app: &TestApp, service: SocketAddr) -> Option<Gateway> {
-    let mut command = program("traefik")?;
+    let mut command = Command::new(find_program("traefik")?);
     let (folder, address) = (tempfile::tempdir().unwrap(), free_address());
     let shipped = include_str!("../../../docs/gateways/traefik.yml");
     let file = folder.path().join("traefik.yml");
@@ -145,7 +128,7 @@ fn traefik(app: &TestApp, service: SocketAddr) -> Option<Gateway> {
 }
 
 fn envoy(app: &TestApp, service: SocketAddr) -> Option<Gateway> {
-    let mut command = program("envoy")?;
+    let mut command = Command::new(find_program("envoy")?);
     let (folder, address) = (tempfile::tempdir().unwrap(), free_address());
     let shipped = include_str!("../../../docs/gateways/envoy.yaml");
     let file = folder.path().join("envoy.yaml");
@@ -244,7 +227,6 @@ async fn passes_on_valid_credentials(
         ("KEYWARD_TRUSTED_PROXIES", "127.0.0.1"),
     ]);
     let Some(gateway) = start(&app, echo()) else {
-        eprintln!("skipped: the gateway is not installed");
         return;
     };
     let ada = app.person("ada").await;
@@ -321,7 +303,6 @@ async fn lets_preflights_through_and_rejects_the_rest(
     let file = ScopesFile::usual();
     let mut app = TestApp::start_with(&[("KEYWARD_SCOPES_FILE", file.path())]);
     let Some(gateway) = start(&app, echo()) else {
-        eprintln!("skipped: the gateway is not installed");
         return;
     };
     let ada = app.person("ada").await;
