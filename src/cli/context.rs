@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
 
 use super::failure::{Failure, one_line, with_source};
 use super::private_postgres;
@@ -10,6 +10,7 @@ use crate::app::{self, Keystore};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::db::migrations::{self, NEWER_SCHEMA, Schema};
+use crate::db::tls;
 use crate::state::State;
 
 /// The settings and the database of a command.
@@ -43,6 +44,15 @@ pub fn with_database(
     command: impl FnOnce(&CommandContext) -> Result<(), Failure>,
 ) -> Result<(), Failure> {
     let data_dir = config.data_dir.clone().unwrap_or(default_data_dir);
+    for (setting, url) in [
+        ("DATABASE_URL", &config.database_url),
+        ("KEYWARD_DB_LISTEN_URL", &config.db_listen_url),
+    ] {
+        let checked = url
+            .as_ref()
+            .map(|url| tls::check_root_certificates(url.expose_secret()));
+        checked.transpose().map_err(|reason| format!("{setting}: {reason}"))?;
+    }
     if let Some(database_url) = config.database_url.clone() {
         return command(&CommandContext {
             config,

@@ -51,7 +51,7 @@ fn raise_file_limit() {
     }
 }
 
-/// Serves until SIGTERM, SIGINT or SIGQUIT; a second one does not wait for requests in progress.
+/// Serves until SIGTERM, SIGHUP, SIGINT or SIGQUIT; a second one does not wait for requests in progress.
 pub fn run(context: &CommandContext, listeners: Listeners) -> Result<(), Failure> {
     raise_file_limit();
     for warning in context.config.warnings() {
@@ -75,12 +75,11 @@ pub fn run(context: &CommandContext, listeners: Listeners) -> Result<(), Failure
         let background = worker::spawn(state.clone(), database_url, mailer);
         print_first_steps(&state.config)?;
         let mut signals = Signals::listen().map_err(one_line)?;
-        // SIGINT and SIGQUIT skip the drain: a person is waiting. SIGTERM comes from a service manager; the drain gives load
-        // balancers the time to notice that `/readyz` fails.
-        let drain = if signals.next().await == SignalKind::terminate() {
-            drain
-        } else {
-            Duration::ZERO
+        // SIGINT and SIGQUIT skip the drain: a person is waiting. SIGTERM comes from a service manager, SIGHUP from a terminal
+        // that was closed; the drain gives load balancers the time to notice that `/readyz` fails.
+        let drain = match signals.next().await {
+            Stop::Drain => drain,
+            Stop::AtOnce => Duration::ZERO,
         };
         tracing::info!("stopping");
         let stopped = async {
@@ -95,9 +94,17 @@ pub fn run(context: &CommandContext, listeners: Listeners) -> Result<(), Failure
     })
 }
 
+/// How a signal stops the service.
+enum Stop {
+    Drain,
+    AtOnce,
+}
+
 /// The signals that stop the service.
 struct Signals {
     terminate: Signal,
+    /// `None` if the process was started with SIGHUP ignored, as `nohup` does.
+    hangup: Option<Signal>,
     interrupt: Signal,
     quit: Signal,
 }
@@ -106,18 +113,35 @@ impl Signals {
     fn listen() -> std::io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
+            hangup: (!ignores_hangup()).then(|| signal(SignalKind::hangup())).transpose()?,
             interrupt: signal(SignalKind::interrupt())?,
             quit: signal(SignalKind::quit())?,
         })
     }
 
-    async fn next(&mut self) -> SignalKind {
+    async fn next(&mut self) -> Stop {
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => hangup.recv().await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            _ = self.terminate.recv() => SignalKind::terminate(),
-            _ = self.interrupt.recv() => SignalKind::interrupt(),
-            _ = self.quit.recv() => SignalKind::quit(),
+            _ = self.terminate.recv() => Stop::Drain,
+            _ = hangup => Stop::Drain,
+            _ = self.interrupt.recv() => Stop::AtOnce,
+            _ = self.quit.recv() => Stop::AtOnce,
         }
     }
+}
+
+/// A handler would end what `nohup` keeps running. Asking the system needs unsafe code; Linux also lists the ignored signals in
+/// a file.
+fn ignores_hangup() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    ignored.is_some_and(|mask| mask & (1 << (SignalKind::hangup().as_raw_value() - 1)) != 0)
 }
 
 /// The example password is random, because some users will keep it.

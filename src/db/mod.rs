@@ -32,6 +32,7 @@ pub mod migrations;
 mod pool;
 pub mod schema;
 pub mod sweep;
+pub mod tls;
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};

@@ -9,6 +9,9 @@ use tempfile::TempDir;
 
 const CANARY: &str = "CANARY-3f9a";
 
+/// The settings whose values are secrets.
+const SECRETS: [&str; 3] = ["DATABASE_URL", "KEYWARD_DB_LISTEN_URL", "KEYWARD_SMTP_URL"];
+
 /// Ways in which a secret can be part of a value.
 const VALUES: [&str; 8] = [
     "CANARY-3f9a",
@@ -56,9 +59,12 @@ fn the_error_about_an_invalid_value_does_not_contain_it() {
     let mut refused = 0;
     for setting in settings() {
         for value in VALUES {
-            let environment = [(setting.variable.clone(), value.to_owned())];
+            let environment = [
+                ("DATABASE_URL".to_owned(), "postgres://host".to_owned()),
+                (setting.variable.clone(), value.to_owned()),
+            ];
             match args::parse(environment, ["keyward".to_owned()]) {
-                Ok(command_line) if ["DATABASE_URL", "KEYWARD_SMTP_URL"].contains(&setting.variable.as_str()) => {
+                Ok(command_line) if SECRETS.contains(&setting.variable.as_str()) => {
                     let text = format!("{:?}", command_line.config);
                     assert!(!text.contains(CANARY), "{text}");
                 }
@@ -85,9 +91,19 @@ fn the_passwords_of_valid_urls_are_not_logged() {
     assert!(!output.status.success());
     assert_secret_is_hidden(&output);
     let smtp_url = format!("smtp://user:{CANARY}@127.0.0.1:465");
+    let generated = keyward(&["keys", "generate"], &folder, &[]).stdout;
+    let pem = String::from_utf8(generated).unwrap();
+    let (secret_file, key_file) = (folder.path().join("my-secret"), folder.path().join("my-key.pem"));
+    std::fs::write(&secret_file, format!("{CANARY}-0123456789ABCDEFGHIJ")).unwrap();
+    std::fs::write(&key_file, &pem).unwrap();
     let mut service = Command::new(env!("CARGO_BIN_EXE_keyward"))
         .env_clear()
         .envs([("DATABASE_URL", url.as_str()), ("KEYWARD_SMTP_URL", &smtp_url), log])
+        .env("KEYWARD_DB_LISTEN_URL", &url)
+        .envs([
+            ("KEYWARD_SECRET_FILE", &secret_file),
+            ("KEYWARD_SIGNING_KEYS", &key_file),
+        ])
         .envs([("KEYWARD_BIND", "127.0.0.1:0"), ("KEYWARD_DRAIN_SECONDS", "0")])
         .env("KEYWARD_DATA_DIR", folder.path())
         .current_dir(folder.path())
@@ -108,7 +124,8 @@ fn the_passwords_of_valid_urls_are_not_logged() {
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGTERM).unwrap();
     stderr.read_to_string(&mut text).unwrap();
     assert!(service.wait().unwrap().success());
-    assert!(!text.contains(CANARY), "{text}");
+    let private_key = pem.lines().nth(1).unwrap();
+    assert!(!text.contains(CANARY) && !text.contains(private_key), "{text}");
     assert!(text.contains("KEYWARD_SMTP_URL: port 465 expects TLS"), "{text}");
 }
 
@@ -166,4 +183,68 @@ fn a_service_named_keyward_does_not_stop_the_start() {
     assert!(keyward(&["openapi"], &folder, &environment).status.success());
     let output = keyward(&["openapi"], &folder, &[("KEYWARD_PORT", "8080")]);
     assert_one_line(&output, "keyward: KEYWARD_PORT: unknown setting");
+}
+
+/// With most settings the start stops at the value; with the others, at the database.
+#[test]
+fn no_command_prints_or_logs_a_secret_in_the_place_of_another_setting() {
+    let folder = TempDir::new().unwrap();
+    let settings: Vec<_> = settings().into_iter().map(|setting| setting.variable).collect();
+    std::thread::scope(|scope| {
+        for variables in settings.chunks(settings.len().div_ceil(4)) {
+            let folder = &folder;
+            scope.spawn(move || {
+                for variable in variables {
+                    // The log names the files in the data folder, so its path cannot be kept secret.
+                    if variable == "KEYWARD_DATA_DIR" {
+                        continue;
+                    }
+                    for value in ["CANARY-3f9a", "x': CANARY-3f9a"] {
+                        let environment = [
+                            ("DATABASE_URL", "postgres://127.0.0.1:1/none"),
+                            ("KEYWARD_LOG", "trace"),
+                            (variable, value),
+                        ];
+                        let output = keyward(&["user", "list"], folder, &environment);
+                        assert!(!output.status.success(), "{variable}");
+                        assert_secret_is_hidden(&output);
+                    }
+                }
+            });
+        }
+    });
+}
+
+#[test]
+fn the_content_of_a_file_with_a_secret_is_not_printed() {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("file");
+    std::fs::write(&file, CANARY).unwrap();
+    for setting in ["KEYWARD_SECRET_FILE", "KEYWARD_SIGNING_KEYS"] {
+        let environment = [
+            ("DATABASE_URL", "postgres://127.0.0.1:1/none"),
+            ("KEYWARD_LOG", "trace"),
+            ("KEYWARD_BIND", "127.0.0.1:0"),
+            ("KEYWARD_ADMIN_BIND", "127.0.0.1:0"),
+            (setting, file.to_str().unwrap()),
+        ];
+        let output = keyward(&["serve"], &folder, &environment);
+        assert!(!output.status.success());
+        assert!(String::from_utf8_lossy(&output.stderr).contains(setting), "{output:?}");
+        assert_secret_is_hidden(&output);
+    }
+}
+
+#[test]
+fn the_certificates_of_the_system_need_a_libpq_that_knows_them() {
+    let folder = TempDir::new().unwrap();
+    let url = "postgres://127.0.0.1:1/none?sslmode=verify-full&sslrootcert=system";
+    let output = keyward(&["migrate"], &folder, &[("DATABASE_URL", url)]);
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success());
+    if text.contains("libpq") {
+        assert_one_line(&output, "keyward: DATABASE_URL: sslrootcert=system needs libpq 16");
+    } else {
+        assert!(text.contains("Connection refused"), "{text}");
+    }
 }

@@ -15,6 +15,7 @@ mod api_keys;
 mod audit;
 mod audit_counts;
 mod cli;
+mod clock;
 mod config;
 mod contract;
 mod database;

@@ -15,7 +15,7 @@ use nix::unistd::Pid;
 use secrecy::ExposeSecret as _;
 use tempfile::TempDir;
 
-use crate::support::{Proxy, TestApp, free_address, wait_until};
+use crate::support::{PASSWORD, Proxy, TestApp, free_address, print_skipped, wait_until};
 
 const START: Duration = Duration::from_secs(30);
 
@@ -136,6 +136,72 @@ async fn a_second_signal_skips_the_drain() {
 }
 
 #[actix_web::test]
+async fn sighup_and_sigquit_end_the_service_cleanly() {
+    let app = TestApp::start();
+    let folder = TempDir::new().unwrap();
+    for signal in [Signal::SIGHUP, Signal::SIGQUIT] {
+        let mut service = Service::start(Service::command(
+            folder.path(),
+            Some(app.database().url.expose_secret()),
+        ))
+        .await;
+        service.signal(signal);
+        assert!(service.wait(START).await.success(), "{signal}");
+    }
+}
+
+#[cfg(target_os = "linux")]
+#[actix_web::test]
+async fn nohup_keeps_the_service_running() {
+    let app = TestApp::start();
+    let folder = TempDir::new().unwrap();
+    let (command, address) = Service::command(folder.path(), Some(app.database().url.expose_secret()));
+    let mut nohup = Command::new("nohup");
+    nohup.arg(command.get_program()).args(command.get_args()).env_clear();
+    for (name, value) in command.get_envs() {
+        nohup.env(name, value.unwrap());
+    }
+    nohup.current_dir("/").stdin(Stdio::null()).stdout(Stdio::null());
+    let mut service = Service::start((nohup, address)).await;
+    let status = std::fs::read_to_string(format!("/proc/{}/status", service.child.id())).unwrap();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:")).unwrap();
+    let ignored = u64::from_str_radix(ignored.trim(), 16).unwrap();
+    assert_ne!(
+        ignored & (1 << (Signal::SIGHUP as i32 - 1)),
+        0,
+        "a handler replaces what nohup has set"
+    );
+    service.signal(Signal::SIGHUP);
+    assert_eq!(service.status("/readyz").await, Some(200));
+    service.signal(Signal::SIGTERM);
+    assert!(service.wait(START).await.success());
+}
+
+#[actix_web::test]
+async fn an_email_that_cannot_be_written_is_logged() {
+    let app = TestApp::start();
+    let folder = TempDir::new().unwrap();
+    let (mut command, address) = Service::command(folder.path(), Some(app.database().url.expose_secret()));
+    let child = command.stderr(Stdio::piped()).spawn().unwrap();
+    let mut service = Service { child, address };
+    wait_until(START, async || service.status("/readyz").await == Some(200)).await;
+    let mail = folder.path().join("mail");
+    std::fs::remove_dir(&mail).unwrap();
+    std::fs::write(&mail, "").unwrap();
+    let registration = serde_json::json!({"email": "ada@example.com", "password": PASSWORD});
+    let url = format!("http://{address}/auth/register");
+    let reply = app.client.post(url).json(&registration).send().await.unwrap();
+    assert_eq!(reply.status(), 202);
+    let mut lines = BufReader::new(service.child.stderr.take().unwrap()).lines();
+    let line = lines.find(|line| {
+        line.as_ref()
+            .is_ok_and(|line| line.contains("no e-mail can be delivered"))
+    });
+    assert!(line.unwrap().unwrap().contains("cannot write to "));
+    assert_eq!(service.status("/readyz").await, Some(200));
+}
+
+#[actix_web::test]
 async fn closed_output_does_not_disturb_the_service() {
     let app = TestApp::start();
     let folder = TempDir::new().unwrap();
@@ -160,7 +226,7 @@ async fn closed_output_does_not_disturb_the_service() {
 #[actix_web::test]
 async fn any_user_of_group_0_can_run_the_service_with_an_empty_data_folder() {
     if !nix::unistd::geteuid().is_root() {
-        eprintln!("not root: not tested");
+        print_skipped("needs root");
         return;
     }
     let app = TestApp::start();
@@ -180,7 +246,13 @@ async fn any_user_of_group_0_can_run_the_service_with_an_empty_data_folder() {
         other.env(name, value.unwrap());
     }
     command = other;
-    command.arg("serve").current_dir("/").uid(12_345).gid(0);
+    // Its home and the working folder belong to root, as on a read-only file system.
+    command
+        .arg("serve")
+        .env("HOME", "/")
+        .current_dir("/")
+        .uid(12_345)
+        .gid(0);
     command.stdin(Stdio::null()).stdout(Stdio::null());
     let mut service = Service::start((command, address)).await;
     assert!(folder.path().join("signing-key.pem").exists());
@@ -291,11 +363,19 @@ async fn the_metrics_page_describes_every_metric() {
     let folder = TempDir::new().unwrap();
     let (mut command, address) = Service::command(folder.path(), Some(app.database().url.expose_secret()));
     let admin = free_address();
-    command.env("KEYWARD_ADMIN_BIND", admin.to_string());
+    command
+        .env("KEYWARD_ADMIN_BIND", admin.to_string())
+        .envs([("KEYWARD_ARGON2_MEMORY_KIB", "8"), ("KEYWARD_ARGON2_ITERATIONS", "1")]);
     let service = Service::start((command, address)).await;
-    let registration = serde_json::json!({"email": "ada@example.com", "password": crate::support::PASSWORD});
+    let registration = serde_json::json!({"email": "ada@example.com", "password": PASSWORD});
     let url = format!("http://{address}/auth/register");
     app.client.post(url).json(&registration).send().await.unwrap();
+    let login = serde_json::json!({"login": "bob", "password": "wrong"});
+    for expected in [401; 10].into_iter().chain([429; 2]) {
+        let url = format!("http://{address}/auth/login");
+        let reply = app.client.post(url).json(&login).send().await.unwrap();
+        assert_eq!(reply.status(), expected);
+    }
     let mut text = String::new();
     wait_until(START, async || {
         let reply = app.client.get(format!("http://{admin}/metrics")).send().await.unwrap();
@@ -304,6 +384,13 @@ async fn the_metrics_page_describes_every_metric() {
     })
     .await;
     drop(service);
+    for line in [
+        "keyward_refused_total{policy=\"password_throttle\"} 2",
+        "keyward_refused_total{policy=\"writes\"} 0",
+        "keyward_swept_rows_total{table=\"sessions\"} 0",
+    ] {
+        assert!(text.lines().any(|found| found == line), "{line}\n{text}");
+    }
     let page = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/metrics.md"));
     let described: BTreeSet<&str> = page
         .lines()

@@ -75,7 +75,9 @@ impl DeliverySession<'_> {
             Self::Smtp(session) => session.send(email).await,
             Self::File(dir) => {
                 let written = dir.write(email).await;
-                written.map_err(|error| SendError::Unreachable(error.to_string()))
+                written.map_err(|error| {
+                    SendError::Unreachable(format!("cannot write to {}: {error}", dir.path().display()))
+                })
             }
         }
     }

@@ -1,5 +1,6 @@
 mod announcements;
 mod list;
+mod mail_files;
 mod mail_limits;
 mod preferences;
 mod retention;

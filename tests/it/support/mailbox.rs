@@ -40,13 +40,20 @@ impl Mail {
 }
 
 impl TestApp {
+    pub fn mailer(&self) -> Mailer {
+        let (secret, texts) = (self.state.secret.clone(), Arc::clone(&self.state.texts));
+        Mailer::new(&self.state.config, self.folder.path(), secret, texts).unwrap()
+    }
+
+    /// Delivers the outbox and returns the number of mails that were sent.
+    pub async fn deliver(&self, mailer: &Mailer) -> usize {
+        let delivered = outbox::deliver_due(&self.state.db, self.state.clock.now(), mailer);
+        delivered.await.unwrap()
+    }
+
     /// Delivers the outbox and returns all mails of this app, oldest first.
     pub async fn mails(&self) -> Vec<Mail> {
-        let (secret, texts) = (self.state.secret.clone(), Arc::clone(&self.state.texts));
-        let mailer = Mailer::new(&self.state.config, self.folder.path(), secret, texts).unwrap();
-        outbox::deliver_due(&self.state.db, self.state.clock.now(), &mailer)
-            .await
-            .unwrap();
+        self.deliver(&self.mailer()).await;
         let mut files: Vec<_> = std::fs::read_dir(self.folder.path().join("mail"))
             .map(|folder| folder.map(|file| file.unwrap().path()).collect())
             .unwrap_or_default();

@@ -162,7 +162,7 @@ impl DeliveryRun<'_> {
                 tracing::warn!(
                     reason,
                     mails = unsent.len(),
-                    "no mail server can be reached; e-mails are retried"
+                    "no e-mail can be delivered; they are retried"
                 );
                 for email in unsent {
                     let reason = reason.clone();
