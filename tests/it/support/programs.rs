@@ -30,5 +30,6 @@ pub fn find_program(name: &str) -> Option<PathBuf> {
 /// Prints the line although the output of a test that succeeds is hidden.
 pub fn print_skipped(reason: &str) {
     let name = std::thread::current().name().unwrap_or_default().to_owned();
-    writeln!(std::io::stderr(), "skipped {name}: {reason}").unwrap();
+    let line = format!("skipped {name}: {reason}\n");
+    std::io::stderr().write_all(line.as_bytes()).unwrap();
 }
