@@ -224,6 +224,7 @@ impl Db {
     ) -> Result<T, Error> {
         let (mailer, rate_limits) = (Arc::clone(&self.mail_queued), self.rate_limits);
         self.with_connection(move |connection, invalidation_log| {
+            let (is_pooled, mut has_written) = (!connection.has_own_session(), true);
             let result = connection.run(|conn| {
                 let result = transaction(conn, now, |tx| {
                     tx.rate_limits = rate_limits;
@@ -231,9 +232,12 @@ impl Db {
                 });
                 // Before the caller gets the result, so that its next request doesn't use a cache entry that is now stale.
                 invalidation_log.record_own_changes(conn);
+                if is_pooled {
+                    has_written = pool::has_written(conn);
+                }
                 result
             });
-            if !connection.has_own_session() {
+            if is_pooled && has_written {
                 // Its own changes were not recorded one by one.
                 invalidation_log.invalidate_all();
             }

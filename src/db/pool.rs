@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use diesel::connection::{CacheSize, SimpleConnection as _, TransactionManager as _};
 use diesel::pg::PgConnection;
 use diesel::r2d2::R2D2Connection as _;
-use diesel::{Connection as _, QueryResult};
+use diesel::{Connection as _, QueryResult, RunQueryDsl as _};
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::error::Error;
@@ -184,6 +184,14 @@ fn listen_to_own_changes(connection: &mut PgConnection) {
     if let Err(error) = connection.batch_execute(listen) {
         tracing::debug!(%error, "cannot listen to the changes of this connection");
     }
+}
+
+/// Whether the transaction has changed or locked a row. Background work often finds nothing to do.
+pub fn has_written(connection: &mut PgConnection) -> bool {
+    let query = diesel::select(diesel::dsl::sql::<diesel::sql_types::Bool>(
+        "pg_current_xact_id_if_assigned() IS NOT NULL",
+    ));
+    query.get_result(connection).unwrap_or(true)
 }
 
 /// Logs failed attempts to connect. libpq's messages name host and user, but never the password.

@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use keyward::db::Freshness;
 use keyward::db::migrations::{Schema, migrate};
 use percent_encoding::percent_decode_str;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -175,6 +176,14 @@ async fn credentials_are_cached_behind_a_pooler_with_a_direct_way_to_listen() {
         .await;
     }
     let key = first.key(&ada, json!({"name": "last", "scopes": ["me:read"]})).await;
+    // Background work that finds nothing to do leaves the cache as it is.
+    let (log, mailer) = (second.state.db.invalidation_log(), second.mailer());
+    second.deliver(&mailer).await;
+    let read = log.read_version();
+    second.deliver(&mailer).await;
+    assert_ne!(log.freshness(read, []), Freshness::Stale);
+    second.person("carol").await;
+    assert_eq!(log.freshness(read, []), Freshness::Stale);
     let forward = async || second.get("/auth/forward").bearer(&key.secret).send().await.status;
     assert_eq!(forward().await, 204);
     // A query would need the pooler.
