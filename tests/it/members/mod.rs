@@ -1,4 +1,5 @@
 mod appoint;
 mod change;
+mod disabled;
 mod list;
 mod owners;
