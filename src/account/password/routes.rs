@@ -185,7 +185,8 @@ request_type! {
 /// Request a password reset
 ///
 /// Mails a link to reset the password, which is valid for 60 minutes; earlier links remain valid. An address gets at most 5
-/// links an hour for requests from one network, and 15 in all. The response is the same for an address without an account.
+/// links an hour for requests from one network, and 15 in all. One network can request 100 e-mails an hour and 300 a day, to
+/// any addresses and also of registrations; then the response is 429. The response is the same for an address without an account.
 #[utoipa::path(
     operation_id = "forgetPassword", tag = "Password", request_body = ForgetPasswordRequest,
     responses((status = 202, description = "The request was accepted", body = AcceptedResponse)),

@@ -139,9 +139,13 @@ fn issue_link(tx: &mut Tx<'_>, secret: &ServerSecret, id: RegistrationId) -> Res
 }
 
 /// Mails a new link for a registration of an address; the previous link of this registration stops working. Without a
-/// registration only the audit log counts the request.
+/// registration only the limits and the audit log count the request.
+///
+/// # Errors
+/// `rate_limited`.
 pub fn resend(tx: &mut Tx<'_>, secret: &ServerSecret, client: &Client, email: &EmailAddress) -> Result<(), Error> {
     let user = users::lock_by_email(tx, email.as_str())?;
+    limit::count_verification(tx, client.ip, email.as_str())?;
     let registration = store::find_to_resend(tx, email.as_str())?;
     let is_taken = users::is_email_taken(tx, email.as_str(), None)?;
     let may_mail = limit::allows_verification(tx, email.as_str())?;
