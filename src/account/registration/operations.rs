@@ -145,7 +145,6 @@ fn issue_link(tx: &mut Tx<'_>, secret: &ServerSecret, id: RegistrationId) -> Res
 /// `rate_limited`.
 pub fn resend(tx: &mut Tx<'_>, secret: &ServerSecret, client: &Client, email: &EmailAddress) -> Result<(), Error> {
     let user = users::lock_by_email(tx, email.as_str())?;
-    limit::count_verification(tx, client.ip, email.as_str())?;
     let registration = store::find_to_resend(tx, email.as_str())?;
     let is_taken = users::is_email_taken(tx, email.as_str(), None)?;
     let may_mail = limit::allows_verification(tx, email.as_str())?;
@@ -157,6 +156,8 @@ pub fn resend(tx: &mut Tx<'_>, secret: &ServerSecret, client: &Client, email: &E
         store::extend(tx, registration.id)?;
         outbox::enqueue(tx, email.as_str(), registration.locale, &event)?;
     }
+    // Last, because a registration waits for the lock of the network while it holds the row of the account.
+    limit::count_verification(tx, client.ip, email.as_str())?;
     audit::count(
         tx,
         audit_entry(client, Action::AccountVerificationResent, user.as_ref()),
