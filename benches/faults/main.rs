@@ -10,6 +10,7 @@
 //! | `revoke` | `--revocations 10000` | API keys are rotated, disabled and deleted on one instance while both have them in their caches | 0 accepted afterwards by the same instance, 0 by the other after 1 s |
 //! | `floods` | `--floods 3` (seconds each), `--flood` (part of a name) | clients ask for as much as they can: connections, logins, exports, images, writes | `/livez` p99 100 ms, verification of a key p99 50 ms, memory of the idle service + the buffers of password hashes + the cache + 64 MB |
 //! | `mail` | `--mails 1000` | e-mails are queued while the mail server is down; the service is killed while it delivers them | all delivered within 120 s, each under one Message-ID |
+//! | `oracles` | `--oracles 100` (rounds) | logins, resets, registrations, changes of address and invitations for addresses with and without an account, in turn | 3 ms between the medians |
 //! | `held` | `--held 20` | every operation that changes something is held back between head and body while its credential is revoked in every way, on another instance | 0 carried out |
 //! | `pairs` | `--pairs 100` | operations on the same account run at the same time | 0 deadlocks, 0 responses 5xx, one winner |
 //! | `year` | `--rows 100000` | a database with so many rows per table, from the last 800 days, is swept for the first time | 100 ms per batch |
@@ -28,6 +29,7 @@ mod floods;
 mod instance;
 mod kill;
 mod mail;
+mod oracles;
 mod restart;
 mod revoke;
 mod year;
@@ -68,6 +70,7 @@ fn main() {
     let revocations = scenario("revoke", "--revocations", 10_000);
     let mails = scenario("mail", "--mails", 1000);
     let (held, pairs) = (scenario("held", "--held", 20), scenario("pairs", "--pairs", 100));
+    let oracle_rounds = scenario("oracles", "--oracles", 100);
     let rows = scenario("year", "--rows", 100_000);
     let flood_seconds = scenario("floods", "--floods", 3);
     // A flood of slow connections has a thread for each.
@@ -92,6 +95,9 @@ fn main() {
     if flood_seconds > 0 {
         let flood = text("--flood").unwrap_or_default();
         passed &= runtime.block_on(floods::run(flood_seconds, &flood));
+    }
+    if oracle_rounds > 0 {
+        passed &= runtime.block_on(oracles::run(oracle_rounds));
     }
     if held > 0 {
         actix_web::rt::System::new().block_on(concurrency::hold(held));

@@ -64,10 +64,11 @@ COMMENT ON COLUMN mail_requests.org_id IS 'The organisation that the user acted 
 COMMENT ON COLUMN mail_requests.network IS
     'The network of an anonymous client: an IPv4 address, or the /64 of an IPv6 address. Null: a user asked.';
 COMMENT ON COLUMN mail_requests.is_admitted IS
-    'False: the mail was dropped, because the address had received too many. Only the limits of the user and the '
-    'organisation count the row.';
+    'False: the limits of the address do not count the row, because the mail was dropped or has other limits. The '
+    'limits of the user, the organisation and the network do.';
 CREATE INDEX mail_requests_recipient ON mail_requests (recipient, requested_at);
 CREATE INDEX mail_requests_user ON mail_requests (user_id, requested_at) WHERE user_id IS NOT NULL;
+CREATE INDEX mail_requests_network ON mail_requests (network, requested_at) WHERE network IS NOT NULL;
 CREATE INDEX mail_requests_org ON mail_requests (org_id, requested_at) WHERE org_id IS NOT NULL;
 -- The deletion of old rows.
 CREATE INDEX mail_requests_requested_at ON mail_requests (requested_at);

@@ -27,6 +27,7 @@
 mod filter;
 mod format;
 mod model;
+mod networks;
 mod operations;
 mod reminders;
 mod routes;
@@ -35,7 +36,7 @@ mod usage;
 mod verify;
 
 pub use format::{generate, has_prefix};
-pub use model::IpAddress;
+pub use networks::IpAddress;
 pub use operations::disable_granted_since;
 pub use reminders::{SWEEP as REMINDERS_SWEEP, remind};
 pub use routes::{router, verification_router};

@@ -4,7 +4,8 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use super::filter::{Filter, TenantScope};
 use super::format;
-use super::model::{self, AllowedIps, ApiKey, Grant, KeyDetails, KeyName, MAX_KEYS, NewApiKey, Remark, Scopes};
+use super::model::{ApiKey, Grant, KeyDetails, KeyName, MAX_KEYS, NewApiKey, Remark, Scopes};
+use super::networks::{self, AllowedIps};
 use super::reminders::REMINDER_DAYS;
 use super::store::{self, ApiKeyChangeset, ApiKeyInsert};
 use crate::audit::{self, Action, Entry};
@@ -238,7 +239,7 @@ pub fn update(
         || scopes.as_ref().is_some_and(|scopes| details.is_widened_by(scopes))
         || allowed_ips
             .as_ref()
-            .is_some_and(|networks| model::is_wider(networks, &key.allowed_ips));
+            .is_some_and(|networks| networks::is_wider(networks, &key.allowed_ips));
     let changeset = ApiKeyChangeset {
         granted_at: gets_more.then_some(tx.now),
         name: name.filter(|name| *name != key.name),

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::fields::wrong_type;
+use super::field_value::wrong_type;
 use super::{FieldValue, ValueErrors};
 use crate::error::{FieldCode, Invalid};
 

@@ -1,5 +1,6 @@
 //! Administration of users.
 
+use chrono::TimeDelta;
 use diesel::connection::SimpleConnection as _;
 use keyward::values::ids::UserId;
 use serde_json::{Value, json};
@@ -162,9 +163,19 @@ async fn disabling_a_user_ends_their_sessions_and_blocks_logins_on_every_instanc
         login(PASSWORD).await.refused(403, "account_disabled");
         login("wrong").await.refused(401, "invalid_credentials");
     }
+    let updated_at = || {
+        app.number(&format!(
+            "SELECT extract(epoch FROM updated_at) * 1000 FROM users WHERE id = '{}'",
+            ada.id
+        ))
+    };
+    let disabled_at = updated_at();
+    app.advance(TimeDelta::seconds(1));
     disable(true).await.expect(200);
+    assert_eq!(updated_at(), disabled_at);
     let updated = disable(false).await.expect(200);
     assert_eq!(updated["status"], "active");
+    assert!(updated_at() >= disabled_at + 1000);
     // Enabling the account does not make its ended sessions valid again.
     app.get("/me")
         .bearer(&ada.access_token)

@@ -15,60 +15,54 @@ use crate::secret::{Purpose, ServerSecret, Token};
 use crate::sessions::{self, EndReason};
 use crate::state::State;
 use crate::users::{self, User};
-use crate::values::{Client, EmailAddress};
+use crate::values::{Client, EmailAddress, Fields};
 
 /// How long the link for a password reset is valid.
 const RESET_LIFETIME: TimeDelta = Link::ResetPassword.lifetime();
 
-/// A new password, as a form sends it.
-pub struct NewPassword {
-    pub password: Password,
-    /// The same password again, if the form asks for it twice.
-    pub confirmation: Option<Password>,
-}
-
-impl NewPassword {
-    /// Everything that is wrong with the new password.
-    async fn errors(&self, policy: &PasswordPolicy, personal_words: &[&str]) -> Result<Vec<FieldError>, Error> {
-        let problems = policy.assess(&self.password, personal_words).await?.problems;
-        let mut errors: Vec<FieldError> = problems
-            .into_iter()
-            .map(|problem| problem.at("#/new_password"))
-            .collect();
-        let differs = |confirmation: &Password| confirmation.expose() != self.password.expose();
-        if self.confirmation.as_ref().is_some_and(differs) {
-            let mismatch = Invalid::new(FieldCode::Mismatch, "The two passwords differ.");
-            errors.push(mismatch.at("#/confirm_password"));
-        }
-        Ok(errors)
+/// Everything that is wrong with the new password in a request of `user`, as a form sends it. The fields stay in place, so that
+/// these errors and those of all other fields go into one response.
+async fn new_password_errors(policy: &PasswordPolicy, user: &User, fields: &Fields) -> Result<Vec<FieldError>, Error> {
+    let Some(password) = fields.peek::<Password>("new_password") else {
+        return Ok(Vec::new());
+    };
+    let mut errors = policy
+        .errors(&password, &user.personal_words(), "#/new_password")
+        .await?;
+    // The same password again, if the form asks for it twice.
+    let confirmation = fields.peek::<Option<Password>>("confirm_password").flatten();
+    if confirmation.is_some_and(|confirmation| confirmation.expose() != password.expose()) {
+        let mismatch = Invalid::new(FieldCode::Mismatch, "The two passwords differ.");
+        errors.push(mismatch.at("#/confirm_password"));
     }
-}
-
-/// Changes the caller's password, and ends all other sessions.
-///
-/// # Errors
-/// `validation_error` with everything that is wrong with the new password, or else when the current one is wrong;
-/// `rate_limited`.
-pub async fn change(
-    state: &State,
-    mut caller: Caller<Session>,
-    current: Password,
-    new: NewPassword,
-) -> Result<(), Error> {
-    // With the caller checked again: the body may have come long after the credential was revoked.
-    let find = |tx: &mut Tx<'_>, caller: &Caller<Session>| users::find(tx, caller.user_id);
-    let user = caller.clone().transaction(state, find).await?;
-    let mut errors = new.errors(&state.policy, &user.personal_words()).await?;
-    if new.password.expose() == current.expose() {
+    // Absent from a reset.
+    let current = fields.peek::<Password>("current_password");
+    if current.is_some_and(|current| current.expose() == password.expose()) {
         let same = Invalid::new(FieldCode::SameAsCurrent, "This is your current password.");
         errors.push(same.at("#/new_password"));
     }
-    if !errors.is_empty() {
-        return Err(Error::validation(errors));
-    }
+    Ok(errors)
+}
+
+/// Everything that is wrong with the new password in a request to change it.
+///
+/// # Errors
+/// `unavailable` while too many passwords are judged.
+pub async fn change_errors(state: &State, caller: &Caller<Session>, fields: &Fields) -> Result<Vec<FieldError>, Error> {
+    // With the caller checked again: the body may have come long after the credential was revoked.
+    let find = |tx: &mut Tx<'_>, caller: &Caller<Session>| users::find(tx, caller.user_id);
+    let user = caller.clone().transaction(state, find).await?;
+    new_password_errors(&state.policy, &user, fields).await
+}
+
+/// Changes the caller's password to one with none of the [`change_errors`], and ends all other sessions.
+///
+/// # Errors
+/// `validation_error` when the current password is wrong; `rate_limited`.
+pub async fn change(state: &State, mut caller: Caller<Session>, current: Password, new: Password) -> Result<(), Error> {
     users::check_password(state, &mut caller, current, "#/current_password").await?;
     let _place = state.hasher.reserve(caller.client.ip)?;
-    let new_hash = state.hasher.hash(new.password).await?;
+    let new_hash = state.hasher.hash(new).await?;
     caller
         .transaction(state, move |tx, caller| store_change(tx, caller, &new_hash))
         .await
@@ -116,24 +110,40 @@ fn invalid_link() -> Error {
     Error::new(Code::LinkExpiredOrUsed)
 }
 
-/// Sets a new password with the token of a mailed link, and ends all sessions. Using the link also verifies the address.
+/// Everything that is wrong with the new password in a request to reset it. It is not judged if the link doesn't work.
 ///
 /// # Errors
-/// `link_expired_or_used`, or else `validation_error` with everything that is wrong with the new password.
-pub async fn reset(state: &State, client: Client, token: Token, new: NewPassword) -> Result<(), Error> {
+/// `unavailable` while too many passwords are judged.
+pub async fn reset_errors(state: &State, client: &Client, fields: &Fields) -> Result<Vec<FieldError>, Error> {
+    let Some(token) = fields.peek::<String>("token") else {
+        return Ok(Vec::new());
+    };
+    let token = Token::new(token);
+    match state
+        .db
+        .read(client.now, move |tx| find_by_reset_token(tx, &token))
+        .await?
+    {
+        Some(user) => new_password_errors(&state.policy, &user, fields).await,
+        None => Ok(Vec::new()),
+    }
+}
+
+/// Sets a new password, with none of the [`reset_errors`], by the token of a mailed link, and ends all sessions. Using the link
+/// also verifies the address.
+///
+/// # Errors
+/// `link_expired_or_used`.
+pub async fn reset(state: &State, client: Client, token: Token, new: Password) -> Result<(), Error> {
     let (now, token_to_find) = (client.now, token.clone());
-    // First, so that requests with invalid tokens don't keep a core busy with judging and hashing.
-    let user = state
+    // First, so that requests with invalid tokens don't keep a core busy with hashing.
+    state
         .db
         .read(now, move |tx| find_by_reset_token(tx, &token_to_find))
         .await?
         .ok_or_else(invalid_link)?;
-    let errors = new.errors(&state.policy, &user.personal_words()).await?;
-    if !errors.is_empty() {
-        return Err(Error::validation(errors));
-    }
     let _place = state.hasher.reserve(client.ip)?;
-    let new_hash = state.hasher.hash(new.password).await?;
+    let new_hash = state.hasher.hash(new).await?;
     let (secret, throttle) = (state.secret.clone(), state.throttle);
     state
         .db

@@ -5,7 +5,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use utoipa_actix_web::service_config::ServiceConfig;
 
-use super::operations::{self, NewPassword};
+use super::operations;
 use crate::account::AcceptedResponse;
 use crate::auth::{Caller, Password, PasswordRules, Session};
 use crate::config::{Config, Feature};
@@ -147,6 +147,7 @@ request_type! {
         pub new_password: Password,
         /// New password again, if a form asks for it twice.
         #[schema(nullable = false)]
+        #[expect(dead_code, reason = "operations compares it before the request is read")]
         pub confirm_password: Option<Password>,
     }
 }
@@ -165,12 +166,10 @@ async fn change_password(
     input: RequestInput,
     state: web::Data<State>,
 ) -> Result<ApiResponse, Error> {
-    let request: ChangePasswordRequest = input.json().await?;
-    let new = NewPassword {
-        password: request.new_password,
-        confirmation: request.confirm_password,
-    };
-    operations::change(&state, caller, request.current_password, new).await?;
+    let mut fields = input.fields().await?;
+    fields.add_errors(operations::change_errors(&state, &caller, &fields).await?);
+    let request: ChangePasswordRequest = fields.read()?;
+    operations::change(&state, caller, request.current_password, request.new_password).await?;
     Ok(ApiResponse::no_content())
 }
 
@@ -186,7 +185,8 @@ request_type! {
 /// Request a password reset
 ///
 /// Mails a link to reset the password, which is valid for 60 minutes; earlier links remain valid. An address gets at most 5
-/// links an hour for requests from one network, and 15 in all. The response is the same for an address without an account.
+/// links an hour for requests from one network, and 15 in all. One network can request 100 e-mails an hour and 300 a day, to
+/// any addresses and also of registrations; then the response is 429. The response is the same for an address without an account.
 #[utoipa::path(
     operation_id = "forgetPassword", tag = "Password", request_body = ForgetPasswordRequest,
     responses((status = 202, description = "The request was accepted", body = AcceptedResponse)),
@@ -215,6 +215,7 @@ request_type! {
         pub new_password: Password,
         /// New password again, if a form asks for it twice.
         #[schema(nullable = false)]
+        #[expect(dead_code, reason = "operations compares it before the request is read")]
         pub confirm_password: Option<Password>,
     }
 }
@@ -229,11 +230,9 @@ request_type! {
 )]
 #[post("/password/reset")]
 async fn reset_password(client: Client, input: RequestInput, state: web::Data<State>) -> Result<ApiResponse, Error> {
-    let request: ResetPasswordRequest = input.json().await?;
-    let new = NewPassword {
-        password: request.new_password,
-        confirmation: request.confirm_password,
-    };
-    operations::reset(&state, client, Token::new(request.token), new).await?;
+    let mut fields = input.fields().await?;
+    fields.add_errors(operations::reset_errors(&state, &client, &fields).await?);
+    let request: ResetPasswordRequest = fields.read()?;
+    operations::reset(&state, client, Token::new(request.token), request.new_password).await?;
     Ok(ApiResponse::no_content())
 }

@@ -7,7 +7,7 @@ use super::store::{self, RegistrationInsert};
 use crate::audit::{self, Action, Entry};
 use crate::auth::{Password, PlatformRole, SALT_BYTES, ThrottleKey};
 use crate::db::{Tx, violated_constraint};
-use crate::error::{Code, Error, FieldCode, Invalid};
+use crate::error::{Code, Error, FieldCode, FieldError, Invalid};
 use crate::notifications::Event;
 use crate::notifications::email::limit::{self, Requester};
 use crate::notifications::email::outbox;
@@ -17,7 +17,7 @@ use crate::state::State;
 use crate::users::{self, Nickname, User, Username, VerifiedRegistration};
 use crate::values::ids::{RegistrationId, UserId};
 use crate::values::locale::Locale;
-use crate::values::{Client, EmailAddress};
+use crate::values::{Client, EmailAddress, Fields};
 
 pub struct NewRegistration {
     pub email: EmailAddress,
@@ -58,11 +58,27 @@ pub async fn is_password_pending(
         .await
 }
 
-/// Stores a registration and mails its link. If the address has an account already, its owner gets an e-mail without a link
-/// instead; both cases do the same work.
+/// Everything in the password of a request to register that violates the policy. The fields stay in place, so that the errors
+/// of the password and of all other fields go into one response.
 ///
 /// # Errors
-/// `validation_error` when the password violates the policy.
+/// `unavailable` while too many passwords are judged.
+pub async fn password_errors(state: &State, fields: &Fields) -> Result<Vec<FieldError>, Error> {
+    let Some(password) = fields.peek::<Password>("password") else {
+        return Ok(Vec::new());
+    };
+    let email = fields.peek::<EmailAddress>("email");
+    let nickname = fields.peek::<Option<Nickname>>("nickname").flatten();
+    let personal_words = [
+        email.as_ref().map(EmailAddress::as_str),
+        nickname.as_ref().map(Nickname::as_str),
+    ];
+    let personal_words: Vec<&str> = personal_words.into_iter().flatten().collect();
+    state.policy.errors(&password, &personal_words, "#/password").await
+}
+
+/// Stores a registration, whose password has none of the [`password_errors`], and mails its link. If the address has an
+/// account already, its owner gets an e-mail without a link instead; both cases do the same work.
 pub async fn register(state: &State, client: Client, new: NewRegistration) -> Result<(), Error> {
     let NewRegistration {
         email,
@@ -70,9 +86,6 @@ pub async fn register(state: &State, client: Client, new: NewRegistration) -> Re
         nickname,
         locale,
     } = new;
-    let personal_words = [Some(email.as_str()), nickname.as_ref().map(Nickname::as_str)];
-    let personal_words: Vec<&str> = personal_words.into_iter().flatten().collect();
-    state.policy.require(&password, &personal_words, "#/password").await?;
     let _place = state.hasher.reserve(client.ip)?;
     let password_hash = hash_password(state, email.as_str(), password).await?;
     let secret = state.secret.clone();
@@ -126,7 +139,10 @@ fn issue_link(tx: &mut Tx<'_>, secret: &ServerSecret, id: RegistrationId) -> Res
 }
 
 /// Mails a new link for a registration of an address; the previous link of this registration stops working. Without a
-/// registration only the audit log counts the request.
+/// registration only the limits and the audit log count the request.
+///
+/// # Errors
+/// `rate_limited`.
 pub fn resend(tx: &mut Tx<'_>, secret: &ServerSecret, client: &Client, email: &EmailAddress) -> Result<(), Error> {
     let user = users::lock_by_email(tx, email.as_str())?;
     let registration = store::find_to_resend(tx, email.as_str())?;
@@ -140,6 +156,8 @@ pub fn resend(tx: &mut Tx<'_>, secret: &ServerSecret, client: &Client, email: &E
         store::extend(tx, registration.id)?;
         outbox::enqueue(tx, email.as_str(), registration.locale, &event)?;
     }
+    // Last, because a registration waits for the lock of the network while it holds the row of the account.
+    limit::count_verification(tx, client.ip, email.as_str())?;
     audit::count(
         tx,
         audit_entry(client, Action::AccountVerificationResent, user.as_ref()),
@@ -161,15 +179,35 @@ pub enum PasswordChoice {
     New(Password),
 }
 
-/// Turns a registration into the account of its address, and deletes all registrations of the address.
-///
-/// Passwords are hashed before the transaction, which locks the account and only then looks at the link and counts the
-/// attempt: parallel guesses count like sequential ones, and of parallel uses of a link one succeeds and the others find it
-/// used.
+/// As [`password_errors`], for the new password of a request to verify an address. It is not judged if the link doesn't work.
 ///
 /// # Errors
-/// `link_expired_or_used`; `validation_error` when the password is not that of the registration, or the new one violates
-/// the policy; `rate_limited`.
+/// `unavailable` while too many passwords are judged.
+pub async fn new_password_errors(state: &State, client: &Client, fields: &Fields) -> Result<Vec<FieldError>, Error> {
+    let password = fields.peek::<Option<Password>>("new_password").flatten();
+    let (Some(token), Some(password)) = (fields.peek::<String>("token"), password) else {
+        return Ok(Vec::new());
+    };
+    let token = Token::new(token);
+    let pending = match state.db.read(client.now, move |tx| find_pending(tx, &token)).await {
+        Ok(pending) => pending,
+        Err(error) if error.code() == Code::LinkExpiredOrUsed => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
+    let mut personal_words = pending.user.personal_words();
+    personal_words.extend(pending.registration.nickname.as_deref());
+    state.policy.errors(&password, &personal_words, "#/new_password").await
+}
+
+/// Turns a registration into the account of its address, and deletes all registrations of the address. A new password has none
+/// of the [`new_password_errors`].
+///
+/// Passwords are hashed before the transaction, which locks the account and only then looks at the link and counts the
+/// attempt. So of parallel uses of a link one succeeds and the others find it used; and parallel guesses count like
+/// sequential ones, because a guess that reaches the limit rolls back and its result is not sent.
+///
+/// # Errors
+/// `link_expired_or_used`; `validation_error` when the password is not that of the registration; `rate_limited`.
 pub async fn verify_email(state: &State, client: Client, token: Token, choice: PasswordChoice) -> Result<(), Error> {
     let (now, ip, token_to_find) = (client.now, client.ip, token.clone());
     let pending = state.db.read(now, move |tx| find_pending(tx, &token_to_find)).await?;
@@ -183,7 +221,7 @@ pub async fn verify_email(state: &State, client: Client, token: Token, choice: P
         state.db.read(now, move |tx| throttle.check(tx, &key, ip)).await?;
     }
     let _place = state.hasher.reserve(ip)?;
-    let password_hash = check_choice(state, pending, choice).await?;
+    let password_hash = check_choice(state, pending.registration, choice).await?;
     let is_correct = state
         .db
         .transaction(now, move |tx| {
@@ -192,16 +230,16 @@ pub async fn verify_email(state: &State, client: Client, token: Token, choice: P
             if let Some(password_hash) = &password_hash {
                 one_time_tokens::consume(tx, Purpose::VerifyEmail, &token)?;
                 store_verification(tx, &client, &pending, password_hash)?;
+            } else {
+                let entry = Entry::by_anonymous(&client, Action::PasswordCheckFailed).failed();
+                audit::record(tx, entry.user(pending.user.id))?;
             }
+            // Last, because all attempts from the network wait for the commit.
             if let Some(key) = guess {
                 throttle.record_attempt(tx, &key, ip)?;
                 if password_hash.is_some() {
                     throttle.delete_attempts_from(tx, &key, ip)?;
                 }
-            }
-            if password_hash.is_none() {
-                let entry = Entry::by_anonymous(&client, Action::PasswordCheckFailed).failed();
-                audit::record(tx, entry.user(pending.user.id))?;
             }
             // A wrong password is no error here, because the attempt has to be committed.
             Ok(password_hash.is_some())
@@ -238,9 +276,12 @@ fn find_pending(tx: &mut Tx<'_>, token: &Token) -> Result<Pending, Error> {
 /// own, unlike that of the registration.
 ///
 /// # Errors
-/// `validation_error` when a new password violates the policy; `unavailable` when no thread is free in time.
-async fn check_choice(state: &State, pending: Pending, choice: PasswordChoice) -> Result<Option<String>, Error> {
-    let Pending { registration, user } = pending;
+/// `unavailable` when no thread is free in time.
+async fn check_choice(
+    state: &State,
+    registration: Registration,
+    choice: PasswordChoice,
+) -> Result<Option<String>, Error> {
     let password = match choice {
         PasswordChoice::Registered(password) => {
             let hash = Some(registration.password_hash);
@@ -249,15 +290,7 @@ async fn check_choice(state: &State, pending: Pending, choice: PasswordChoice) -
             }
             password
         }
-        PasswordChoice::New(password) => {
-            let mut personal_words = user.personal_words();
-            personal_words.extend(registration.nickname.as_deref());
-            state
-                .policy
-                .require(&password, &personal_words, "#/new_password")
-                .await?;
-            password
-        }
+        PasswordChoice::New(password) => password,
     };
     state.hasher.hash(password).await.map(Some)
 }

@@ -66,7 +66,9 @@ request_type! {
 async fn register(client: Client, input: RequestInput, state: web::Data<State>) -> Result<ApiResponse, Error> {
     require_open(&state)?;
     state.rate_limit.check(client.ip)?;
-    let request: RegisterRequest = input.json().await?;
+    let mut fields = input.fields().await?;
+    fields.add_errors(operations::password_errors(&state, &fields).await?);
+    let request: RegisterRequest = fields.read()?;
     let new = NewRegistration {
         email: request.email,
         password: request.password,
@@ -161,7 +163,9 @@ fn read_verification(mut fields: Fields) -> Result<(Token, PasswordChoice), Erro
 )]
 #[post("/auth/verify-email")]
 async fn verify_email(client: Client, input: RequestInput, state: web::Data<State>) -> Result<ApiResponse, Error> {
-    let (token, choice) = read_verification(input.fields().await?)?;
+    let mut fields = input.fields().await?;
+    fields.add_errors(operations::new_password_errors(&state, &client, &fields).await?);
+    let (token, choice) = read_verification(fields)?;
     operations::verify_email(&state, client, token, choice).await?;
     Ok(ApiResponse::no_content())
 }

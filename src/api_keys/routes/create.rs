@@ -4,7 +4,8 @@ use actix_web::{HttpResponse, post, web};
 use utoipa::ToSchema;
 
 use super::response::IssuedApiKeyResponse;
-use crate::api_keys::model::{AllowedIps, Grant, KeyName, NewApiKey, Remark, RequestedExpiry, Scopes, WholeDays};
+use crate::api_keys::model::{Grant, KeyName, NewApiKey, Remark, RequestedExpiry, Scopes, WholeDays};
+use crate::api_keys::networks::AllowedIps;
 use crate::api_keys::operations;
 use crate::auth::{Caller, Password, Session};
 use crate::db::Tx;

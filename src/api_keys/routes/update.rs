@@ -4,7 +4,8 @@ use actix_web::{HttpResponse, patch, post, web};
 use utoipa::ToSchema;
 
 use super::response::ApiKeyResponse;
-use crate::api_keys::model::{AllowedIps, KeyName, Remark, Scopes};
+use crate::api_keys::model::{KeyName, Remark, Scopes};
+use crate::api_keys::networks::AllowedIps;
 use crate::api_keys::operations::{self, ApiKeyUpdate};
 use crate::auth::{Caller, Password, Session};
 use crate::error::Error;

@@ -4,7 +4,8 @@ use actix_web::{post, web};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::api_keys::model::{IpAddress, Scopes};
+use crate::api_keys::model::Scopes;
+use crate::api_keys::networks::IpAddress;
 use crate::api_keys::verify::{CountUse, PresentedKey, Rejection, Verdict, verify};
 use crate::auth::{Caller, KeysVerify, OrgRole};
 use crate::credential_cache::ResolvedKey;

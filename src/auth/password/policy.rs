@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::Password;
 use crate::blocking_pool::BlockingPool;
 use crate::config::{Config, PasswordClass};
-use crate::error::{Error, FieldCode, Invalid};
+use crate::error::{Error, FieldCode, FieldError, Invalid};
 use crate::values::code_points;
 
 /// What a password must satisfy.
@@ -78,16 +78,18 @@ impl PasswordPolicy {
         &self.rules
     }
 
+    /// Every problem that [`PasswordPolicy::assess`] finds, at `pointer`.
+    ///
     /// # Errors
-    /// `validation_error` at `pointer`, with every problem that [`PasswordPolicy::assess`] finds; `unavailable`.
-    pub async fn require(&self, password: &Password, personal: &[&str], pointer: &str) -> Result<(), Error> {
+    /// `unavailable`.
+    pub async fn errors(
+        &self,
+        password: &Password,
+        personal: &[&str],
+        pointer: &str,
+    ) -> Result<Vec<FieldError>, Error> {
         let problems = self.assess(password, personal).await?.problems;
-        if problems.is_empty() {
-            return Ok(());
-        }
-        Err(Error::validation(
-            problems.into_iter().map(|problem| problem.at(pointer)).collect(),
-        ))
+        Ok(problems.into_iter().map(|problem| problem.at(pointer)).collect())
     }
 
     /// Computes the strength of a password and finds everything in it that violates the policy. `personal` are words that an

@@ -119,8 +119,9 @@ fn lock(tx: &mut Tx<'_>, key: i64) -> Result<(), Error> {
 }
 
 impl Throttle {
-    /// Records an attempt; `None` while the throttle is off. The transaction must be committed before the password is
-    /// checked, and must not lock anything else: all attempts from one network wait for its commit.
+    /// Records an attempt; `None` while the throttle is off. The transaction must be committed before the client can learn
+    /// whether the password is correct. In it, only the deletion of the attempts may follow: all attempts from one network
+    /// wait for its commit.
     ///
     /// # Errors
     /// `rate_limited` after too many failed attempts; the password must not be checked then.

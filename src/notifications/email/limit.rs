@@ -1,17 +1,17 @@
 //! The limits on e-mails that people cause to be sent to an address that need not be theirs: invitations, links to confirm a
 //! change of e-mail address, resets, and notices about attempts to register an address that has an account.
 //!
-//! The requests are counted in `mail_requests`, so all instances share the limits. A user or an organisation over a limit gets
-//! an error: it depends on their own requests alone. An e-mail over a limit of its recipient is dropped without an error,
+//! The requests are counted in `mail_requests`, so all instances share the limits. A user, an organisation or a network of
+//! anonymous clients over a limit gets an error: it depends on their own requests alone. An e-mail over a limit of its recipient is dropped without an error,
 //! because the response must not reveal what else is sent there; a requester has only a share of the limit of the recipient, so
 //! that one stranger can't use it up.
 //!
 //! Links that verify a sign-up have limits of their own over all who ask, because the reader of any such link can choose the
-//! password.
+//! password; the limit of a network counts them like the others.
 //!
 //! # Order of locks
 //!
-//! Rows of `orgs` and `users` first, then the advisory lock of the user, then that of the recipient ([`admit`]).
+//! Rows of `orgs` and `users` first, then the advisory lock of the user or network, then that of the recipient ([`admit`]).
 
 use std::net::IpAddr;
 
@@ -49,6 +49,8 @@ const fn per_day(requests: i64) -> Limit {
 const PER_USER: [Limit; 2] = [per_hour(50), per_day(200)];
 /// Requests of all members of one organisation.
 const PER_ORG: [Limit; 2] = [per_hour(100), per_day(300)];
+/// Requests of all anonymous clients in one network, to all addresses: one host must not mail thousands of strangers.
+const PER_NETWORK: [Limit; 2] = [per_hour(100), per_day(300)];
 
 /// The limits of one recipient.
 struct RecipientLimits {
@@ -101,7 +103,7 @@ impl Requester {
 /// Counts a request, and returns whether its e-mail may be sent.
 ///
 /// # Errors
-/// `rate_limited` when the user or the organisation has reached a limit.
+/// `rate_limited` when the user, the organisation or the network has reached a limit.
 pub fn admit(tx: &mut Tx<'_>, requester: Requester, recipient: &str) -> Result<bool, Error> {
     admit_kind(tx, requester, recipient, false)
 }
@@ -111,14 +113,50 @@ pub fn admit_reset(tx: &mut Tx<'_>, requester: Requester, recipient: &str) -> Re
     admit_kind(tx, requester, recipient, true)
 }
 
+/// Counts a request for a link that verifies a sign-up, whose recipient has other limits ([`allows_verification`]).
+///
+/// # Errors
+/// `rate_limited` when the network has reached a limit.
+pub fn count_verification(tx: &mut Tx<'_>, ip: IpAddr, recipient: &str) -> Result<(), Error> {
+    if !tx.rate_limits {
+        return Ok(());
+    }
+    let requester = Requester::Client(ip);
+    require_room_of(tx, requester)?;
+    insert(tx, requester, recipient, false, false)
+}
+
 fn admit_kind(tx: &mut Tx<'_>, requester: Requester, recipient: &str, is_reset: bool) -> Result<bool, Error> {
     if !tx.rate_limits {
         return Ok(true);
     }
-    if let Some(user_id) = requester.user_id() {
-        lock(tx, &format!("mail requests of {user_id}"))?;
-        for limit in &PER_USER {
-            limit.require(tx, requests().filter(mail_requests::user_id.eq(user_id)))?;
+    require_room_of(tx, requester)?;
+    lock(tx, &format!("mail requests for {recipient}"))?;
+    let is_admitted = has_room(tx, requester, recipient, is_reset)?;
+    if !is_admitted {
+        Refused::ByMailLimit.count();
+    }
+    // Also counted if the e-mail is dropped. The error of a requester must not reveal that, and thus what others send there.
+    insert(tx, requester, recipient, is_reset, is_admitted)?;
+    Ok(is_admitted)
+}
+
+/// # Errors
+/// `rate_limited` when the requester has reached a limit over all recipients.
+fn require_room_of(tx: &mut Tx<'_>, requester: Requester) -> Result<(), Error> {
+    match requester {
+        Requester::Client(ip) => {
+            let network = network_of(ip);
+            lock(tx, &format!("mail requests from {network}"))?;
+            for limit in &PER_NETWORK {
+                limit.require(tx, requests().filter(mail_requests::network.eq(network)))?;
+            }
+        }
+        Requester::User(user_id) | Requester::Member(user_id, _) => {
+            lock(tx, &format!("mail requests of {user_id}"))?;
+            for limit in &PER_USER {
+                limit.require(tx, requests().filter(mail_requests::user_id.eq(user_id)))?;
+            }
         }
     }
     if let Requester::Member(_, org_id) = requester {
@@ -126,16 +164,7 @@ fn admit_kind(tx: &mut Tx<'_>, requester: Requester, recipient: &str, is_reset: 
             limit.require(tx, requests().filter(mail_requests::org_id.eq(org_id)))?;
         }
     }
-    lock(tx, &format!("mail requests for {recipient}"))?;
-    let is_admitted = has_room(tx, requester, recipient, is_reset)?;
-    if !is_admitted {
-        Refused::ByMailLimit.count();
-    }
-    // What strangers can cause without limit is not stored.
-    if is_admitted || requester.user_id().is_some() {
-        insert(tx, requester, recipient, is_reset, is_admitted)?;
-    }
-    Ok(is_admitted)
+    Ok(())
 }
 
 fn has_room(tx: &mut Tx<'_>, requester: Requester, recipient: &str, is_reset: bool) -> Result<bool, Error> {

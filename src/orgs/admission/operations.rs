@@ -11,6 +11,9 @@ use crate::secret::Token;
 use crate::users::{self, User};
 use crate::values::ids::{InvitationId, JoinRequestId, OrgId, UserId};
 
+/// Maximum number of members of an organisation.
+const MAX_MEMBERS: i64 = 10_000;
+
 /// For [`Caller::locking`]: locks the organisation of an invitation, and returns the inviter, whose account and role decide
 /// whether it can be accepted.
 pub fn lock_inviter(tx: &mut Tx<'_>, id: InvitationId) -> Result<Vec<UserId>, Error> {
@@ -115,7 +118,7 @@ pub fn approve_join_request<P>(
 /// needs neither. The organisation must be locked.
 ///
 /// # Errors
-/// `already_member`; `invalid_state` when a disabled account would become an owner.
+/// `already_member`; `invalid_state` when a disabled account would become an owner; `limit_reached` with [`MAX_MEMBERS`].
 fn add_member(
     tx: &mut Tx<'_>,
     org_id: OrgId,
@@ -124,6 +127,10 @@ fn add_member(
     admitted_by: Option<UserId>,
 ) -> Result<(), Error> {
     membership::require_can_hold(role, user)?;
+    if membership::count(tx, org_id)? >= MAX_MEMBERS {
+        let detail = format!("The organisation has {MAX_MEMBERS} members. An admin has to remove one first.");
+        return Err(Error::with_detail(Code::LimitReached, detail));
+    }
     membership::insert(tx, org_id, user.id, role)?;
     invitations::accept_pending(tx, org_id, user)?;
     join_requests::approve_pending(tx, org_id, user.id, admitted_by)

@@ -28,7 +28,8 @@ pub fn router(routes: &mut ServiceConfig) {
 /// Accept an invitation
 ///
 /// Makes the caller a member of the organisation with the role of the invitation. The invitation must be pending and for the
-/// caller's verified e-mail address. A pending request of the caller to join the organisation becomes `approved`.
+/// caller's verified e-mail address. A pending request of the caller to join the organisation becomes `approved`. An
+/// organisation can have 10,000 members.
 #[utoipa::path(
     operation_id = "acceptInvitation", tag = "Invitations", security(("session" = [])),
     params(("invitation_id" = InvitationId, Path, description = "Id of the invitation")),
@@ -57,7 +58,7 @@ async fn accept_invitation(
 ///
 /// Makes the caller a member of the organisation with the role of the invitation. Only the invited mailbox
 /// received the token, so the caller's account may have another e-mail address. A pending request of the caller to join the
-/// organisation becomes `approved`.
+/// organisation becomes `approved`. An organisation can have 10,000 members.
 #[utoipa::path(
     operation_id = "acceptMailedInvitation", tag = "Invitations", security(("session" = [])),
     request_body = MailedTokenRequest,
@@ -95,7 +96,7 @@ request_type! {
 /// Approve a request to join
 ///
 /// Makes the user a member and notifies them. A pending invitation of the same user becomes `accepted`. Needs the role
-/// `admin` or `owner`; only an owner can approve with the role `admin` or `owner`.
+/// `admin` or `owner`; only an owner can approve with the role `admin` or `owner`. An organisation can have 10,000 members.
 #[utoipa::path(
     operation_id = "approveJoinRequest", tag = "Join requests", security(("session" = [])),
     request_body = Option<ApproveJoinRequestRequest>,

@@ -9,7 +9,7 @@ mod store;
 
 pub use model::{Contact, Membership, OrgSummary, require_can_hold};
 pub use store::{
-    MembershipChange, count_owned, delete, find, insert, list_admins, list_others, list_owner_ids, lock, update,
+    MembershipChange, count, count_owned, delete, find, insert, list_admins, list_others, list_owner_ids, lock, update,
 };
 
 use crate::db::Tx;

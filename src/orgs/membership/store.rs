@@ -113,6 +113,12 @@ pub fn count_owned(tx: &mut Tx<'_>, user_id: UserId) -> Result<i64, Error> {
         .get_result(tx.conn)?)
 }
 
+/// The number of members of an organisation.
+pub fn count(tx: &mut Tx<'_>, org_id: OrgId) -> Result<i64, Error> {
+    let members = memberships::table.filter(memberships::org_id.eq(org_id));
+    Ok(members.count().get_result(tx.conn)?)
+}
+
 pub fn list_owner_ids(tx: &mut Tx<'_>, org_id: OrgId) -> Result<Vec<UserId>, Error> {
     Ok(memberships::table
         .filter(memberships::org_id.eq(org_id))

@@ -82,6 +82,26 @@ async fn an_image_of_a_wrong_type_or_size_is_rejected() {
 }
 
 #[actix_web::test]
+async fn of_parallel_uploads_one_image_remains() {
+    let app = TestApp::start();
+    let second = app.another();
+    let ada = app.person("ada").await;
+    for _ in 0..8 {
+        let put = |app: &TestApp| {
+            let call = app.request("PUT", "/me/avatar").bearer(&ada.access_token);
+            call.body("image/png", png(8, 8)).send()
+        };
+        let (first, other) = futures_util::future::join(put(&app), put(&second)).await;
+        for reply in [first, other] {
+            reply.expect(200);
+        }
+        assert_eq!(app.number("SELECT count(*) FROM images"), 1);
+    }
+    app.delete("/me").bearer(&ada.access_token).await.expect(204);
+    assert_eq!(app.number("SELECT count(*) FROM images"), 0);
+}
+
+#[actix_web::test]
 async fn a_person_uploads_two_images_at_a_time() {
     // The test makes many uploads, all of which count as changes.
     let app = TestApp::start_with(&[("KEYWARD_RATE_LIMITS", "off")]);

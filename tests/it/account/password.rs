@@ -38,6 +38,14 @@ async fn all_errors_of_a_new_password_are_reported_at_once_and_nothing_changes()
         ("#/new_password", "too_weak"),
         ("#/confirm_password", "mismatch"),
     ]);
+    let body =
+        json!({"current_password": 1, "new_password": "passwordpassword", "confirm_password": "x", "role": "admin"});
+    change(body).await.invalid(&[
+        ("#/new_password", "too_weak"),
+        ("#/confirm_password", "mismatch"),
+        ("#/current_password", "invalid_type"),
+        ("#/role", "unknown_field"),
+    ]);
     let body = json!({"current_password": PASSWORD, "new_password": PASSWORD});
     change(body).await.invalid(&[("#/new_password", "same_as_current")]);
     let body = json!({"current_password": "wrong", "new_password": NEW});
@@ -92,12 +100,8 @@ async fn a_reset_link_sets_a_new_password_once() {
     let calls = (0..50).map(|_| app.post("/password/reset", &body).send());
     let replies = futures_util::future::join_all(calls).await;
     assert_eq!(replies.iter().filter(|reply| reply.status == 204).count(), 1);
-    assert!(
-        replies
-            .iter()
-            .filter(|reply| reply.status != 204)
-            .all(|reply| reply.status == 410)
-    );
+    // Of so many passwords at once, some may find the queue of those to judge full.
+    assert!(replies.iter().all(|reply| [204, 410, 503].contains(&reply.status)));
     app.get("/me")
         .bearer(&ada.access_token)
         .await
@@ -139,10 +143,34 @@ async fn an_unknown_link_is_refused_before_the_new_password_is_judged() {
     app.post("/password/reset", &reset)
         .await
         .refused(410, "link_expired_or_used");
+    let with_other_error = json!({"token": "x", "new_password": "weak", "y": 1});
+    app.post("/password/reset", &with_other_error)
+        .await
+        .invalid(&[("#/y", "unknown_field")]);
     let verify = json!({"token": "x", "new_password": "weak"});
     app.post("/auth/verify-email", &verify)
         .await
         .refused(410, "link_expired_or_used");
+}
+
+#[actix_web::test]
+async fn all_errors_of_a_reset_are_reported_at_once_and_the_link_still_works() {
+    let app = TestApp::start();
+    app.person("ada").await;
+    app.post("/password/forgot", &json!({"email": "ada@example.com"}))
+        .await
+        .expect(202);
+    let token = app.last_mail_to("ada@example.com").await.token("reset-password");
+    let reset = |body: serde_json::Value| app.post("/password/reset", &body).send();
+    let body = json!({"token": token, "new_password": "short", "confirm_password": "other", "role": "admin"});
+    reset(body).await.invalid(&[
+        ("#/new_password", "too_short"),
+        ("#/new_password", "too_weak"),
+        ("#/confirm_password", "mismatch"),
+        ("#/role", "unknown_field"),
+    ]);
+    app.log_in("ada", PASSWORD).await;
+    reset(json!({"token": token, "new_password": NEW})).await.expect(204);
 }
 
 #[actix_web::test]

@@ -361,6 +361,21 @@ async fn verifying_needs_the_password_of_the_registration_or_a_new_one() {
 }
 
 #[actix_web::test]
+async fn a_weak_new_password_is_reported_with_the_other_fields_if_the_link_works() {
+    let app = TestApp::start();
+    register(&app, "ada@example.com", PASSWORD).await;
+    let mut body = json!({"token": link_to(&app, "ada@example.com").await, "new_password": "passwordpassword", "x": 1});
+    let verify = |body: &Value| app.post("/auth/verify-email", body);
+    verify(&body)
+        .await
+        .invalid(&[("#/new_password", "too_weak"), ("#/x", "unknown_field")]);
+    body["token"] = json!("unknown");
+    verify(&body).await.invalid(&[("#/x", "unknown_field")]);
+    body.as_object_mut().unwrap().remove("x");
+    verify(&body).await.refused(410, "link_expired_or_used");
+}
+
+#[actix_web::test]
 async fn guesses_of_the_password_of_a_registration_are_throttled() {
     let app = TestApp::start();
     let second = app.another();
@@ -488,6 +503,11 @@ async fn all_validation_errors_are_reported_at_once() {
     app.post("/auth/register", &body)
         .await
         .invalid(&[("#/password", "too_short"), ("#/password", "too_weak")]);
+    // The policy is judged together with the other fields.
+    let body = json!({"email": "ada@example.com", "password": "passwordpassword", "nickname": "a\u{202e}b"});
+    app.post("/auth/register", &body)
+        .await
+        .invalid(&[("#/password", "too_weak"), ("#/nickname", "invalid_format")]);
     let body = registration("ada@example.com", "ada@example.com");
     app.post("/auth/register", &body)
         .await

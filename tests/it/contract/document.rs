@@ -298,6 +298,9 @@ async fn a_base_path_moves_everything_except_probes_and_well_known() {
     app.get("/readyz").await.expect(200);
     let metadata = app.get("/.well-known/oauth-protected-resource").await.expect(200);
     assert_eq!(metadata["resource"], "https://example.com/account");
+    let scopes: Vec<&str> = app.state.scopes.all().iter().map(|scope| scope.name.as_str()).collect();
+    assert!(scopes.contains(&"me:read") && scopes.contains(&"keys:verify"));
+    assert_eq!(metadata["scopes_supported"], json!(scopes));
     let challenge = app.get("/account/me").await;
     let named = "https://example.com/.well-known/oauth-protected-resource/account";
     assert!(challenge.header("www-authenticate").unwrap().contains(named));

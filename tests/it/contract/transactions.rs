@@ -9,7 +9,7 @@ use crate::support::source_folder;
 
 /// The functions that may: their requests have no caller, or there is no request, or they change nothing that a revoked
 /// credential must not change. Every other change goes through `Caller::transaction`.
-const WITHOUT_CALLER: [&str; 27] = [
+const WITHOUT_CALLER: [&str; 29] = [
     // `Caller::transaction` itself.
     "auth/change.rs transaction",
     "auth/change.rs idempotent_transaction",
@@ -24,15 +24,17 @@ const WITHOUT_CALLER: [&str; 27] = [
     "account/registration/operations.rs register",
     "account/registration/operations.rs verify_email",
     "account/registration/routes.rs resend_verification",
-    "sessions/operations/login.rs delete_attempts",
     "sessions/operations/login.rs log_in",
     "sessions/operations/login.rs record_attempt",
+    "sessions/operations/login.rs record_rollback",
     "sessions/operations/login.rs refuse",
     "sessions/operations/login.rs retract",
     "sessions/routes.rs log_out",
     "sessions/routes.rs refresh_session",
     // Background work and the command line.
     "api_keys/usage.rs flush",
+    "app/retention.rs sweep_table",
+    "app/worker.rs write_audit_counts",
     "app/worker.rs register_keys",
     "app/worker.rs remind",
     "cli/user.rs change",

@@ -1,4 +1,6 @@
 mod appoint;
 mod change;
+mod disabled;
+mod limit;
 mod list;
 mod owners;

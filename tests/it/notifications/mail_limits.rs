@@ -229,6 +229,51 @@ async fn reset(app: &TestApp, token: &str, password: &str) -> Reply {
 }
 
 #[actix_web::test]
+async fn one_network_can_ask_for_a_hundred_emails_an_hour_to_any_addresses() {
+    let app = behind_proxy();
+    app.person("ada").await;
+    let ask = |n: usize, from: &str| {
+        let (path, body) = match n % 3 {
+            0 => ("/password/forgot", json!({"email": format!("forgot{n}@example.net")})),
+            1 => (
+                "/auth/register/resend",
+                json!({"email": format!("resend{n}@example.net")}),
+            ),
+            // Those over the limits of the address count too, so that the error doesn't reveal these.
+            _ => ("/password/forgot", json!({"email": "ada@example.com"})),
+        };
+        app.post(path, &body).header("x-forwarded-for", from)
+    };
+    let register = |email: &str, from: &str| {
+        app.post("/auth/register", &json!({"email": email, "password": PASSWORD}))
+            .header("x-forwarded-for", from)
+    };
+    register("new@example.net", "2001:db8::a").await.expect(202);
+    for n in 0..99 {
+        ask(n, &format!("2001:db8::{n:x}")).await.expect(202);
+    }
+    let counts = |table: &str| app.number(&format!("SELECT count(*) FROM {table}"));
+    let before = (counts("mail_outbox"), counts("mail_requests"), counts("registrations"));
+    for n in 0..3 {
+        let refused = ask(n, "2001:db8::1").await;
+        refused.refused(429, "rate_limited");
+        assert!(refused.header("retry-after").is_some());
+    }
+    let late = register("late@example.net", "2001:db8::1").await;
+    late.refused(429, "rate_limited");
+    assert_eq!(
+        (counts("mail_outbox"), counts("mail_requests"), counts("registrations")),
+        before
+    );
+    // Other networks are not concerned, and after an hour this one can ask again.
+    for n in 0..3 {
+        ask(n, "203.0.113.1").await.expect(202);
+    }
+    app.advance(TimeDelta::hours(1));
+    ask(0, "2001:db8::1").await.expect(202);
+}
+
+#[actix_web::test]
 async fn a_stranger_cannot_use_up_the_resets_of_an_owner() {
     let app = behind_proxy();
     app.person("ada").await;

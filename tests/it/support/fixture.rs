@@ -268,6 +268,8 @@ async fn mailed_tokens(app: &TestApp, admin: &Person, other: &Person, suffix: &s
         .bearer(&admin.access_token)
         .await
         .expect(202);
+    // The fixtures of one test may ask for more mails than one network can.
+    app.sql("DELETE FROM mail_requests");
     app.post("/auth/register", &json!({"email": registered, "password": PASSWORD}))
         .await
         .expect(202);
