@@ -191,7 +191,10 @@ pub fn has_written(connection: &mut PgConnection) -> bool {
     let query = diesel::select(diesel::dsl::sql::<diesel::sql_types::Bool>(
         "pg_current_xact_id_if_assigned() IS NOT NULL",
     ));
-    query.get_result(connection).unwrap_or(true)
+    query.get_result(connection).unwrap_or_else(|error| {
+        tracing::debug!(%error, "cannot tell whether the transaction has written something");
+        true
+    })
 }
 
 /// Logs failed attempts to connect. libpq's messages name host and user, but never the password.

@@ -120,7 +120,7 @@ async fn creation_reports_all_errors_at_once() {
     .invalid(&[("#/expires_in_days", "not_allowed")]);
     app.create_key(&ada, json!({"scopes": ["a\u{0}"]}))
         .await
-        .invalid(&[("#/scopes", "invalid_format")]);
+        .invalid(&[("#/scopes/0", "invalid_format")]);
     assert_eq!(app.number("SELECT count(*) FROM api_keys"), 0);
     assert_eq!(app.number("SELECT count(*) FROM mail_outbox"), 0);
 }
