@@ -15,17 +15,18 @@
 //!    depends on. Whatever changes an account, or a row of an account that is below in this list, locks the account first;
 //!    that includes the mailed links and the refresh tokens, whose requests have no caller
 //! 4. memberships
-//! 5. sessions, refresh tokens and API keys, several in the order of their ids
+//! 5. sessions and API keys, several in the order of their ids
 //! 6. registrations, changes of e-mail address, invitations, requests to join
 //! 7. one-time tokens
 //! 8. notifications
-//! 9. what counts wrong passwords (`auth/password/throttle.rs`)
+//! 9. what counts wrong passwords (`auth/password/throttle.rs`) and e-mails (`notifications/email/limit.rs`)
 //! 10. `idempotency_keys`; rows of `mail_outbox` and `audit_log` are only inserted
 //!
 //! The changes of a caller get the first three from `auth::Caller::transaction`. Background work takes rows that are locked
 //! already at its next run (`SKIP LOCKED`), or locks rows of one table only.
 
 pub mod deployment;
+mod error;
 mod invalidation_log;
 pub mod listener;
 pub mod migrations;
@@ -33,26 +34,27 @@ mod pool;
 pub mod schema;
 pub mod sweep;
 pub mod tls;
+mod tx;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock, PoisonError, RwLock, Weak};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use diesel::connection::TransactionManager;
-use diesel::pg::PgConnection;
-use diesel::result::{DatabaseErrorKind, Error as DieselError};
 use diesel::{QueryableByName, RunQueryDsl as _};
 use secrecy::SecretString;
 use tokio::sync::Notify;
 
+use self::error::is_conflict;
 use self::listener::{Event, Listener};
 use self::migrations::Schema;
 use self::pool::{Connection, ConnectionManager, OwnSessions, PoolGeneration};
 use crate::blocking_pool::BlockingPool;
 use crate::error::{Code, Error};
 
+pub use error::violated_constraint;
 pub use invalidation_log::{Freshness, InvalidationLog, ReadVersion};
+pub use tx::{Tx, transaction};
 
 /// Maximum time a job waits for a thread, and then for a connection.
 const QUEUE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -63,8 +65,8 @@ const MAX_ATTEMPTS: u32 = 3;
 const RETRY_DELAY: Duration = Duration::from_millis(50);
 /// Statements that may wait for a thread. With 10 threads and 1 ms each, as many finish within the queue timeout ten times over.
 const MAX_QUEUED: usize = 2_000;
-/// Maximum time from the call to its result. It is longer than both waits and the longest statement, so only a server that
-/// doesn't respond at all, although its connections stay open, makes a job exceed it.
+/// Maximum time from the call to its result. It is longer than both waits and the longest statement; a transaction that waits
+/// for several locks, or a server that doesn't respond although its connections stay open, can exceed it.
 const JOB_TIMEOUT: Duration = Duration::from_secs(9);
 const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_mins(10);
 /// How many sets of connections may wait for a server that doesn't respond. Each holds `KEYWARD_DB_POOL_SIZE` threads.
@@ -106,6 +108,9 @@ pub struct ConnectionCounts {
 struct Pool {
     connections: r2d2::Pool<ConnectionManager>,
     threads: BlockingPool,
+    created_at: Instant,
+    /// Milliseconds from `created_at` to the end of the last job that had a connection.
+    responded_after: AtomicU64,
 }
 
 impl Db {
@@ -266,16 +271,20 @@ impl Db {
         let job = move || {
             let mut connection = job_pool.connections.get().map_err(Error::unavailable)?;
             let result = work(&mut connection, &invalidation_log);
+            job_pool.record_response();
             let is_suspect = |error: &Error| error.code() == Code::Unavailable && !is_conflict(error);
             if result.as_ref().is_err_and(is_suspect) {
                 generation.bump();
             }
             result
         };
+        let began_at = Instant::now();
         match tokio::time::timeout(JOB_TIMEOUT, pool.threads.run(job)).await {
             Ok(result) => result,
             Err(elapsed) => {
-                self.abandon(&pool);
+                if !pool.has_responded_since(began_at) {
+                    self.abandon(&pool);
+                }
                 Err(Error::unavailable(elapsed))
             }
         }
@@ -356,135 +365,21 @@ impl Pool {
         Self {
             connections,
             threads: BlockingPool::new("database", max_connections as usize, MAX_QUEUED, QUEUE_TIMEOUT),
-        }
-    }
-}
-
-/// A connection, usually in a transaction, and the instant for which everything is decided.
-pub struct Tx<'a> {
-    pub conn: &'a mut PgConnection,
-    pub now: DateTime<Utc>,
-    /// False with `KEYWARD_RATE_LIMITS=off`.
-    pub rate_limits: bool,
-    mail_queued: bool,
-}
-
-impl<'a> Tx<'a> {
-    pub const fn new(conn: &'a mut PgConnection, now: DateTime<Utc>) -> Self {
-        Self {
-            conn,
-            now,
-            rate_limits: true,
-            mail_queued: false,
+            created_at: Instant::now(),
+            responded_after: AtomicU64::new(0),
         }
     }
 
-    /// Makes the commit wake the mailer.
-    pub const fn queue_mail(&mut self) {
-        self.mail_queued = true;
+    fn record_response(&self) {
+        self.responded_after
+            .store(self.milliseconds_until(Instant::now()), Ordering::Relaxed);
     }
-}
 
-/// Runs `work` in a transaction on an open connection: `Ok` commits, `Err` rolls back.
-///
-/// # Errors
-/// The error of `work`, or that of BEGIN or COMMIT.
-pub fn transaction<T>(
-    conn: &mut PgConnection,
-    now: DateTime<Utc>,
-    work: impl FnOnce(&mut Tx<'_>) -> Result<T, Error>,
-) -> Result<T, Error> {
-    type Manager = <PgConnection as diesel::Connection>::TransactionManager;
-    Manager::begin_transaction(conn)?;
-    match work(&mut Tx::new(conn, now)) {
-        Ok(value) => {
-            Manager::commit_transaction(conn)?;
-            Ok(value)
-        }
-        Err(error) => {
-            // The caller needs the first error. The pool drops a connection whose rollback fails.
-            if let Err(rollback) = Manager::rollback_transaction(conn) {
-                tracing::debug!(error = %rollback, "cannot roll back");
-            }
-            Err(error)
-        }
+    fn has_responded_since(&self, instant: Instant) -> bool {
+        self.responded_after.load(Ordering::Relaxed) > self.milliseconds_until(instant)
     }
-}
 
-impl From<DieselError> for Error {
-    fn from(error: DieselError) -> Self {
-        if is_last_owner_violation(&error) {
-            Self::new(Code::LastOwner)
-        } else if refers_to_deleted_row(&error) {
-            Self::not_found()
-        } else if is_transient(&error) {
-            Self::unavailable(error)
-        } else {
-            Self::internal(error)
-        }
-    }
-}
-
-/// Whether the cause is the state of the server and not the statement: a later attempt may succeed.
-///
-/// Diesel has a kind for each violated constraint, but doesn't expose the SQLSTATE of other errors, and their messages are in
-/// the language of the server. So every error of an unknown kind counts as trouble: a statement or lock timeout, a deadlock, a
-/// server that starts, stops, has no connection or disk space left, a missing privilege, and a table that is missing because
-/// the migrations are not applied yet.
-fn is_transient(error: &DieselError) -> bool {
-    match error {
-        DieselError::BrokenTransactionManager => true,
-        DieselError::RollbackErrorOnCommit { commit_error, .. } => is_transient(commit_error),
-        DieselError::DatabaseError(kind, _) => matches!(
-            kind,
-            DatabaseErrorKind::ClosedConnection
-                | DatabaseErrorKind::SerializationFailure
-                | DatabaseErrorKind::ReadOnlyTransaction
-                | DatabaseErrorKind::UnableToSendCommand
-                | DatabaseErrorKind::Unknown
-        ),
-        _ => false,
-    }
-}
-
-/// Whether PostgreSQL ended the transaction because it and another one waited for each other, or could not be serialised.
-/// The other one could go on, and the same transaction may succeed now. Diesel doesn't expose the SQLSTATE of a deadlock, so on
-/// a server whose messages are not in English only serialisation failures are recognised.
-fn is_conflict(error: &Error) -> bool {
-    let source = std::error::Error::source(error).and_then(|source| source.downcast_ref::<DieselError>());
-    match source {
-        Some(DieselError::DatabaseError(DatabaseErrorKind::SerializationFailure, _)) => true,
-        Some(DieselError::DatabaseError(DatabaseErrorKind::Unknown, info)) => {
-            info.message().contains("deadlock detected")
-        }
-        _ => false,
-    }
-}
-
-/// Whether an inserted or updated row refers to a row that was deleted after it was looked up. Rows that refer to a deleted
-/// row go with it (a test of the schema checks this), so that a DELETE cannot violate a foreign key.
-const fn refers_to_deleted_row(error: &DieselError) -> bool {
-    matches!(
-        error,
-        DieselError::DatabaseError(DatabaseErrorKind::ForeignKeyViolation, _)
-    )
-}
-
-/// Whether the commit would leave an organisation without an owner. The operations check this under a lock; the trigger
-/// `memberships_owner` is the second safeguard.
-fn is_last_owner_violation(error: &DieselError) -> bool {
-    matches!(error, DieselError::DatabaseError(_, info) if info.constraint_name() == Some("memberships_owner"))
-}
-
-/// The name of the constraint that the statement violated.
-pub fn violated_constraint(error: &DieselError) -> Option<&str> {
-    match error {
-        DieselError::DatabaseError(
-            DatabaseErrorKind::UniqueViolation
-            | DatabaseErrorKind::ForeignKeyViolation
-            | DatabaseErrorKind::CheckViolation,
-            info,
-        ) => info.constraint_name(),
-        _ => None,
+    fn milliseconds_until(&self, instant: Instant) -> u64 {
+        u64::try_from(instant.duration_since(self.created_at).as_millis()).unwrap_or(u64::MAX)
     }
 }
