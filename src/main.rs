@@ -1,7 +1,5 @@
 //! The program `keyward`.
 
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
+fn main() {
     keyward::cli::main()
 }

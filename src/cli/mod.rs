@@ -14,7 +14,6 @@ mod user;
 
 use std::io::Write as _;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
 use self::args::{Command, CommandLine, KeysCommand, ParseError};
 use self::context::{CommandContext, with_database};
@@ -25,20 +24,27 @@ use crate::auth::generate_signing_key;
 use crate::config::{self, Config};
 use crate::observability::log;
 
-pub fn main() -> ExitCode {
+/// Runs the command line and ends the process.
+///
+/// The process ends without the exit handlers of C libraries: a thread that is connecting to the database may still use
+/// OpenSSL, whose handler frees what the thread needs, and the crash would hide the exit code.
+pub fn main() -> ! {
     let result = match parse() {
         Ok((command_line, default_data_dir)) => run(command_line, default_data_dir),
         Err(ParseError::HelpOrVersion(text)) => print(text),
         Err(ParseError::Invalid(failure)) => Err(failure),
     };
-    match result {
-        Ok(()) => ExitCode::SUCCESS,
+    let code = match result {
+        Ok(()) => 0,
         Err(failure) => {
             // Standard error may be closed; `eprintln!` would panic.
             let _ = writeln!(std::io::stderr(), "keyward: {failure}");
-            ExitCode::FAILURE
+            1
         }
-    }
+    };
+    // A handler of the standard library would do this.
+    let _ = std::io::stdout().flush();
+    signal_hook::low_level::exit(code)
 }
 
 fn parse() -> Result<(CommandLine, PathBuf), ParseError> {

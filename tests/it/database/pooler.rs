@@ -63,6 +63,8 @@ impl PgBouncer {
             .unwrap();
         url.set_host(Some("127.0.0.1")).unwrap();
         url.set_port(Some(address.port())).unwrap();
+        // As for `Proxy`.
+        url.query_pairs_mut().append_pair("sslmode", "disable");
         let mut pooler = Self {
             child,
             url: SecretString::from(String::from(url)),
