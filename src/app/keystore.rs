@@ -228,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_that_nobody_drew_at_random_are_recognised() {
+    fn bytes_that_are_not_random_are_recognised() {
         assert!(!looks_random(&[0; 32]));
         assert!(!looks_random(b"abababababababababababababababab"));
         assert!(looks_random(b"0123456789abcdef0123456789abcdef"));

@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::action::Action;
 use super::entry::Entry;
 use super::model::Outcome;
-use crate::auth::Refused;
+use crate::auth::RefusalCount;
 use crate::db::Tx;
 use crate::error::Error;
 use crate::values::ids::UserId;
@@ -55,7 +55,7 @@ pub fn count(tx: &mut Tx<'_>, entry: Entry) -> Result<(), Error> {
 }
 
 /// Counts requests that were refused with 429.
-pub fn count_refused(tx: &mut Tx<'_>, refused: &[Refused]) -> Result<(), Error> {
+pub fn count_refused(tx: &mut Tx<'_>, refused: &[RefusalCount]) -> Result<(), Error> {
     for requests in refused {
         let count = Count {
             action: Action::RequestRateLimited,

@@ -21,13 +21,13 @@ pub use change::{Locking, Recheck, Rechecked};
 pub use key_usage::{DayCount, KeyUsage, LastUse, PendingUsage};
 pub use password::{
     AttemptId, PASSWORD_ATTEMPTS_SWEEP, Password, PasswordHasher, PasswordPolicy, PasswordRules, SALT_BYTES, Throttle,
-    ThrottleKey, network_of,
+    ThrottleKey,
 };
 pub use permission::{
     Admin, AnyApiKey, AnyCredential, EndSessions, KeysRead, KeysVerify, MeRead, MeWrite, MembersRead,
     NotificationsRead, OrgsRead, Permission, Session, TokensIntrospect,
 };
 pub use principal::{ActiveOrg, Credential, Identity, Principal};
-pub use refused_requests::{Refused, RefusedRequests};
+pub use refused_requests::{RefusalCount, RefusedRequests};
 pub use roles::{OrgRole, PlatformRole};
 pub use scopes::{OrgContext, Scope, ScopeCatalog, ScopeContext};

@@ -38,7 +38,7 @@ macro_rules! permissions {
 permissions! {
     /// Any session.
     Session: Session;
-    /// Any session, to end it or others: whoever has stolen one must not be able to prevent this by using the limit up.
+    /// Any session, to end it or others: a thief of a session must not be able to prevent this by using the limit up.
     EndSessions: Session, counted false;
     /// A session of a platform admin.
     Admin: Session, admin true;
@@ -46,17 +46,17 @@ permissions! {
     AnyApiKey: ApiKey;
     /// Any session or API key, to check the request that a gateway describes.
     AnyCredential: Either, counted false;
-    /// Read one's own profile.
+    /// Read the caller's own profile.
     MeRead: Either, scope "me:read";
-    /// Change one's own profile.
+    /// Change the caller's own profile.
     MeWrite: Either, scope "me:write";
-    /// List one's own API keys.
+    /// List the caller's own API keys.
     KeysRead: Either, scope "keys:read";
-    /// List one's own organisations.
+    /// List the caller's own organisations.
     OrgsRead: Either, scope "orgs:read";
-    /// List the members of one's own organisations.
+    /// List the members of the caller's own organisations.
     MembersRead: Either, scope "members:read";
-    /// Read one's own notifications.
+    /// Read the caller's own notifications.
     NotificationsRead: Either, scope "notifications:read";
     /// Verify API keys of others.
     KeysVerify: ApiKey, scope "keys:verify", counted false;

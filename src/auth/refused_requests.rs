@@ -16,7 +16,7 @@ const OTHER_NETWORKS: IpNet = IpNet::V4(Ipv4Net::new_assert(Ipv4Addr::UNSPECIFIE
 
 /// Requests that concerned one account, or none, from one network.
 #[derive(Clone, Debug)]
-pub struct Refused {
+pub struct RefusalCount {
     pub account: Option<Uuid>,
     pub network: IpNet,
     pub count: i64,
@@ -27,7 +27,7 @@ pub struct Refused {
     pub request_id: RequestId,
 }
 
-type Counts = HashMap<(Option<Uuid>, IpNet), Refused>;
+type Counts = HashMap<(Option<Uuid>, IpNet), RefusalCount>;
 
 /// The counts since the last [`RefusedRequests::take`]. A clone shares them.
 #[derive(Clone, Default)]
@@ -40,7 +40,7 @@ impl RefusedRequests {
         if counts.len() >= MAX_COUNTS && !counts.contains_key(&key) {
             key = (None, OTHER_NETWORKS);
         }
-        let refused = counts.entry(key).or_insert_with(|| Refused {
+        let refused = counts.entry(key).or_insert_with(|| RefusalCount {
             account: key.0,
             network: key.1,
             count: 0,
@@ -56,15 +56,15 @@ impl RefusedRequests {
     }
 
     /// Sorted by account and network, so that two instances that write the same counts don't deadlock.
-    pub fn take(&self) -> Vec<Refused> {
+    pub fn take(&self) -> Vec<RefusalCount> {
         let counts = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));
-        let mut counts: Vec<Refused> = counts.into_values().collect();
+        let mut counts: Vec<RefusalCount> = counts.into_values().collect();
         counts.sort_by_key(|refused| (refused.account, refused.network));
         counts
     }
 
     /// Puts back what could not be written; dropped if there is no room.
-    pub fn restore(&self, refused: Vec<Refused>) {
+    pub fn restore(&self, refused: Vec<RefusalCount>) {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         for earlier in refused {
             let key = (earlier.account, earlier.network);

@@ -157,7 +157,7 @@ fn print_first_steps(config: &Config) -> Result<(), Failure> {
          -d '{{\"email\":\"you@example.com\",\"password\":\"{password}\"}}'\n"
     ));
     if let Err(failure) = printed {
-        // Nobody reads these lines, which is no reason not to serve.
+        // Standard output is closed, which is no reason not to serve.
         tracing::debug!("{failure}");
     }
     Ok(())

@@ -1,4 +1,4 @@
-//! Deleting rows whose retention has ended, in small batches that block nobody.
+//! Deleting rows whose retention has ended, in small batches that block no request.
 //!
 //! A slice declares for its tables which rows have ended ([`Sweep`]); `app/retention.rs` has the list of all tables and runs
 //! the sweeps. A batch finds its rows by an index, skips those that a request has locked, and commits alone. An advisory lock

@@ -1,4 +1,4 @@
-//! The rate limit of public endpoints, by IP address: it bounds the work that anonymous clients can cause.
+//! The rate limit of public endpoints, by network: it bounds the work that anonymous clients can cause.
 
 use std::net::IpAddr;
 use std::num::NonZeroU32;
@@ -6,11 +6,13 @@ use std::sync::Arc;
 
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
+use ipnet::IpNet;
 
 use crate::error::Error;
 use crate::observability::refusals::Refused;
+use crate::values::network_of;
 
-/// Requests that an address may make at once.
+/// Requests that a network may make at once.
 const BURST: NonZeroU32 = NonZeroU32::new(300).unwrap();
 /// Requests per second by which the burst is restored.
 const PER_SECOND: NonZeroU32 = NonZeroU32::new(5).unwrap();
@@ -19,7 +21,7 @@ const WINDOW_SECONDS: u64 = 60;
 
 /// `None` with `KEYWARD_RATE_LIMITS=off`.
 #[derive(Clone)]
-pub struct RateLimit(Option<Arc<DefaultKeyedRateLimiter<IpAddr>>>);
+pub struct RateLimit(Option<Arc<DefaultKeyedRateLimiter<IpNet>>>);
 
 impl RateLimit {
     pub fn new(enabled: bool) -> Self {
@@ -33,19 +35,14 @@ impl RateLimit {
     /// `rate_limited`.
     pub fn check(&self, ip: IpAddr) -> Result<(), Error> {
         let Some(limiter) = &self.0 else { return Ok(()) };
-        // An IPv6 client has a whole /64 (RFC 4291 §2.5.4), which shares one limit.
-        let key = match ip {
-            IpAddr::V4(_) => ip,
-            IpAddr::V6(v6) => IpAddr::from((u128::from(v6) & !u128::from(u64::MAX)).to_be_bytes()),
-        };
-        limiter.check_key(&key).map_err(|not_until| {
+        limiter.check_key(&network_of(ip)).map_err(|not_until| {
             let wait = not_until.wait_time_from(DefaultClock::default().now());
             Refused::ByRequestRate.count();
             Error::rate_limited("default", BURST.get().into(), WINDOW_SECONDS, wait.as_secs() + 1)
         })
     }
 
-    /// Removes the counters of addresses whose burst is restored.
+    /// Removes the counters of networks whose burst is restored.
     pub fn sweep(&self) {
         if let Some(limiter) = &self.0 {
             limiter.retain_recent();

@@ -1,6 +1,6 @@
 //! The format of refresh tokens: session id, generation, and a MAC of both under the server secret, in base64url.
 //!
-//! A token names its place in the chain of its session, and nobody else can make one. So the session's row with its current
+//! A token names its place in the chain of its session, and only this service can make one. So the session's row with its current
 //! generation is all that has to be stored: an older token is recognised as such, however often the session was refreshed.
 
 use base64::Engine as _;

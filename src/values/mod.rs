@@ -26,7 +26,7 @@ pub use email_address::EmailAddress;
 pub use field_value::{FieldValue, ValueErrors};
 pub use fields::{Fields, FromFields, pointer_segment};
 pub use id_ref::IdRef;
-pub use network::network_of_site;
+pub use network::{network_of, network_of_site};
 pub use page::{Cursors, Page, PageQuery};
 pub use patch::Patch;
 pub use precondition::{Precondition, etag};

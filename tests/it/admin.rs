@@ -106,12 +106,7 @@ async fn users_are_filtered_by_status() {
     let app = TestApp::start();
     let grace = app.admin("grace").await;
     let ada = app.person("ada").await;
-    app.post(
-        "/auth/register",
-        &json!({"email": "new@example.com", "password": PASSWORD}),
-    )
-    .await
-    .expect(202);
+    app.register("new@example.com").await;
     app.patch(&format!("/admin/users/{}", ada.id), &json!({"disabled": true}))
         .bearer(&grace.access_token)
         .await

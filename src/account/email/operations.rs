@@ -182,7 +182,7 @@ fn consume_link(
         .into_iter()
         .find(|user| user.id == change.user_id)
         .ok_or_else(invalid_link)?;
-    // Only now, because whoever invalidates the link has locked the account first.
+    // Only now, because an operation that invalidates the link locks the account first.
     one_time_tokens::consume(tx, purpose, token)?;
     let change = store::find(tx, id)?.ok_or_else(invalid_link)?;
     Ok((change, user))

@@ -164,7 +164,7 @@ fn find_by_reset_token(tx: &mut Tx<'_>, token: &Token) -> Result<Option<User>, E
 fn store_reset(tx: &mut Tx<'_>, client: &Client, token: &Token, new_hash: &str) -> Result<User, Error> {
     let found = find_by_reset_token(tx, token)?.ok_or_else(invalid_link)?;
     let user = users::lock(tx, found.id).map_err(|error| error.if_not_found(Code::LinkExpiredOrUsed))?;
-    // Only now, because whoever invalidates the link has locked the account first.
+    // Only now, because an operation that invalidates the link locks the account first.
     one_time_tokens::consume(tx, Purpose::ResetPassword, token)?;
     users::set_password(tx, user.id, new_hash)?;
     if user.email_verified_at.is_none() {

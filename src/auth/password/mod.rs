@@ -7,4 +7,4 @@ mod throttle;
 
 pub use hash::{Password, PasswordHasher, SALT_BYTES};
 pub use policy::{PasswordPolicy, PasswordRules};
-pub use throttle::{AttemptId, SWEEP as PASSWORD_ATTEMPTS_SWEEP, Throttle, ThrottleKey, network_of};
+pub use throttle::{AttemptId, SWEEP as PASSWORD_ATTEMPTS_SWEEP, Throttle, ThrottleKey};

@@ -50,7 +50,7 @@ pub struct Assessment {
     pub problems: Vec<Invalid>,
 }
 
-/// Judges passwords on threads of its own, at most half as many as there are cores: whoever floods it with passwords leaves the
+/// Judges passwords on threads of its own, at most half as many as there are cores: a flood of passwords leaves the
 /// other half to everything else. Cheap to clone.
 #[derive(Clone)]
 pub struct PasswordPolicy {

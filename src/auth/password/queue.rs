@@ -11,9 +11,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use super::throttle::network_of;
 use crate::error::Error;
 use crate::observability::refusals::Refused;
+use crate::values::network_of;
 
 /// The longest wait that a request is admitted to.
 const MAX_WAIT: Duration = Duration::from_secs(2);

@@ -21,7 +21,7 @@ use diesel::dsl::count;
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::sql_types::Timestamptz;
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::IpNet;
 
 use crate::db::Tx;
 use crate::db::schema::password_attempts;
@@ -30,6 +30,7 @@ use crate::error::Error;
 use crate::observability::refusals::Refused;
 use crate::secret::{Purpose, ServerSecret, TokenHash};
 use crate::values::ids::UserId;
+use crate::values::network_of;
 
 /// The maximum number of failed attempts within a period.
 struct Limit {
@@ -57,9 +58,6 @@ const MIN_NETWORKS: i64 = 10;
 /// No limit counts an older attempt.
 const LONGEST_WINDOW: TimeDelta = PER_ACCOUNT.window;
 
-/// The prefix length of an IPv6 network.
-const IPV6_PREFIX: u8 = 64;
-
 /// The key under which attempts are counted: one per account, whichever login was used, and one per login that has no
 /// account, so that both kinds are throttled alike.
 #[derive(Clone, Copy)]
@@ -84,14 +82,6 @@ impl ThrottleKey {
 const fn first_eight_bytes(bytes: &[u8; 32]) -> i64 {
     let [a, b, c, d, e, f, g, h, ..] = *bytes;
     i64::from_be_bytes([a, b, c, d, e, f, g, h])
-}
-
-/// The network of a client address. An IPv4-mapped IPv6 address belongs to the network of its IPv4 address.
-pub fn network_of(ip: IpAddr) -> IpNet {
-    match ip.to_canonical() {
-        IpAddr::V4(ip) => Ipv4Net::from(ip).into(),
-        IpAddr::V6(ip) => Ipv6Net::new_assert(ip, IPV6_PREFIX).trunc().into(),
-    }
 }
 
 /// The key of the advisory lock of a network.
@@ -237,18 +227,3 @@ pub const SWEEP: Sweep = Sweep {
     retention: |_| Some(LONGEST_WINDOW),
     cutoff_setting: None,
 };
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_network_is_an_ipv4_address_or_an_ipv6_64() {
-        let network = |ip: &str| network_of(ip.parse().unwrap()).to_string();
-        assert_eq!(network("203.0.113.7"), "203.0.113.7/32");
-        assert_eq!(network("::ffff:203.0.113.7"), "203.0.113.7/32");
-        assert_eq!(network("2001:db8:0:1::7"), "2001:db8:0:1::/64");
-        assert_eq!(network("2001:db8:0:1:ffff::"), "2001:db8:0:1::/64");
-        assert_eq!(network("2001:db8:0:2::7"), "2001:db8:0:2::/64");
-    }
-}

@@ -18,13 +18,14 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use ipnet::IpNet;
 
 pub(super) use self::body::RequestInProgress;
 pub use self::connection::Connection;
 use self::connection::Waiting;
 pub use self::stream::LimitedStream;
 use crate::error::Error;
+use crate::values::network_of;
 
 /// For the head of a request after the first on its connection. Longer than that for the first, which ends with a response.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(6);
@@ -150,15 +151,10 @@ impl Connections {
 
     /// The network whose connections are counted.
     fn limited_network(&self, peer: IpAddr) -> Option<IpNet> {
-        let peer = peer.to_canonical();
         self.maximum_of_network?;
-        if self.trusted_proxies.iter().any(|proxies| proxies.contains(&peer)) {
-            return None;
-        }
-        Some(match peer {
-            IpAddr::V4(ip) => Ipv4Net::from(ip).into(),
-            IpAddr::V6(ip) => Ipv6Net::new_assert(ip, 64).trunc().into(),
-        })
+        let peer = peer.to_canonical();
+        let is_proxy = self.trusted_proxies.iter().any(|proxies| proxies.contains(&peer));
+        (!is_proxy).then(|| network_of(peer))
     }
 
     /// Closes the connections whose deadlines are over.

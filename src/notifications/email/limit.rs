@@ -21,13 +21,13 @@ use diesel::prelude::*;
 use diesel::sql_types::{Text, Timestamptz};
 
 use super::outbox;
-use crate::auth::network_of;
 use crate::db::Tx;
 use crate::db::schema::mail_requests;
 use crate::db::sweep::Sweep;
 use crate::error::Error;
 use crate::observability::refusals::Refused;
 use crate::values::ids::{OrgId, UserId};
+use crate::values::network_of;
 
 /// The maximum number of requests within a period.
 struct Limit {

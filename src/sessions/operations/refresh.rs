@@ -56,8 +56,8 @@ pub fn refresh(
     Ok(Refreshed::Granted(Box::new(grant)))
 }
 
-/// A session and its user, both locked: of two parallel refreshes the second sees the changes of the first, and whoever ends
-/// the session has locked the account before.
+/// A session and its user, both locked: of two parallel refreshes the second sees the changes of the first, and an operation that
+/// ends the session locks the account before.
 ///
 /// # Errors
 /// `invalid_token` if there is no such session.

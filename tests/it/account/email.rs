@@ -218,12 +218,7 @@ async fn reverting_a_confirmed_change_locks_the_attacker_out() {
     let body = json!({"current_password": PASSWORD, "new_password": "violet-kettle-orbit-saddle"});
     app.put("/password", &body).bearer(&ada.access_token).await.expect(204);
     let before = app.mails_to("ada@example.com").await.len();
-    app.post(
-        "/auth/register",
-        &json!({"email": "ada@example.com", "password": PASSWORD}),
-    )
-    .await
-    .expect(202);
+    app.register("ada@example.com").await;
     let mails = app.mails_to("ada@example.com").await;
     assert_eq!((mails.len(), mails.last().unwrap().link()), (before + 1, None));
     app.advance(TimeDelta::days(6));
@@ -241,10 +236,7 @@ async fn reverting_a_confirmed_change_locks_the_attacker_out() {
             .await
             .refused(401, "invalid_credentials");
     }
-    app.post("/password/forgot", &json!({"email": "ada@example.com"}))
-        .await
-        .expect(202);
-    let reset = app.last_mail_to("ada@example.com").await.token("reset-password");
+    let reset = app.reset_token("ada@example.com").await;
     let body = json!({"token": reset, "new_password": "marble-tunnel-fiddle-sponge"});
     app.post("/password/reset", &body).await.expect(204);
     app.log_in("ada@example.com", "marble-tunnel-fiddle-sponge").await;

@@ -113,10 +113,7 @@ async fn a_reset_link_sets_a_new_password_once() {
 async fn a_reset_link_expires_after_an_hour_and_works_for_nothing_else() {
     let app = TestApp::start();
     app.person("ada").await;
-    app.post("/password/forgot", &json!({"email": "ada@example.com"}))
-        .await
-        .expect(202);
-    let token = app.last_mail_to("ada@example.com").await.token("reset-password");
+    let token = app.reset_token("ada@example.com").await;
     for path in ["/email/confirm", "/email/revert"] {
         app.post(path, &json!({"token": token}))
             .await
@@ -157,10 +154,7 @@ async fn an_unknown_link_is_refused_before_the_new_password_is_judged() {
 async fn all_errors_of_a_reset_are_reported_at_once_and_the_link_still_works() {
     let app = TestApp::start();
     app.person("ada").await;
-    app.post("/password/forgot", &json!({"email": "ada@example.com"}))
-        .await
-        .expect(202);
-    let token = app.last_mail_to("ada@example.com").await.token("reset-password");
+    let token = app.reset_token("ada@example.com").await;
     let reset = |body: serde_json::Value| app.post("/password/reset", &body).send();
     let body = json!({"token": token, "new_password": "short", "confirm_password": "other", "role": "admin"});
     reset(body).await.invalid(&[
@@ -176,17 +170,9 @@ async fn all_errors_of_a_reset_are_reported_at_once_and_the_link_still_works() {
 #[actix_web::test]
 async fn a_reset_verifies_an_unverified_address() {
     let app = TestApp::start();
-    app.post(
-        "/auth/register",
-        &json!({"email": "ada@example.com", "password": PASSWORD}),
-    )
-    .await
-    .expect(202);
+    app.register("ada@example.com").await;
     let link = app.last_mail_to("ada@example.com").await.token("verify-email");
-    app.post("/password/forgot", &json!({"email": "ada@example.com"}))
-        .await
-        .expect(202);
-    let token = app.last_mail_to("ada@example.com").await.token("reset-password");
+    let token = app.reset_token("ada@example.com").await;
     app.post("/password/reset", &json!({"token": token, "new_password": NEW}))
         .await
         .expect(204);
@@ -200,10 +186,7 @@ async fn a_reset_verifies_an_unverified_address() {
 async fn a_change_invalidates_pending_resets() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
-    app.post("/password/forgot", &json!({"email": "ada@example.com"}))
-        .await
-        .expect(202);
-    let token = app.last_mail_to("ada@example.com").await.token("reset-password");
+    let token = app.reset_token("ada@example.com").await;
     let body = json!({"current_password": PASSWORD, "new_password": NEW});
     app.put("/password", &body).bearer(&ada.access_token).await.expect(204);
     let body = json!({"token": token, "new_password": "marble-tunnel-fiddle-sponge"});
@@ -220,12 +203,7 @@ async fn mail_to_one_address_is_limited() {
         app.post("/password/forgot", &json!({"email": "ada@example.com"}))
             .await
             .expect(202);
-        app.post(
-            "/auth/register",
-            &json!({"email": "ada@example.com", "password": PASSWORD}),
-        )
-        .await
-        .expect(202);
+        app.register("ada@example.com").await;
     }
     assert_eq!(app.mails_to("ada@example.com").await.len(), 10);
 }
@@ -236,12 +214,7 @@ async fn the_mail_limit_does_not_block_password_resets() {
     let ada = app.person("ada").await;
     app.person("bob").await;
     for n in 0..15 {
-        app.post(
-            "/auth/register",
-            &json!({"email": "bob@example.com", "password": PASSWORD}),
-        )
-        .await
-        .expect(202);
+        app.register("bob@example.com").await;
         let path = if n == 0 { "/email" } else { "/email/resend" };
         let call = app.request("POST", path).bearer(&ada.access_token);
         let call = if n == 0 {

@@ -177,12 +177,7 @@ async fn a_deleted_account_is_gone_and_its_address_can_be_registered_again() {
     app.post("/auth/refresh", &json!({"refresh_token": ada.refresh_token}))
         .await
         .refused(401, "invalid_token");
-    app.post(
-        "/auth/register",
-        &json!({"email": "ada@example.com", "password": PASSWORD}),
-    )
-    .await
-    .expect(202);
+    app.register("ada@example.com").await;
     let token = app.last_mail_to("ada@example.com").await.token("verify-email");
     app.post("/auth/verify-email", &json!({"token": token, "password": PASSWORD}))
         .await

@@ -1,11 +1,10 @@
 //! No code discards the error of a database call: a lost or locked database must be 503, never a wrong 401, 404 or 410.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use syn::visit::{self, Visit};
 
-use crate::support::source_folder;
+use crate::support::source_files;
 
 /// Finds expressions that replace every error of a database call by something else.
 #[derive(Default)]
@@ -116,23 +115,12 @@ fn discarded_errors(code: &str) -> Vec<String> {
     errors.found
 }
 
-fn collect(folder: &Path, found: &mut BTreeSet<String>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            collect(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let errors = discarded_errors(&std::fs::read_to_string(&path).unwrap());
-            let file = path.strip_prefix(source_folder()).unwrap().display();
-            found.extend(errors.iter().map(|error| format!("{file}: {error}")));
-        }
-    }
-}
-
 #[test]
 fn no_error_of_a_database_call_is_discarded() {
     let mut found = BTreeSet::new();
-    collect(&source_folder(), &mut found);
+    for (file, code) in source_files() {
+        found.extend(discarded_errors(&code).iter().map(|error| format!("{file}: {error}")));
+    }
     assert!(found.is_empty(), "{found:#?}");
 }
 

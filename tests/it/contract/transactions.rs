@@ -1,11 +1,10 @@
 //! Which functions open a transaction of their own, without the check of a caller.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use syn::visit::{self, Visit};
 
-use crate::support::source_folder;
+use crate::support::source_files;
 
 /// The functions that may: their requests have no caller, or there is no request, or they change nothing that a revoked
 /// credential must not change. Every other change goes through `Caller::transaction`.
@@ -87,23 +86,16 @@ fn own_transactions(code: &str) -> BTreeSet<String> {
     functions.found
 }
 
-fn collect(folder: &Path, found: &mut BTreeSet<String>) {
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            collect(&path, found);
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            let functions = own_transactions(&std::fs::read_to_string(&path).unwrap());
-            let file = path.strip_prefix(source_folder()).unwrap().display();
-            found.extend(functions.iter().map(|function| format!("{file} {function}")));
-        }
-    }
-}
-
 #[test]
 fn only_these_functions_open_a_transaction_without_a_caller() {
     let mut found = BTreeSet::new();
-    collect(&source_folder(), &mut found);
+    for (file, code) in source_files() {
+        found.extend(
+            own_transactions(&code)
+                .iter()
+                .map(|function| format!("{file} {function}")),
+        );
+    }
     let expected: BTreeSet<String> = WITHOUT_CALLER.map(ToOwned::to_owned).into();
     assert_eq!(found, expected);
 }

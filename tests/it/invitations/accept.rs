@@ -153,10 +153,7 @@ async fn a_member_who_follows_the_link_of_another_person_does_not_use_it_up() {
 async fn only_invitation_tokens_accept_invitations() {
     let app = TestApp::start();
     let ada = app.person("ada").await;
-    app.post("/password/forgot", &json!({"email": "ada@example.com"}))
-        .await
-        .expect(202);
-    let reset = app.last_mail_to("ada@example.com").await.token("reset-password");
+    let reset = app.reset_token("ada@example.com").await;
     let fakes = [reset.as_str(), &ada.refresh_token, &ada.access_token, "", "x"];
     for token in fakes {
         by_link(&app, token, &ada).await.refused(410, "link_expired_or_used");

@@ -25,12 +25,7 @@ async fn with_a_retention_of_0_sessions_records_notifications_and_accounts_are_k
         ("KEYWARD_RETENTION_UNVERIFIED_DAYS", "0"),
     ]);
     app.person("ada").await;
-    app.post(
-        "/auth/register",
-        &json!({"email": "bob@example.com", "password": PASSWORD}),
-    )
-    .await
-    .expect(202);
+    app.register("bob@example.com").await;
     app.sql(
         "INSERT INTO notifications (id, user_id, type, data, created_at, read_at) \
          SELECT keyward_uuid_v7(now()), id, 'password_changed', '{}', now(), now() FROM users WHERE username = 'ada'",
@@ -121,35 +116,20 @@ async fn an_unverified_account_is_deleted_7_days_after_the_last_mail_that_could_
     app.post("/auth/verify-email", &json!({"token": token, "password": PASSWORD}))
         .await
         .expect(204);
-    app.post(
-        "/auth/register",
-        &json!({"email": "bob@example.com", "password": PASSWORD}),
-    )
-    .await
-    .expect(202);
+    app.register("bob@example.com").await;
     app.advance(TimeDelta::days(8));
     sweep(&app).await;
     assert_eq!(count(&app, "users"), 1);
     assert_eq!(count(&app, "users WHERE email = 'ada@example.com'"), 1);
     // The address of the other can be registered again.
-    app.post(
-        "/auth/register",
-        &json!({"email": "bob@example.com", "password": PASSWORD}),
-    )
-    .await
-    .expect(202);
+    app.register("bob@example.com").await;
     assert_eq!(count(&app, "users"), 2);
 }
 
 #[actix_web::test]
 async fn a_disabled_unverified_account_is_kept() {
     let app = TestApp::start();
-    app.post(
-        "/auth/register",
-        &json!({"email": "ada@example.com", "password": PASSWORD}),
-    )
-    .await
-    .expect(202);
+    app.register("ada@example.com").await;
     app.sql("UPDATE users SET disabled_at = now()");
     app.advance(TimeDelta::days(30));
     sweep(&app).await;

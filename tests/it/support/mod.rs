@@ -28,5 +28,5 @@ pub use picture::png;
 pub use programs::{find_program, print_skipped};
 pub use proxy::Proxy;
 pub use reply::{Call, Reply, redacted};
-pub use source_tree::{ModulePath, SourceTree, source_folder};
+pub use source_tree::{ModulePath, SourceTree, source_files, source_folder};
 pub use wait::{eventually, wait_until};

@@ -70,6 +70,19 @@ impl TestApp {
         }
     }
 
+    /// Registers an address with [`PASSWORD`]; it is not verified yet.
+    pub async fn register(&self, email: &str) {
+        let body = json!({"email": email, "password": PASSWORD});
+        self.post("/auth/register", &body).await.expect(202);
+    }
+
+    /// Requests a password reset and returns the token of the mailed link.
+    pub async fn reset_token(&self, email: &str) -> String {
+        let body = json!({"email": email});
+        self.post("/password/forgot", &body).await.expect(202);
+        self.last_mail_to(email).await.token("reset-password")
+    }
+
     /// Logs in and returns the tokens.
     pub async fn log_in(&self, login: &str, password: &str) -> Value {
         self.post("/auth/login", &json!({"login": login, "password": password}))

@@ -177,6 +177,23 @@ pub fn source_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src")
 }
 
+/// The path relative to `src/` and the text of every file with code.
+pub fn source_files() -> Vec<(String, String)> {
+    let (mut files, mut folders) = (Vec::new(), vec![source_folder()]);
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let name = path.strip_prefix(source_folder()).unwrap().display().to_string();
+                files.push((name, std::fs::read_to_string(&path).unwrap()));
+            }
+        }
+    }
+    files
+}
+
 #[derive(Default)]
 struct ModuleReader {
     module: Module,
